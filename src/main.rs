@@ -1,0 +1,3 @@
+//! The `serin` command.
+
+fn main() {}

@@ -1,0 +1,82 @@
+//! The numbers that a user may set, after they were checked: what is promised, how it is judged,
+//! and what must hold before anything is done about it.
+
+use std::time::Duration;
+
+/// What the service promises its users. At least one of the two is set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objectives {
+    /// The share of answers that may be bad, in 0.0 < p < 1.0 (`availability = "99.9%"` is 0.001).
+    pub bad_share_max: Option<f64>,
+    /// P95 stays at or under this (`p95 = "250ms"`): at most 5 % of answers are slower.
+    pub p95_max: Option<Duration>,
+}
+
+/// How samples become a verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgePolicy {
+    /// The promises.
+    pub objectives: Objectives,
+    /// One good release in so many may be reverted by luck (`wrong_reverts = "1 in 1000000 releases"`).
+    pub wrong_reverts_one_in: u64,
+    /// One connected run of bad answers shorter than this never breaches.
+    pub tolerate_blip: Duration,
+    /// The trailing span over which the rolling error rate and P95 are taken.
+    pub window: Duration,
+    /// Fewer answers than this in the window prove nothing.
+    pub samples_min: u32,
+    /// A floor for the share of bad answers that breaches, whatever statistics says; 0.0 for none.
+    pub error_rate_min: f64,
+    /// From the first answer of the new version: only a version that answers nothing but errors is reverted.
+    pub grace: Duration,
+    /// How long an epoch must be good before it may be returned to.
+    pub settle: Duration,
+    /// How many answers that takes at least.
+    pub settle_answers: u32,
+    /// Authority to act ends so long after the cutover.
+    pub judge_for: Duration,
+    /// A breach that begins later than this also has to be worse than the old version was under load.
+    pub onset: Duration,
+    /// How long after a change the balancer may still route by its previous state.
+    pub propagation: Duration,
+    /// Probes a second of the service that the judge may expect inside a release (all targets together).
+    pub release_rate_hz: f64,
+}
+
+/// What must hold before the lever is touched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardPolicy {
+    /// Act, or only say what would have been done.
+    pub mode: Mode,
+    /// No second automatic revert of this service within this time.
+    pub cool_down: Duration,
+    /// At most so many automatic reverts in any hour.
+    pub reverts_per_hour_max: u32,
+    /// At most so many automatic reverts in any day.
+    pub reverts_per_day_max: u32,
+    /// Blue needs at least this many healthy targets.
+    pub healthy_min: u32,
+    /// Blue needs at least this share of the targets that serve green now (1.0: as many).
+    pub capacity_min: f64,
+    /// Evidence older than this is never acted on.
+    pub evidence_age_max: Duration,
+    /// Consecutive fresh answers of the old version, per balancer address, that prove a revert.
+    pub verify_answers: u32,
+    /// How long to wait for that proof.
+    pub verify_for: Duration,
+    /// The version that answers is known (some target names a version header).
+    pub versions_known: bool,
+    /// As in [`JudgePolicy`].
+    pub settle: Duration,
+    /// As in [`JudgePolicy`].
+    pub judge_for: Duration,
+}
+
+/// Whether Serin may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Judge and tell, write nothing (the default).
+    Observe,
+    /// Revert when everything holds.
+    Act,
+}
