@@ -2,10 +2,27 @@
 //!
 //! Nothing here reads a clock, opens a socket, spawns a task or draws a random number. Time is an
 //! argument, chance is a seed, and the list of dependencies is the proof. A whole release runs
-//! through [`judge::Judge`] and [`guard::Guard`] in a plain `#[test]` in microseconds.
+//! through [`judge::Judge`] and `guard::Guard` in a plain `#[test]` in microseconds.
 //!
-//! The modules stand in the order of the flow: time → target → schedule → sample → window →
-//! objective → detector → verdict → release → guard → plan → record.
+//! The modules stand in the order of the flow.
+
+pub mod time;
 
 pub mod policy;
-pub mod time;
+pub mod target;
+
+pub mod schedule;
+
+pub mod sample;
+
+pub mod window;
+
+pub mod detector;
+pub mod verdict;
+
+pub mod judge;
+
+pub mod listener;
+pub mod release;
+
+pub mod plan;

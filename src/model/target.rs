@@ -1,0 +1,88 @@
+//! Names for what is probed. The shell keeps the URLs; the core only ever needs to tell them apart.
+
+use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The index of a target within its service, in the order of the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TargetId(pub u16);
+
+/// What the version header of an answer said, capped at 128 characters by the shell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Version(pub Arc<str>);
+
+impl From<String> for Version {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Version {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.0.as_ref().to_owned()
+    }
+}
+
+impl Borrow<str> for Version {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A version in two bytes, so that a sample stays small. [`VersionId::NONE`] means that the answer named none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VersionId(pub u16);
+
+impl VersionId {
+    /// The answer carried no version.
+    pub const NONE: Self = Self(0);
+}
+
+/// The versions that one service has answered with, in the order in which they were first seen.
+///
+/// Bounded: a header that changes with every answer is no version, so the table stops growing at
+/// [`Versions::CAP`] and says [`VersionId::NONE`] from there on.
+#[derive(Clone, Debug, Default)]
+pub struct Versions(Vec<Version>);
+
+impl Versions {
+    /// The most versions that are told apart in the life of a process.
+    pub const CAP: usize = 4_096;
+
+    /// The id of `name`, new if need be.
+    pub fn intern(&mut self, name: &str) -> VersionId {
+        let found = self.0.iter().rposition(|known| &*known.0 == name);
+        let index = match found {
+            Some(index) => index,
+            None if self.0.len() < Self::CAP => {
+                self.0.push(Version::from(name));
+                self.0.len() - 1
+            }
+            None => return VersionId::NONE,
+        };
+        VersionId(u16::try_from(index + 1).unwrap_or(0))
+    }
+
+    /// The name behind `id`.
+    #[must_use]
+    pub fn name(&self, id: VersionId) -> Option<&Version> {
+        usize::from(id.0).checked_sub(1).and_then(|index| self.0.get(index))
+    }
+}

@@ -1,0 +1,271 @@
+//! The trailing window: exact counts and a latency distribution, O(1) a sample.
+//!
+//! A histogram is a vector of counts, and counts can be subtracted: when a sample leaves the window
+//! its bucket is decremented, so nothing is ever merged or scanned to keep the window right. With 64
+//! buckets an octave a quantile is off by at most 0.8 %. Whether an answer is slower than an objective is
+//! decided on the exact time, never on a bucket.
+
+use crate::target::{TargetId, VersionId};
+use crate::time::{Mono, Span};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How many buckets a distribution has: 64 exact ones of 100 ns, then 64 an octave up to 429 s.
+pub const BUCKETS: usize = 64 + 26 * 64;
+
+/// The bucket that `span` falls into, below [`BUCKETS`].
+#[must_use]
+pub const fn bucket(span: Span) -> u16 {
+    let value = span.0;
+    if value < 64 {
+        return value as u16;
+    }
+    let octave = 31 - value.leading_zeros();
+    let sub = (value >> (octave - 6)) - 64;
+    #[expect(clippy::cast_possible_truncation, reason = "at most 25 octaves of 64 above the first 64")]
+    let index = (64 + (octave - 6) * 64 + sub) as u16;
+    index
+}
+
+/// The middle of a bucket: at most 0.8 % from anything in it.
+#[must_use]
+pub const fn bucket_middle(bucket: u16) -> Span {
+    let index = bucket as u32;
+    if index < 64 {
+        return Span(index);
+    }
+    let octave = (index - 64) / 64;
+    let low = (64 + (index - 64) % 64) << octave;
+    Span(low + (1 << octave) / 2)
+}
+
+/// What the window keeps of one judged sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When it was due.
+    pub due: Mono,
+    /// Its response time.
+    pub response: Span,
+    /// It broke a promise of availability.
+    pub bad: bool,
+    /// It was slower than the latency objective.
+    pub slow: bool,
+    /// An answer came, so its time belongs into the distribution.
+    pub answered: bool,
+    /// The connection it used.
+    pub conn: u32,
+    /// The address it asked.
+    pub addr: u16,
+    /// The target.
+    pub target: TargetId,
+    /// The version that answered.
+    pub version: VersionId,
+}
+
+/// The samples of one stream over the last `span`, at most [`Window::CAP`] of them.
+#[derive(Clone, Debug)]
+pub struct Window {
+    span: Duration,
+    entries: VecDeque<(Mono, Entry)>,
+    histogram: Vec<u32>,
+    answered: u32,
+    bad: u32,
+    slow: u32,
+}
+
+impl Window {
+    /// More samples than this push out the oldest: at 1,000 a second that is 16 s.
+    pub const CAP: usize = 16_384;
+
+    /// An empty window over the trailing `span`.
+    #[must_use]
+    pub fn new(span: Duration) -> Self {
+        Self { span, entries: VecDeque::new(), histogram: vec![0; BUCKETS], answered: 0, bad: 0, slow: 0 }
+    }
+
+    /// Takes a sample that was done at `now`. Instants that run backwards are taken as the newest so far.
+    pub fn insert(&mut self, now: Mono, entry: Entry) {
+        let at = self.entries.back().map_or(now, |(newest, _)| now.max(*newest));
+        if self.entries.len() == Self::CAP {
+            self.drop_oldest();
+        }
+        self.entries.push_back((at, entry));
+        self.bad += u32::from(entry.bad);
+        self.slow += u32::from(entry.slow);
+        if entry.answered {
+            self.answered += 1;
+            self.histogram[usize::from(bucket(entry.response))] += 1;
+        }
+        self.expire(now);
+    }
+
+    /// Replaces the entry of a probe that was told of as slow while in flight, so that it counts once.
+    /// False when the window no longer has it.
+    pub fn amend(&mut self, entry: Entry) -> bool {
+        let found = self.entries.iter().rposition(|(_, old)| {
+            !old.answered && old.slow && old.due == entry.due && old.target == entry.target
+        });
+        let Some((_, old)) = found.and_then(|index| self.entries.get_mut(index)) else { return false };
+        self.bad = self.bad - u32::from(old.bad) + u32::from(entry.bad);
+        self.slow = self.slow - u32::from(old.slow) + u32::from(entry.slow);
+        *old = entry;
+        if entry.answered {
+            self.answered += 1;
+            self.histogram[usize::from(bucket(entry.response))] += 1;
+        }
+        true
+    }
+
+    /// Lets go of everything that was done longer ago than the span.
+    pub fn expire(&mut self, now: Mono) {
+        let from = now.before(self.span);
+        while self.entries.front().is_some_and(|(at, _)| *at < from) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Forgets everything: evidence belongs to one epoch.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.histogram.fill(0);
+        (self.answered, self.bad, self.slow) = (0, 0, 0);
+    }
+
+    /// How many samples.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many of them broke a promise of availability.
+    #[must_use]
+    pub const fn bad(&self) -> u32 {
+        self.bad
+    }
+
+    /// How many of them were slower than the latency objective.
+    #[must_use]
+    pub const fn slow(&self) -> u32 {
+        self.slow
+    }
+
+    /// The smallest response time that at least the share `q` of the answers stays within (nearest rank);
+    /// `None` when there is no answer.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 < q <= 1 of a u32")]
+    pub fn quantile(&self, q: f64) -> Option<Span> {
+        let rank = ((f64::from(self.answered) * q).ceil() as u32).clamp(1, self.answered.max(1));
+        let mut seen = 0;
+        for (index, count) in self.histogram.iter().enumerate() {
+            seen += count;
+            if seen >= rank && self.answered > 0 {
+                return u16::try_from(index).ok().map(bucket_middle);
+            }
+        }
+        None
+    }
+
+    /// The samples, oldest first.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, entry)) = self.entries.pop_front() {
+            self.bad -= u32::from(entry.bad);
+            self.slow -= u32::from(entry.slow);
+            if entry.answered {
+                self.answered -= 1;
+                self.histogram[usize::from(bucket(entry.response))] -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(ms: u64, bad: bool) -> Entry {
+        let response = Span::of(Duration::from_millis(ms));
+        Entry {
+            due: Mono(0),
+            response,
+            bad,
+            slow: ms > 100,
+            answered: true,
+            conn: 1,
+            addr: 0,
+            target: TargetId(0),
+            version: VersionId::NONE,
+        }
+    }
+
+    fn at(ms: u64) -> Mono {
+        Mono(ms * 1_000_000)
+    }
+
+    #[test]
+    fn every_bucket_is_within_eight_thousandths_of_what_falls_into_it() {
+        let mut value = 64_u32;
+        while value < u32::MAX / 2 {
+            let middle = bucket_middle(bucket(Span(value))).0;
+            assert!(f64::from(middle.abs_diff(value)) / f64::from(value) <= 0.008, "{value} {middle}");
+            value += value / 97 + 1;
+        }
+        assert!(usize::from(bucket(Span(u32::MAX))) < BUCKETS);
+    }
+
+    #[test]
+    fn what_leaves_the_window_leaves_every_count() {
+        let mut window = Window::new(Duration::from_secs(1));
+        window.insert(at(0), entry(500, true));
+        window.insert(at(600), entry(10, false));
+        assert_eq!((window.count(), window.bad(), window.slow()), (2, 1, 1));
+        window.expire(at(1_000));
+        assert_eq!(window.count(), 2);
+        window.expire(at(1_001));
+        assert_eq!((window.count(), window.bad(), window.slow()), (1, 0, 0));
+        assert!((window.quantile(0.95).unwrap().millis() - 10.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn quantiles_are_of_the_nearest_rank() {
+        let mut window = Window::new(Duration::from_secs(10));
+        for ms in 1..=100 {
+            window.insert(at(ms), entry(ms, false));
+        }
+        let p = |q| window.quantile(q).unwrap().millis();
+        assert!((p(0.95) - 95.0).abs() / 95.0 < 0.008);
+        assert!((p(1.0) - 100.0).abs() / 100.0 < 0.008);
+        assert!((p(0.01) - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn an_empty_window_knows_no_quantile() {
+        let mut window = Window::new(Duration::from_secs(1));
+        assert_eq!(window.quantile(0.95), None);
+        window.insert(at(0), Entry { answered: false, ..entry(1_000, true) });
+        assert_eq!((window.quantile(0.95), window.bad()), (None, 1));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_an_hour_empties_the_window_and_one_that_steps_back_harms_nothing() {
+        let mut window = Window::new(Duration::from_secs(1));
+        window.insert(at(5_000), entry(10, true));
+        window.insert(at(4_000), entry(10, true));
+        assert_eq!(window.count(), 2);
+        window.expire(at(3_605_000));
+        assert_eq!((window.count(), window.bad()), (0, 0));
+    }
+
+    #[test]
+    fn the_window_is_bounded() {
+        let mut window = Window::new(Duration::from_secs(100));
+        for _ in 0..Window::CAP + 10 {
+            window.insert(at(1), entry(1, true));
+        }
+        assert_eq!(window.entries().count(), Window::CAP);
+        assert_eq!(window.count(), window.bad());
+    }
+}
