@@ -196,7 +196,7 @@ mod tests {
 
     /// Probes every 10 ms; `bad` says which are.
     fn window(count: u64, bad: impl Fn(u64) -> bool) -> Window {
-        let mut window = Window::new(Duration::from_secs(60));
+        let mut window = Window::new(Duration::from_mins(1));
         for i in 0..count {
             let due = Mono(i * 10_000_000);
             let entry = Entry {

@@ -591,9 +591,8 @@ fn side(window: &Window, production: Option<&Evidence>) -> Side {
         return Side::NoData;
     }
     let worst = match production.map(|evidence| evidence.stream) {
-        Some(Stream::Errors) => window.bad(),
         Some(Stream::Latency) => window.slow().max(window.bad()),
-        None => window.bad(),
+        Some(Stream::Errors) | None => window.bad(),
     };
     let half_as_bad = production.is_some_and(|evidence| {
         worst >= 2

@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads a clock, opens a socket, spawns a task or draws a random number. Time is an
 //! argument, chance is a seed, and the list of dependencies is the proof. A whole release runs
-//! through [`judge::Judge`] and `guard::Guard` in a plain `#[test]` in microseconds.
+//! through [`judge::Judge`] and [`guard::Guard`] in a plain `#[test]` in microseconds.
 //!
 //! The modules stand in the order of the flow.
 
@@ -13,6 +13,7 @@ pub mod target;
 
 pub mod schedule;
 
+pub mod delta;
 pub mod sample;
 
 pub mod window;
@@ -26,3 +27,8 @@ pub mod listener;
 pub mod release;
 
 pub mod plan;
+
+pub mod guard;
+
+pub mod record;
+pub mod recover;

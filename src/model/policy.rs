@@ -64,10 +64,14 @@ pub struct GuardPolicy {
     pub verify_answers: u32,
     /// How long to wait for that proof.
     pub verify_for: Duration,
+    /// A listener or a rule is governed; without one nothing is read and nothing can be reverted.
+    pub has_lever: bool,
     /// The version that answers is known (some target names a version header).
     pub versions_known: bool,
     /// As in [`JudgePolicy`].
     pub settle: Duration,
+    /// As in [`JudgePolicy`].
+    pub settle_answers: u32,
     /// As in [`JudgePolicy`].
     pub judge_for: Duration,
 }

@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn planned_rounds_up_and_zero_means_exact() {
-        assert_eq!(planned(Mono(1_001), Duration::from_nanos(1_000)), Mono(2_000));
-        assert_eq!(planned(Mono(2_000), Duration::from_nanos(1_000)), Mono(2_000));
+        assert_eq!(planned(Mono(1_001), Duration::from_micros(1)), Mono(2_000));
+        assert_eq!(planned(Mono(2_000), Duration::from_micros(1)), Mono(2_000));
         assert_eq!(planned(Mono(1_001), Duration::ZERO), Mono(1_001));
     }
 }

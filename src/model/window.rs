@@ -17,13 +17,14 @@ pub const BUCKETS: usize = 64 + 26 * 64;
 #[must_use]
 pub const fn bucket(span: Span) -> u16 {
     let value = span.0;
-    if value < 64 {
-        return value as u16;
-    }
-    let octave = 31 - value.leading_zeros();
-    let sub = (value >> (octave - 6)) - 64;
-    #[expect(clippy::cast_possible_truncation, reason = "at most 25 octaves of 64 above the first 64")]
-    let index = (64 + (octave - 6) * 64 + sub) as u16;
+    let index = if value < 64 {
+        value
+    } else {
+        let octave = value.ilog2();
+        64 + (octave - 6) * 64 + (value >> (octave - 6)) - 64
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "26 octaves of 64 above the first 64 are 1,728")]
+    let index = index as u16;
     index
 }
 
@@ -166,6 +167,7 @@ impl Window {
     }
 
     /// The samples, oldest first.
+    #[must_use]
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter().map(|(_, entry)| entry)
     }

@@ -1,0 +1,472 @@
+//! The guard: is it safe, is it ours to do, and was it done? A state machine without clock or IO.
+//!
+//! ```text
+//!  WATCHING ──Bad, armed──▶ PREFLIGHT ──all hold──▶ INTENDING ──durable──▶ READING ──as judged──▶ WRITING
+//!     ▲  ▲                     │  any fails            │ full               │ ▲  not as judged      │ │
+//!     │  └── verdict gone ─────┼───────────────────────┼────────────────────┘ └── unknown, ────────┘ │
+//!     │                        ▼                       ▼                    ▼      throttled         │ accepted
+//!     │                      HOLD ◀── refused ──────────────────────── overridden                    ▼
+//!     └── ack, new release ── HOLD ◀── proved, or a person is needed ── VERIFYING ◀── read back ── CONFIRMING
+//! ```
+//!
+//! WATCHING covers peace, settling and the judging of a release; HOLD is WATCHING with the release latched. A reply that
+//! belongs to no open operation is counted and dropped. At most one sequence of writes belongs to a release.
+//!
+//! | file | what |
+//! |---|---|
+//! | `guard.rs` | events in, actions out, the clockwork |
+//! | `guard/words.rs` | the vocabulary: events, actions, outcomes |
+//! | `guard/watch.rs` | reads, epochs, releases, what is good |
+//! | `guard/preflight.rs` | every condition of acting |
+//! | `guard/act.rs` | from breach to proof |
+
+mod act;
+mod preflight;
+mod watch;
+mod words;
+
+pub use preflight::Condition;
+pub use words::{
+    Action, Aim, Cadence, Command, Depth, Event, Full, Marks, Observed, OpId, Page, PageKind, Proof,
+    ReadError, Status, WriteOutcome,
+};
+
+use crate::judge::Judgement;
+use crate::listener::{Fingerprint, GroupHealth, ListenerState};
+use crate::policy::{GuardPolicy, Mode};
+use crate::record::{Intent, IntentId, Record};
+use crate::recover::Recovered;
+use crate::release::{Cause, Earlier, EpochId, Good, ReleaseId, Stage};
+use crate::target::Version;
+use crate::time::Mono;
+use crate::verdict::{Evidence, Verdict};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// How many earlier states are remembered to tell a rollback from a release.
+const HISTORY: usize = 32;
+/// A reply that takes longer than this is given up.
+const REPLY_MAX: Duration = Duration::from_secs(10);
+/// Inside a release the listener is read once a second.
+const READ_RELEASE: Duration = Duration::from_secs(1);
+/// Inside a release, health and tags too, every so often.
+const READ_FULL: Duration = Duration::from_secs(5);
+/// In peace, where a changed version would tell.
+const READ_PEACE_VERSIONS: Duration = Duration::from_mins(1);
+/// In peace, where only reading tells.
+const READ_PEACE: Duration = Duration::from_secs(10);
+/// Background reads older than this mean that nobody knows whether we could act.
+const READ_FRESH: Duration = Duration::from_secs(130);
+/// How often the ledger notes how production does.
+const PULSE_RELEASE: Duration = Duration::from_secs(5);
+/// The same in peace.
+const PULSE_PEACE: Duration = Duration::from_mins(1);
+/// A refusal that stands so long is told, rather than found out at the breach.
+const STANDING: Duration = Duration::from_mins(2);
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    policy: GuardPolicy,
+    phase: Phase,
+    live: Option<Live>,
+    epoch: Option<Epoch>,
+    history: VecDeque<Earlier>,
+    good: Option<Good>,
+    release: Option<Release>,
+    recovered: Option<Recovered>,
+    next_epoch: u32,
+    next_release: u32,
+    next_op: u64,
+    next_intent: u64,
+    reading: Option<(OpId, Mono)>,
+    next_read: Mono,
+    last_sent: Option<Mono>,
+    read_backoff: u32,
+    read_error: Option<ReadError>,
+    judged: Option<Judgement>,
+    last_word: Option<(EpochId, Box<str>)>,
+    paged: BTreeSet<(EpochId, &'static str)>,
+    mark: Option<Mark>,
+    hold: Option<Box<str>>,
+    reverts: Vec<Mono>,
+    asked: BTreeSet<Box<str>>,
+    cadence: Option<Cadence>,
+    standing: BTreeMap<&'static str, (Mono, bool)>,
+    next_pulse: Mono,
+    last_full: Option<Mono>,
+    draining: bool,
+    late_replies: u64,
+}
+
+/// The listener as last read.
+#[derive(Clone, Debug)]
+struct Live {
+    state: ListenerState,
+    fingerprint: Fingerprint,
+    health: Vec<GroupHealth>,
+    hold: Option<Box<str>>,
+    irreversible: Option<Box<str>>,
+    label: Option<Box<str>>,
+    read: Mono,
+}
+
+/// The epoch that is open.
+#[derive(Clone, Debug)]
+struct Epoch {
+    id: EpochId,
+    cause: Cause,
+    fingerprint: Option<Fingerprint>,
+    since: Mono,
+    versions: BTreeSet<Version>,
+    targets: BTreeSet<Box<str>>,
+    good_since: Option<Mono>,
+    first_bad_told: bool,
+    established: bool,
+}
+
+/// The release that is under judgement, or was last.
+#[derive(Clone, Debug)]
+struct Release {
+    id: ReleaseId,
+    label: Option<Box<str>>,
+    base: Option<Good>,
+    cutover: Mono,
+    irreversible: bool,
+    /// The listener is a lever for it: its state differs from the base's.
+    lever: bool,
+    latch: Option<Latch>,
+    over: bool,
+}
+
+/// Why nothing more is done automatically for a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Latch {
+    reason: &'static str,
+    needs_human: bool,
+}
+
+/// What the pipeline said of a release that isn't seen yet.
+#[derive(Clone, Debug)]
+struct Mark {
+    label: Option<Box<str>>,
+    irreversible: bool,
+    at: Mono,
+}
+
+/// Where the acting path stands.
+#[derive(Clone, Debug)]
+enum Phase {
+    Watching,
+    Preflight {
+        op: Option<OpId>,
+        evidence: Evidence,
+        since: Mono,
+        tries: u32,
+        at: Mono,
+    },
+    Intending {
+        op: OpId,
+        intent: Box<Intent>,
+        at: Mono,
+    },
+    /// The read that stands directly before a write, or resolves an unknown one.
+    Reading {
+        op: Option<OpId>,
+        intent: Box<Intent>,
+        attempt: u32,
+        at: Mono,
+        sent: bool,
+    },
+    Writing {
+        op: OpId,
+        intent: Box<Intent>,
+        attempt: u32,
+        at: Mono,
+    },
+    Confirming {
+        op: Option<OpId>,
+        intent: Box<Intent>,
+        at: Mono,
+        since: Mono,
+    },
+    Verifying {
+        op: OpId,
+        intent: Box<Intent>,
+        at: Mono,
+    },
+}
+
+impl Guard {
+    /// A guard that knows what the ledger remembers.
+    #[must_use]
+    pub fn new(policy: GuardPolicy, recovered: Recovered, now: Mono) -> Self {
+        Self {
+            phase: Phase::Watching,
+            live: None,
+            epoch: None,
+            history: recovered.history.iter().cloned().collect(),
+            good: None,
+            release: None,
+            next_epoch: recovered.next_epoch,
+            next_release: recovered.next_release,
+            next_op: 1,
+            next_intent: recovered.next_intent,
+            reading: None,
+            next_read: now,
+            last_sent: None,
+            read_backoff: 0,
+            read_error: None,
+            judged: None,
+            last_word: None,
+            paged: BTreeSet::new(),
+            mark: None,
+            hold: recovered.hold.clone(),
+            reverts: recovered.reverts_ago.iter().map(|ago| now.before(*ago)).collect(),
+            asked: BTreeSet::new(),
+            cadence: None,
+            standing: BTreeMap::new(),
+            next_pulse: now,
+            last_full: None,
+            draining: false,
+            late_replies: 0,
+            recovered: Some(recovered),
+            policy,
+        }
+    }
+
+    /// Takes one event and says what to do. Nothing else changes the guard.
+    pub fn step(&mut self, now: Mono, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::Tick => {}
+            Event::Notice(notice) => self.noticed(now, &notice, out),
+            Event::Read(op, result) => self.read(now, op, result, out),
+            Event::Judged(judgement) => self.judgement(now, *judgement, out),
+            Event::Durable(op, result) => self.durable(now, op, result, out),
+            Event::Wrote(op, outcome) => self.wrote(now, op, outcome, out),
+            Event::Verified(op, proof) => self.verified(now, op, &proof, out),
+            Event::Operator(command) => self.operator(now, command, out),
+            Event::Drain => self.drain(out),
+        }
+        self.tick(now, out);
+    }
+
+    /// When [`Event::Tick`] is wanted at the latest.
+    #[must_use]
+    pub fn wake_at(&self) -> Mono {
+        let deadline = match &self.phase {
+            Phase::Watching => Mono(u64::MAX),
+            Phase::Preflight { at, .. }
+            | Phase::Reading { at, .. }
+            | Phase::Confirming { at, .. }
+            | Phase::Intending { at, .. }
+            | Phase::Writing { at, .. }
+            | Phase::Verifying { at, .. } => *at,
+        };
+        let read = self.reading.map_or(self.next_read, |(_, sent)| sent.after(REPLY_MAX));
+        deadline.min(read).min(self.next_pulse)
+    }
+
+    /// Nothing is half done: the process may stop.
+    #[must_use]
+    pub const fn may_stop(&self) -> bool {
+        matches!(self.phase, Phase::Watching)
+    }
+
+    /// Replies that came after their operation had been given up.
+    #[must_use]
+    pub const fn late_replies(&self) -> u64 {
+        self.late_replies
+    }
+
+    /// The clockwork: background reads, deadlines, cadence, pulse, the end of authority.
+    fn tick(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.deadlines(now, out);
+        if let Some((_, sent)) = self.reading
+            && now >= sent.after(REPLY_MAX)
+        {
+            self.reading = None;
+            self.read_failed(now, ReadError::Timeout);
+        }
+        self.end_authority(now, out);
+        if self.reading.is_none() && now >= self.next_read && self.policy.has_lever && !self.draining {
+            let depth = match self.last_full {
+                Some(full) if self.in_release(now) && now.since(full) < READ_FULL => Depth::Listener,
+                _ => Depth::Full,
+            };
+            let op = self.op();
+            self.reading = Some((op, now));
+            self.last_sent = Some(now);
+            self.next_read = now.after(self.read_pause(now));
+            out.push(Action::Read(op, depth));
+        }
+        self.pace(now, out);
+        self.pulse(now, out);
+        self.tell_standing(now, out);
+    }
+
+    fn op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op - 1)
+    }
+
+    /// How long until the next background read, jittered by a tenth so that a fleet doesn't read together.
+    fn read_pause(&self, now: Mono) -> Duration {
+        let base = if self.in_release(now) {
+            READ_RELEASE
+        } else if self.policy.versions_known {
+            READ_PEACE_VERSIONS
+        } else {
+            READ_PEACE
+        };
+        let base = base.saturating_mul(1 << self.read_backoff.min(6)).min(READ_PEACE_VERSIONS.max(base));
+        base.saturating_sub(base / 10) + base / 50 * u32::try_from(self.next_op * 7 % 11).unwrap_or(0)
+    }
+
+    /// A release is under judgement and its time is not over.
+    fn in_release(&self, _now: Mono) -> bool {
+        self.release.as_ref().is_some_and(|release| !release.over)
+    }
+
+    fn pace(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let cadence = if self.in_release(now) || !self.may_stop() { Cadence::Release } else { Cadence::Calm };
+        if self.epoch.is_some() && self.cadence != Some(cadence) {
+            self.cadence = Some(cadence);
+            out.push(Action::Pace(cadence));
+        }
+    }
+
+    fn pulse(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if now < self.next_pulse {
+            return;
+        }
+        self.next_pulse = now.after(if self.in_release(now) { PULSE_RELEASE } else { PULSE_PEACE });
+        if let (Some(judged), Some(epoch)) = (&self.judged, &self.epoch) {
+            out.push(Action::note(Record::Pulse {
+                epoch: epoch.id,
+                window: judged.baseline,
+                verdict: judged.verdict.word().into(),
+                versions: epoch.versions.clone(),
+            }));
+        }
+    }
+
+    /// Tells somebody, once an epoch and kind.
+    fn page(&mut self, kind: PageKind, text: &str, out: &mut Vec<Action>) {
+        let epoch = self.epoch.as_ref().map_or(EpochId(0), |epoch| epoch.id);
+        if !self.paged.insert((epoch, kind.name())) {
+            return;
+        }
+        while self.paged.len() > 256 {
+            self.paged.pop_first();
+        }
+        let dry_run = self.policy.mode == Mode::Observe;
+        let text: Box<str> = if dry_run { format!("DRY RUN: {text}").into() } else { text.into() };
+        let release = self.release.as_ref().map(|release| release.id);
+        out.push(Action::note(Record::Paged { kind: kind.name().into(), text: text.clone() }));
+        out.push(Action::Page(Page { kind, text, dry_run, epoch, release }));
+    }
+
+    /// Latches the release: nothing more is done automatically.
+    fn latch(&mut self, reason: &'static str, needs_human: bool, out: &mut Vec<Action>) {
+        self.phase = Phase::Watching;
+        if let Some(release) = &mut self.release {
+            release.latch = Some(Latch { reason, needs_human });
+            out.push(Action::note(Record::Held { release: release.id, reason: reason.into(), needs_human }));
+        }
+    }
+
+    /// Does nothing, says why, and latches.
+    fn refuse(&mut self, reason: &'static str, says: &str, out: &mut Vec<Action>) {
+        let release = self.release.as_ref().map(|release| release.id);
+        out.push(Action::note(Record::Refused { release, reason: reason.into(), says: says.into() }));
+        self.page(PageKind::Refused, &format!("not reverting: {says}"), out);
+        self.latch(reason, true, out);
+    }
+
+    fn operator(&mut self, now: Mono, command: Command, out: &mut Vec<Action>) {
+        out.push(Action::note(Record::Operator { command: command.clone() }));
+        match command {
+            Command::Hold { reason } => self.hold = Some(reason),
+            Command::Unhold => self.hold = None,
+            Command::Ack => {
+                if let (Phase::Watching, Some(release)) = (&self.phase, &mut self.release) {
+                    // The release that was acted on stays done; what is acknowledged is the need for a person.
+                    release.over = true;
+                    if let Some(latch) = &mut release.latch {
+                        latch.needs_human = false;
+                    }
+                }
+            }
+            Command::ReleaseBegin { label, irreversible } => {
+                let fresh = self.release.as_mut().filter(|release| {
+                    !release.over
+                        && release.label.is_none()
+                        && now.since(release.cutover) < Duration::from_mins(1)
+                });
+                if let Some(release) = fresh {
+                    release.label.clone_from(&label);
+                    release.irreversible |= irreversible;
+                } else {
+                    self.mark = Some(Mark { label, irreversible, at: now });
+                }
+                self.read_soon(now);
+            }
+        }
+    }
+
+    /// A write that is out is finished and read back; what has not begun is left.
+    fn drain(&mut self, out: &mut Vec<Action>) {
+        self.draining = true;
+        match &self.phase {
+            Phase::Watching
+            | Phase::Writing { .. }
+            | Phase::Confirming { .. }
+            | Phase::Reading { sent: true, .. } => {}
+            Phase::Preflight { .. } => self.phase = Phase::Watching,
+            Phase::Intending { intent, .. }
+            | Phase::Reading { intent, .. }
+            | Phase::Verifying { intent, .. } => {
+                let intent = intent.id;
+                if !matches!(self.phase, Phase::Verifying { .. }) {
+                    out.push(Action::note(Record::Abandoned {
+                        intent,
+                        why: "interrupted before the write".into(),
+                    }));
+                }
+                self.phase = Phase::Watching;
+            }
+        }
+    }
+
+    /// The reverts of the last `span`.
+    fn reverts_within(&self, now: Mono, span: Duration) -> u32 {
+        let recent = self.reverts.iter().filter(|at| now.since(**at) < span);
+        u32::try_from(recent.count()).unwrap_or(u32::MAX)
+    }
+
+    fn verdict_is_bad(&self) -> bool {
+        let epoch = self.epoch.as_ref().map(|epoch| epoch.id);
+        self.judged
+            .as_ref()
+            .is_some_and(|judged| Some(judged.epoch) == epoch && matches!(judged.verdict, Verdict::Bad(_)))
+    }
+
+    fn new_intent(&mut self) -> IntentId {
+        self.next_intent += 1;
+        IntentId(self.next_intent - 1)
+    }
+
+    fn stage(&self, epoch: EpochId, after: Mono, since: Mono, release: bool) -> Stage {
+        let base = self.release.as_ref().filter(|_| release).and_then(|release| release.base.as_ref());
+        Stage {
+            epoch,
+            after,
+            since,
+            release,
+            old_versions: base.map(|good| good.versions.clone()).unwrap_or_default(),
+            one_has_all: self.live.as_ref().is_none_or(|live| live.state.one_has_all()),
+            baseline: base.map(|good| good.baseline).unwrap_or_default(),
+        }
+    }
+}

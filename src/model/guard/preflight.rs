@@ -1,0 +1,317 @@
+//! Every condition of acting (SAFETY.md C.4). All must hold; each says in words how it stands.
+
+use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING};
+use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};
+use crate::plan;
+use crate::policy::Mode;
+use crate::release::Good;
+use crate::time::Mono;
+use crate::verdict::Evidence;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Direct answers that say how blue is now.
+const DIRECT_MIN: u32 = 3;
+
+/// One condition of acting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// A closed set of names; also the `reason` of a refusal.
+    pub name: Box<str>,
+    /// Whether it holds.
+    pub holds: bool,
+    /// How it stands, in words.
+    pub detail: Box<str>,
+}
+
+impl Condition {
+    fn of(name: &'static str, outcome: Result<String, String>) -> (&'static str, Self) {
+        let (holds, detail) = match outcome {
+            Ok(detail) => (true, detail),
+            Err(detail) => (false, detail),
+        };
+        (name, Self { name: name.into(), holds, detail: detail.into() })
+    }
+}
+
+impl Guard {
+    /// Every condition, with `evidence` when there is a breach. In peace the state to return to is the good one that serves.
+    pub(super) fn conditions(
+        &self,
+        now: Mono,
+        evidence: Option<&Evidence>,
+    ) -> Vec<(&'static str, Condition)> {
+        let release = self.release.as_ref().filter(|release| !release.over);
+        let base = release.map_or(self.good.as_ref(), |release| release.base.as_ref());
+        let mut all = vec![
+            Condition::of("lever", self.lever(release)),
+            Condition::of("known-good", known_good(base)),
+            Condition::of("understood", self.understood(release, base)),
+            Condition::of("listener-read", self.listener_read(now)),
+            Condition::of("no-hold", self.no_hold()),
+            Condition::of("reversible", reversible(release)),
+            Condition::of("cool-down", self.cooled_down(now)),
+            Condition::of("budget", self.budget(now)),
+            Condition::of("one-action", one_action(release)),
+            Condition::of("authority", self.authority(now, release)),
+            Condition::of("blue-healthy", self.blue_healthy(base)),
+        ];
+        // Only while a release is under judgement is another version than the serving one asked directly.
+        if release.is_some() {
+            all.push(Condition::of("blue-answers", self.blue_answers()));
+            all.push(Condition::of("blue-is-what-it-was", self.blue_is_what_it_was(base)));
+        }
+        if let Some(evidence) = evidence {
+            all.push(Condition::of("evidence", self.evidence_stands(now, evidence)));
+        }
+        all
+    }
+
+    /// What forbids acting and has done so for minutes is told in peace, not found out at the breach.
+    pub(super) fn tell_standing(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if self.policy.mode == Mode::Observe || self.epoch.is_none() || !self.may_stop() {
+            return;
+        }
+        let failing: Vec<(&'static str, Condition)> =
+            self.conditions(now, None).into_iter().filter(|(_, condition)| !condition.holds).collect();
+        self.standing.retain(|name, _| failing.iter().any(|(failed, _)| failed == name));
+        for (name, condition) in failing {
+            let (since, told) = self.standing.entry(name).or_insert((now, false));
+            // A latched release and a passing budget are told when they begin.
+            let quiet = matches!(name, "one-action" | "cool-down" | "budget" | "authority");
+            if !*told && !quiet && now.since(*since) >= STANDING {
+                *told = true;
+                let text =
+                    format!("a breach now would not be reverted: {}: {}", condition.name, condition.detail);
+                self.page(PageKind::Standing, &text, out);
+                return;
+            }
+        }
+    }
+
+    fn lever(&self, release: Option<&Release>) -> Result<String, String> {
+        if !self.policy.has_lever {
+            return Err("no listener or rule is governed, so nothing can be reverted".into());
+        }
+        match release {
+            Some(release) if release.base.is_some() && !release.lever => {
+                Err("no-lever: the version changed behind the same listener state".into())
+            }
+            _ => Ok("the rule is ours alone, as the configuration says".into()),
+        }
+    }
+
+    fn understood(&self, release: Option<&Release>, base: Option<&Good>) -> Result<String, String> {
+        let Some(live) = &self.live else { return Err("the listener was not read yet".into()) };
+        match (release, base) {
+            (Some(_), Some(base)) => match plan::revert(&live.state, &base.state)? {
+                Some(_) => Ok(format!("{} can be put back to {}", live.state.label(), base.state.label())),
+                None => Err("the listener already is what it was".into()),
+            },
+            _ => live.state.understood().map(|_| format!("{} is understood", live.state.label())),
+        }
+    }
+
+    fn listener_read(&self, now: Mono) -> Result<String, String> {
+        let error = self.read_error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
+        match &self.live {
+            Some(Live { read, .. }) if now.since(*read) <= READ_FRESH => {
+                Ok(format!("read {} s ago{error}", now.since(*read).as_secs()))
+            }
+            Some(Live { read, .. }) => Err(format!("last read {} s ago{error}", now.since(*read).as_secs())),
+            None => Err(format!("never read{error}")),
+        }
+    }
+
+    fn no_hold(&self) -> Result<String, String> {
+        let tagged = self.live.as_ref().and_then(|live| live.hold.as_ref());
+        match self.hold.as_ref().or(tagged) {
+            Some(why) => Err(format!("an operator holds: {why}")),
+            None => Ok("nobody holds".into()),
+        }
+    }
+
+    fn cooled_down(&self, now: Mono) -> Result<String, String> {
+        match self.reverts.iter().max() {
+            Some(last) if now.since(*last) < self.policy.cool_down => {
+                let left = self.policy.cool_down.saturating_sub(now.since(*last));
+                Err(format!(
+                    "unprotected for another {} s: cooling down after the last revert",
+                    left.as_secs()
+                ))
+            }
+            _ => Ok("no revert within the cool-down".into()),
+        }
+    }
+
+    fn budget(&self, now: Mono) -> Result<String, String> {
+        let hour = self.reverts_within(now, Duration::from_hours(1));
+        let day = self.reverts_within(now, Duration::from_hours(24));
+        let text = format!(
+            "{hour} of {} this hour, {day} of {} this day",
+            self.policy.reverts_per_hour_max, self.policy.reverts_per_day_max
+        );
+        if hour >= self.policy.reverts_per_hour_max || day >= self.policy.reverts_per_day_max {
+            Err(format!("the budget is spent: {text}"))
+        } else {
+            Ok(text)
+        }
+    }
+
+    fn authority(&self, now: Mono, release: Option<&Release>) -> Result<String, String> {
+        let Some(release) = release else { return Ok("begins with the next cutover".into()) };
+        let left = self.policy.judge_for.saturating_sub(now.since(release.cutover));
+        if left.is_zero() {
+            Err("the judged time is over".into())
+        } else {
+            Ok(format!("{} s left", left.as_secs()))
+        }
+    }
+
+    fn blue_healthy(&self, base: Option<&Good>) -> Result<String, String> {
+        let (Some(base), Some(live)) = (base, &self.live) else {
+            return Err("no state to return to is known".into());
+        };
+        let name = base.state.label();
+        let targets = serving(&base.state, &live.health);
+        if targets.is_empty() {
+            return Err(format!("{name} has no registered target"));
+        }
+        if targets.iter().any(|target| target.overridden) {
+            return Err(format!("{name} is under an administrative override (zonal shift)"));
+        }
+        let counted = |state| targets.iter().filter(|target| target.state == state).count();
+        let (all, healthy, unused) =
+            (targets.len(), counted(HealthState::Healthy), counted(HealthState::Unused));
+        let green = healthy_serving(&live.state, &live.health);
+        let wanted = self.wanted(green);
+        if unused == all {
+            return self.unused_blue(base, &name, all, wanted);
+        }
+        if u32::try_from(healthy).unwrap_or(u32::MAX) < wanted {
+            return Err(format!("{name} has {healthy} of {all} targets healthy; {wanted} are wanted"));
+        }
+        Ok(format!("{name} {healthy}/{all} healthy"))
+    }
+
+    /// As many as the floor, and as the share of those that serve now.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+    fn wanted(&self, green: u32) -> u32 {
+        self.policy.healthy_min.max((f64::from(green) * self.policy.capacity_min).ceil() as u32).max(1)
+    }
+
+    /// A single-group forward leaves blue unreferenced, so nobody checks it: then every one of its targets must answer
+    /// our own direct probes well, and all must have been healthy when it served.
+    fn unused_blue(&self, base: &Good, name: &str, all: usize, wanted: u32) -> Result<String, String> {
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        let direct = self.judged.as_ref().map(|judged| &judged.direct);
+        let good = direct.map_or(0, |direct| direct.addresses_good);
+        if base.healthy < all {
+            return Err(format!(
+                "{name} is unreferenced, and only {} of its {all} targets were healthy when it served",
+                base.healthy
+            ));
+        }
+        if good < all || all < wanted {
+            return Err(format!(
+                "{name} is unreferenced, and {good} of its {all} targets answer us well; keep blue at weight 0"
+            ));
+        }
+        Ok(format!("{name} is unreferenced; all {all} targets answer us well"))
+    }
+
+    fn blue_answers(&self) -> Result<String, String> {
+        let Some(direct) = self.judged.as_ref().map(|judged| &judged.direct) else {
+            return Err("the old version was not asked yet".into());
+        };
+        let text = format!("{} of {} direct answers good", direct.answers - direct.bad, direct.answers);
+        if direct.answers < DIRECT_MIN
+            || direct.bad * 10 > direct.answers
+            || direct.slow * 10 > direct.answers
+        {
+            Err(format!("{text} ({} slow)", direct.slow))
+        } else {
+            Ok(text)
+        }
+    }
+
+    fn blue_is_what_it_was(&self, base: Option<&Good>) -> Result<String, String> {
+        let (Some(base), Some(live)) = (base, &self.live) else {
+            return Err("no state to return to is known".into());
+        };
+        let none = BTreeSet::new();
+        let versions = self.judged.as_ref().map_or(&none, |judged| &judged.direct.versions);
+        if self.policy.versions_known && !base.versions.is_empty() {
+            return match versions.iter().find(|version| !base.versions.contains(*version)) {
+                Some(other) => Err(format!("it answers as {other} now, and was {}", join(&base.versions))),
+                None if versions.is_empty() => Err("its direct answers name no version".into()),
+                None => Ok(format!("it still answers as {}", join(versions))),
+            };
+        }
+        let now: BTreeSet<&str> =
+            serving(&base.state, &live.health).into_iter().map(|target| &*target.id).collect();
+        match now.iter().find(|target| !base.targets.contains(**target)) {
+            Some(new) => Err(format!("target {new} was not there when it was good, and no version tells")),
+            None => Ok("its targets are those that it had".into()),
+        }
+    }
+
+    fn evidence_stands(&self, now: Mono, evidence: &Evidence) -> Result<String, String> {
+        let age = now.since(evidence.last_bad);
+        if age > self.policy.evidence_age_max {
+            return Err(format!("the evidence is {} s old", age.as_secs()));
+        }
+        if self.verdict_is_bad() {
+            Ok(evidence.to_string())
+        } else {
+            Err("the verdict is no longer bad".into())
+        }
+    }
+}
+
+fn known_good(base: Option<&Good>) -> Result<String, String> {
+    base.map_or_else(
+        || Err("no-known-good: no state was judged good before this one".into()),
+        |good| Ok(format!("{} was good, version {}", good.state.label(), join(&good.versions))),
+    )
+}
+
+fn reversible(release: Option<&Release>) -> Result<String, String> {
+    match release {
+        Some(Release { irreversible: true, .. }) => Err("the release is marked irreversible".into()),
+        _ => Ok("nothing marks it irreversible".into()),
+    }
+}
+
+fn one_action(release: Option<&Release>) -> Result<String, String> {
+    match release.and_then(|release| release.latch.as_ref()) {
+        Some(latch) => Err(format!("this release is latched: {}", latch.reason)),
+        None => Ok("nothing was done for this release yet".into()),
+    }
+}
+
+fn join<T: std::fmt::Display>(parts: &BTreeSet<T>) -> String {
+    if parts.is_empty() {
+        return "unknown".into();
+    }
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The registered targets of the groups that get requests in `state`.
+fn serving<'a>(state: &ListenerState, health: &'a [GroupHealth]) -> Vec<&'a TargetHealth> {
+    let groups = state.serving();
+    health.iter().filter(|group| groups.contains(&*group.group)).flat_map(|group| &group.targets).collect()
+}
+
+/// The same, by address; those that drain are leaving and are not asked.
+pub(super) fn serving_targets(state: &ListenerState, health: &[GroupHealth]) -> BTreeSet<Box<str>> {
+    let stays = |target: &&TargetHealth| target.state != HealthState::Draining;
+    serving(state, health).into_iter().filter(stays).map(|target| target.id.clone()).collect()
+}
+
+/// How many of the targets that serve in `state` are healthy.
+pub(super) fn healthy_serving(state: &ListenerState, health: &[GroupHealth]) -> u32 {
+    let healthy = serving(state, health).into_iter().filter(|target| target.state == HealthState::Healthy);
+    u32::try_from(healthy.count()).unwrap_or(u32::MAX)
+}

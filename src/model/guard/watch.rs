@@ -1,0 +1,548 @@
+//! Reads, epochs and releases: what the listener is, whether that is new, and which state was good.
+
+use super::preflight::serving_targets;
+use super::{
+    Action, Epoch, Guard, HISTORY, Latch, Live, Mark, Observed, OpId, PageKind, Phase, ReadError, Release,
+};
+use crate::judge::{Judgement, Notice};
+use crate::record::Record;
+use crate::recover::Recovered;
+use crate::release::{Cause, Earlier, EpochId, Good, ReleaseId};
+use crate::time::Mono;
+use crate::verdict::{Verdict, WhyBlind};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A mark by the pipeline speaks of the next cutover within this time.
+const MARK_FOR: Duration = Duration::from_hours(1);
+/// After a restart, a release goes on under judgement only if we were away for no longer.
+const AWAY_MAX: Duration = Duration::from_mins(1);
+
+impl Guard {
+    /// Something in the data plane deserves a read at once, at most once a second.
+    pub(super) fn noticed(&mut self, now: Mono, notice: &Notice, out: &mut Vec<Action>) {
+        if self.policy.has_lever {
+            self.read_soon(now);
+        } else if let Notice::Version(_) = notice
+            && self.epoch.as_ref().is_some_and(|epoch| epoch.established)
+        {
+            // Without a listener the version is all that tells of a release: judged, told, no lever.
+            let after = self.epoch.as_ref().map_or(now, |epoch| epoch.since);
+            self.begin(now, after, Cause::Version, true, out);
+        }
+    }
+
+    pub(super) fn read_soon(&mut self, now: Mono) {
+        let soon = self.last_sent.map_or(now, |sent| sent.after(Duration::from_secs(1)).max(now));
+        self.next_read = self.next_read.min(soon);
+    }
+
+    /// A read came back: the background one, or one that the acting path waits for.
+    pub(super) fn read(
+        &mut self,
+        now: Mono,
+        op: OpId,
+        result: Result<Observed, ReadError>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.acting_read(now, op, &result, out) {
+            return;
+        }
+        if self.reading.is_none_or(|(open, _)| open != op) {
+            self.late_replies += 1;
+            return;
+        }
+        self.reading = None;
+        match result {
+            Ok(observed) => {
+                let before = self.live.as_ref().map_or(now, |live| live.read);
+                self.take(now, observed);
+                // While we act, the acting path's own reads decide; ours only keep the picture fresh.
+                if matches!(self.phase, Phase::Watching | Phase::Preflight { .. } | Phase::Verifying { .. }) {
+                    self.compare(now, before, out);
+                }
+            }
+            Err(error) => self.read_failed(now, error),
+        }
+    }
+
+    pub(super) fn read_failed(&mut self, now: Mono, error: ReadError) {
+        self.read_backoff = (self.read_backoff + 1).min(6);
+        self.read_error = Some(error);
+        self.next_read = now.after(self.read_pause(now));
+    }
+
+    /// Keeps what a read showed; what its depth left out stays as it was.
+    pub(super) fn take(&mut self, now: Mono, observed: Observed) {
+        self.read_backoff = 0;
+        self.read_error = None;
+        let old = self.live.take();
+        let fingerprint = observed.state.fingerprint();
+        if observed.health.is_some() {
+            self.last_full = Some(now);
+        }
+        let (hold, irreversible, label) = match (observed.marks, &old) {
+            (Some(marks), _) => (marks.hold, marks.irreversible, marks.label),
+            (None, Some(old)) => (old.hold.clone(), old.irreversible.clone(), old.label.clone()),
+            (None, None) => (None, None, None),
+        };
+        let health = observed.health.or_else(|| old.map(|old| old.health)).unwrap_or_default();
+        self.live =
+            Some(Live { state: observed.state, fingerprint, health, hold, irreversible, label, read: now });
+    }
+
+    /// Has the governed rule changed?
+    pub(super) fn compare(&mut self, now: Mono, before: Mono, out: &mut Vec<Action>) {
+        let Some(live) = self.live.as_ref() else { return };
+        let targets = serving_targets(&live.state, &live.health);
+        let same =
+            self.epoch.as_ref().is_some_and(|epoch| epoch.fingerprint.as_ref() == Some(&live.fingerprint));
+        if same {
+            if let Some(epoch) = self.epoch.as_mut()
+                && !targets.is_empty()
+                && !epoch.established
+            {
+                epoch.targets = targets;
+            }
+            self.apply_marks();
+        } else if self.epoch.is_none() {
+            self.start(now, out);
+        } else {
+            self.changed(now, before, out);
+        }
+        self.ask(out);
+    }
+
+    /// The first read after our start.
+    fn start(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let Some(mut memory) = self.recovered.take() else { return };
+        let Some(fingerprint) = self.live.as_ref().map(|live| live.fingerprint.clone()) else { return };
+        self.good = memory.good.take().filter(|good| {
+            let was_base = memory.release.as_ref().and_then(|release| release.base.as_ref());
+            good.state.fingerprint() == fingerprint
+                || was_base.is_some_and(|base| base == good) && memory.shows.as_ref() == Some(&fingerprint)
+        });
+        if let Some(intent) = memory.intent.take() {
+            self.resume_intent(now, &memory, intent, &fingerprint, out);
+            return;
+        }
+        let known = memory.shows.as_ref() == Some(&fingerprint);
+        let judged = known && memory.gap <= AWAY_MAX;
+        self.restore_release(now, &memory);
+        // A latch outlives a restart while the listener is what it was; judging goes on only after a short absence.
+        let resumes = match &mut self.release {
+            Some(release) => {
+                let latched = release.latch.is_some();
+                release.over |= !known || !(latched || judged);
+                !release.over && !latched
+            }
+            None => false,
+        };
+        self.begin_epoch(now, now, Cause::Start, resumes, out);
+    }
+
+    /// The last release as the ledger has it.
+    pub(super) fn restore_release(&mut self, now: Mono, memory: &Recovered) {
+        let Some(fingerprint) = self.live.as_ref().map(|live| &live.fingerprint) else { return };
+        self.release = memory.release.as_ref().map(|release| Release {
+            id: release.id,
+            label: release.label.clone(),
+            lever: release.base.as_ref().is_some_and(|base| base.state.fingerprint() != *fingerprint),
+            base: release.base.clone(),
+            cutover: now.before(release.cutover_ago),
+            irreversible: release.irreversible,
+            latch: release.latch.map(|(reason, needs_human)| Latch { reason, needs_human }),
+            over: release.over,
+        });
+    }
+
+    /// The rule is not what it was.
+    fn changed(&mut self, now: Mono, before: Mono, out: &mut Vec<Action>) {
+        let Some(live) = self.live.as_ref() else { return };
+        let (fingerprint, shows) = (live.fingerprint.clone(), live.state.label());
+        let targets = serving_targets(&live.state, &live.health);
+        if let Phase::Verifying { intent, .. } = &self.phase
+            && intent.write.becomes != fingerprint
+        {
+            self.overridden(&format!("the listener shows {shows} while our revert is being proved"), out);
+        }
+        let acted = self.release.as_ref().is_some_and(|release| release.latch.is_some() && !release.over);
+        let earlier = self.history.iter().rev().find(|earlier| earlier.fingerprint == fingerprint);
+        let rollback = earlier.is_some_and(|earlier| !earlier.differs(&BTreeSet::new(), &targets));
+        if rollback {
+            if acted {
+                out.push(Action::note(Record::Drift { shows: shows.clone().into() }));
+                self.page(
+                    PageKind::Overridden,
+                    &format!("somebody put the listener to {shows} after us; we leave it so"),
+                    out,
+                );
+            }
+            if let Some(release) = self.release.as_mut().filter(|release| !release.over) {
+                release.over = true;
+            }
+            if !matches!(self.phase, Phase::Watching) {
+                self.abandon("the listener was put back by somebody else", out);
+            }
+            self.begin_epoch(now, before, Cause::Rollback, false, out);
+            return;
+        }
+        if !matches!(self.phase, Phase::Watching) {
+            self.abandon("the listener changed under us", out);
+        }
+        let step = self.is_step();
+        self.begin(now, before, if step { Cause::Step } else { Cause::Foreign }, !step, out);
+    }
+
+    /// Another weight between the two groups of the release that is under judgement.
+    fn is_step(&self) -> bool {
+        let (Some(release), Some(live)) = (&self.release, &self.live) else { return false };
+        let Some(base) = release.base.as_ref().filter(|_| !release.over && release.latch.is_none()) else {
+            return false;
+        };
+        let old = base.state.serving();
+        let now_serving = live.state.serving();
+        // Green was among those that got requests, so the same green gets more (or fewer) now.
+        let greens: Vec<&str> = now_serving.iter().copied().filter(|group| !old.contains(group)).collect();
+        let Some(epoch) = &self.epoch else { return false };
+        let shown = epoch.fingerprint.as_ref().map_or("", |fingerprint| &fingerprint.0);
+        !greens.is_empty()
+            && greens
+                .iter()
+                .all(|green| shown.contains(&format!("{green}=")) && !shown.contains(&format!("{green}=0")))
+    }
+
+    /// A new epoch of a release: a new one, or another step of the one that runs.
+    pub(super) fn begin(&mut self, now: Mono, after: Mono, cause: Cause, new: bool, out: &mut Vec<Action>) {
+        if new {
+            let mark = self.mark.take().filter(|mark| now.since(mark.at) < MARK_FOR);
+            let tags = self.live.as_ref().map(|live| (live.label.clone(), live.irreversible.is_some()));
+            let (tag_label, tag_irreversible) = tags.unwrap_or_default();
+            let Mark { label, irreversible, .. } =
+                mark.unwrap_or(Mark { label: None, irreversible: false, at: now });
+            let base = self.good.clone();
+            let lever = match (&base, &self.live) {
+                (Some(base), Some(live)) => base.state.fingerprint() != live.fingerprint,
+                _ => false,
+            };
+            self.next_release += 1;
+            self.release = Some(Release {
+                id: ReleaseId(self.next_release - 1),
+                label: label.or(tag_label),
+                base,
+                cutover: now,
+                irreversible: irreversible || tag_irreversible,
+                lever,
+                latch: None,
+                over: false,
+            });
+        } else if let Some(release) = &mut self.release {
+            release.cutover = now;
+        }
+        if new {
+            self.note_release(now, out);
+        }
+        self.begin_epoch(now, after, cause, true, out);
+    }
+
+    fn note_release(&self, now: Mono, out: &mut Vec<Action>) {
+        let Some(release) = &self.release else { return };
+        let from = release.base.as_ref().map_or_else(|| "unknown".to_owned(), |base| base.state.label());
+        let to = self.live.as_ref().map_or_else(|| "a new version".to_owned(), |live| live.state.label());
+        out.push(Action::note(Record::Release {
+            release: release.id,
+            label: release.label.clone(),
+            base: release.base.clone(),
+            from: from.into(),
+            to: to.into(),
+            cutover: now,
+            irreversible: release.irreversible,
+        }));
+    }
+
+    /// Opens an epoch; `judged` when it belongs to a release that is under judgement.
+    pub(super) fn begin_epoch(
+        &mut self,
+        now: Mono,
+        after: Mono,
+        cause: Cause,
+        judged: bool,
+        out: &mut Vec<Action>,
+    ) {
+        self.remember();
+        let id = EpochId(self.next_epoch);
+        self.next_epoch += 1;
+        let live = self.live.as_ref();
+        let targets = live.map(|live| serving_targets(&live.state, &live.health)).unwrap_or_default();
+        self.epoch = Some(Epoch {
+            id,
+            cause,
+            fingerprint: live.map(|live| live.fingerprint.clone()),
+            since: now,
+            versions: BTreeSet::new(),
+            targets,
+            good_since: None,
+            first_bad_told: false,
+            established: false,
+        });
+        self.judged = None;
+        out.push(Action::note(Record::Epoch {
+            epoch: id,
+            cause,
+            release: self
+                .release
+                .as_ref()
+                .filter(|release| judged || !release.over)
+                .map(|release| release.id),
+            label: self.release.as_ref().filter(|_| judged).and_then(|release| release.label.clone()),
+            state: live.map(|live| live.state.clone()),
+            shows: live.map_or_else(|| "no listener".into(), |live| live.state.label().into()),
+            after,
+            since: now,
+        }));
+        out.push(Action::Open(self.stage(id, after, now, judged)));
+    }
+
+    /// The epoch that ends becomes one of the earlier states.
+    fn remember(&mut self) {
+        let Some(Epoch { fingerprint: Some(fingerprint), versions, targets, .. }) = self.epoch.take() else {
+            return;
+        };
+        self.history.retain(|earlier| earlier.fingerprint != fingerprint);
+        self.history.push_back(Earlier { fingerprint, versions, targets });
+        while self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+    }
+
+    /// Tags may name or forbid a release after its cutover was seen.
+    fn apply_marks(&mut self) {
+        let Some(live) = &self.live else { return };
+        if let Some(release) = self.release.as_mut().filter(|release| !release.over) {
+            release.irreversible |= live.irreversible.is_some();
+            if release.label.is_none() {
+                release.label.clone_from(&live.label);
+            }
+        }
+    }
+
+    /// Which targets are asked directly: those of the state to return to, or in peace those that serve.
+    pub(super) fn ask(&mut self, out: &mut Vec<Action>) {
+        let Some(live) = &self.live else { return };
+        let base =
+            self.release.as_ref().filter(|release| !release.over).and_then(|release| release.base.as_ref());
+        let wanted = serving_targets(base.map_or(&live.state, |base| &base.state), &live.health);
+        if !wanted.is_empty() && wanted != self.asked {
+            self.asked.clone_from(&wanted);
+            out.push(Action::Ask(wanted));
+        }
+    }
+
+    /// The judge's word.
+    pub(super) fn judgement(&mut self, now: Mono, judgement: Judgement, out: &mut Vec<Action>) {
+        let Some(epoch) = self.epoch.as_mut().filter(|epoch| epoch.id == judgement.epoch) else { return };
+        if !judgement.versions.is_subset(&epoch.versions) {
+            epoch.versions.extend(judgement.versions.iter().cloned());
+            let record = Record::Seen {
+                epoch: epoch.id,
+                versions: epoch.versions.clone(),
+                targets: epoch.targets.clone(),
+            };
+            out.push(Action::note(record));
+        }
+        if let Some(first) = judgement.first_bad.as_ref().filter(|_| !epoch.first_bad_told) {
+            epoch.first_bad_told = true;
+            out.push(Action::note(Record::FirstBad {
+                epoch: epoch.id,
+                due: first.due,
+                done: first.done,
+                target: first.target,
+                status: first.status,
+                fault: first.fault.map_or("saturated", crate::sample::Fault::name).into(),
+                version: first.version.clone(),
+            }));
+        }
+        self.note_word(&judgement, out);
+        self.judged = Some(judgement);
+        if self.unmask_release(now, out) {
+            return;
+        }
+        self.establish(now, out);
+        if matches!(self.phase, Phase::Watching) {
+            self.weigh(now, out);
+        }
+    }
+
+    /// The same colours, another version: what looked like a rollback, or like no change at all, is a release.
+    fn unmask_release(&mut self, now: Mono, out: &mut Vec<Action>) -> bool {
+        let (Some(epoch), Some(judged)) = (&self.epoch, &self.judged) else { return false };
+        let none = BTreeSet::new();
+        if epoch.cause == Cause::Rollback {
+            let earlier = self
+                .history
+                .iter()
+                .rev()
+                .find(|earlier| Some(&earlier.fingerprint) == epoch.fingerprint.as_ref());
+            if earlier.is_some_and(|earlier| earlier.differs(&judged.versions, &none)) {
+                let since = epoch.since;
+                self.begin(now, since, Cause::Foreign, true, out);
+                return true;
+            }
+        }
+        let stranger = self.good.as_ref().is_some_and(|good| {
+            good.epoch == epoch.id && judged.versions.iter().any(|version| !good.versions.contains(version))
+        });
+        let peace = self.release.as_ref().is_none_or(|release| release.over);
+        // The rule was read after that answer and is what it was: a new version behind the same rule.
+        let read_since =
+            self.live.as_ref().is_some_and(|live| self.last_sent.is_some_and(|sent| live.read >= sent));
+        if stranger && peace && self.reading.is_none() && read_since && now >= self.next_version_check() {
+            self.begin(now, now, Cause::Version, true, out);
+            return true;
+        }
+        if stranger {
+            self.read_soon(now);
+        }
+        false
+    }
+
+    /// A read that was sent after the version was seen must have come back first.
+    fn next_version_check(&self) -> Mono {
+        let seen = self.judged.as_ref().map_or(Mono(0), |judged| judged.at);
+        match self.last_sent {
+            Some(sent) if sent >= seen.before(Duration::from_secs(1)) => Mono(0),
+            _ => Mono(u64::MAX),
+        }
+    }
+
+    /// One line a change of word, and a page where somebody should know.
+    fn note_word(&mut self, judgement: &Judgement, out: &mut Vec<Action>) {
+        let word: Box<str> = match &judgement.verdict {
+            Verdict::Inconclusive(why) => format!("inconclusive {}", why.name()).into(),
+            Verdict::Blind(why) => format!("blind {}", why.name()).into(),
+            Verdict::Good | Verdict::Bad(_) => judgement.verdict.word().into(),
+        };
+        if self.last_word.as_ref() == Some(&(judgement.epoch, word.clone())) {
+            return;
+        }
+        self.last_word = Some((judgement.epoch, word));
+        let says: Box<str> = judgement.verdict.to_string().into();
+        out.push(Action::note(Record::Verdict {
+            epoch: judgement.epoch,
+            verdict: judgement.verdict.word().into(),
+            says: says.clone(),
+        }));
+        let judging = self.release.as_ref().is_some_and(|release| !release.over && release.latch.is_none());
+        match &judgement.verdict {
+            Verdict::Blind(why) if *why != WhyBlind::NoData || judgement.answers > 0 => {
+                if judging && *why == WhyBlind::Network {
+                    self.note_refusal(why.name(), &says, out);
+                }
+                self.page(PageKind::Blind, &format!("blind: {says}"), out);
+            }
+            Verdict::Blind(_) => self.page(PageKind::Blind, &format!("blind: {says}"), out),
+            Verdict::Inconclusive(why) if judging && why.evidence().is_some() && why.name() != "grace" => {
+                self.note_refusal(why.name(), &says, out);
+                self.page(PageKind::Refused, &format!("not reverting: {says}"), out);
+            }
+            Verdict::Good | Verdict::Bad(_) | Verdict::Inconclusive(_) => {}
+        }
+    }
+
+    fn note_refusal(&self, reason: &str, says: &str, out: &mut Vec<Action>) {
+        let release = self.release.as_ref().map(|release| release.id);
+        out.push(Action::note(Record::Refused { release, reason: reason.into(), says: says.into() }));
+    }
+
+    /// Good over the settling time: a state to return to.
+    fn establish(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let (Some(epoch), Some(judged)) = (self.epoch.as_mut(), self.judged.as_ref()) else { return };
+        if judged.verdict != Verdict::Good {
+            epoch.good_since = None;
+            return;
+        }
+        let since = *epoch.good_since.get_or_insert(now);
+        let settled = now.since(since) >= self.policy.settle
+            && judged.good_answers >= u64::from(self.policy.settle_answers);
+        let refresh = epoch.established && self.good.as_ref().is_some_and(|good| good.epoch == epoch.id);
+        if refresh && let Some(good) = &mut self.good {
+            // What was normal stays the newest normal, until the next cutover.
+            good.baseline = judged.baseline;
+        }
+        if !settled || epoch.established {
+            return;
+        }
+        epoch.established = true;
+        let Some(live) = &self.live else { return };
+        let healthy = super::preflight::healthy_serving(&live.state, &live.health);
+        let good = Good {
+            epoch: epoch.id,
+            state: live.state.clone(),
+            versions: epoch.versions.clone(),
+            targets: epoch.targets.clone(),
+            healthy,
+            baseline: judged.baseline,
+        };
+        out.push(Action::note(Record::Good { good: good.clone() }));
+        self.good = Some(good);
+    }
+
+    /// The time to act is over.
+    pub(super) fn end_authority(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if !matches!(self.phase, Phase::Watching) {
+            return;
+        }
+        let Some(release) = self.release.as_mut().filter(|release| !release.over) else { return };
+        if now.since(release.cutover) < self.policy.judge_for {
+            return;
+        }
+        release.over = true;
+        if release.latch.is_none() {
+            out.push(Action::note(Record::Kept { release: release.id }));
+        }
+        self.ask(out);
+    }
+
+    /// A breach where nothing may be done is told; where something may, preflight begins.
+    fn weigh(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let Some(Judgement { verdict: Verdict::Bad(evidence), .. }) = &self.judged else { return };
+        let evidence = evidence.clone();
+        let judging = self.release.as_ref().filter(|release| !release.over);
+        let cause = self.epoch.as_ref().map(|epoch| epoch.cause);
+        let Some(release) = judging
+            .filter(|_| matches!(cause, Some(Cause::Foreign | Cause::Step | Cause::Version | Cause::Start)))
+        else {
+            let proving = matches!(cause, Some(Cause::OwnRevert))
+                && self.epoch.as_ref().is_some_and(|epoch| now.since(epoch.since) < self.policy.verify_for);
+            if !proving {
+                self.page(
+                    PageKind::Bad,
+                    &format!("{evidence}; no release is under judgement, so there is nothing to revert"),
+                    out,
+                );
+            }
+            return;
+        };
+        if release.latch.is_some() {
+            return;
+        }
+        let (id, base) = (release.id, release.base.clone());
+        // An epoch that ends in a breach is no place to return to.
+        let epoch = self.epoch.as_ref().map(|epoch| epoch.id);
+        if self.good.as_ref().map(|good| good.epoch) == epoch && self.good.is_some() {
+            out.extend(epoch.map(|epoch| Action::note(Record::NotGood { epoch })));
+            self.good = base;
+        }
+        let says: Box<str> = evidence.to_string().into();
+        if let Some(epoch) = epoch {
+            out.push(Action::note(Record::Breach {
+                epoch,
+                release: id,
+                evidence: evidence.clone(),
+                says: says.clone(),
+            }));
+        }
+        self.page(PageKind::Breach, &format!("BREACH: {says}"), out);
+        self.preflight(now, evidence, out);
+    }
+}

@@ -1,0 +1,182 @@
+//! What a restarted guard must know again, read back from the ledger.
+
+use crate::guard::Command;
+use crate::listener::{Fingerprint, ListenerState};
+use crate::record::{Intent, Record};
+use crate::release::{Earlier, EpochId, Good, ReleaseId};
+use crate::time::Wall;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// See the module. [`Recovered::default`] is a start without a ledger: nothing is known, so nothing is armed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recovered {
+    /// The first epoch number that was never used.
+    pub next_epoch: u32,
+    /// The first release number that was never used.
+    pub next_release: u32,
+    /// The first intent number that was never used.
+    pub next_intent: u64,
+    /// The newest good epoch.
+    pub good: Option<Good>,
+    /// Earlier states, oldest first.
+    pub history: Vec<Earlier>,
+    /// What the listener showed last.
+    pub shows: Option<Fingerprint>,
+    /// The last release.
+    pub release: Option<Remembered>,
+    /// An intent whose end is not in the ledger.
+    pub intent: Option<Intent>,
+    /// When we reverted, as time before now.
+    pub reverts_ago: Vec<Duration>,
+    /// An operator's hold that was not lifted.
+    pub hold: Option<Box<str>>,
+    /// How long ago the last line was written.
+    pub gap: Duration,
+}
+
+/// The last release, as the ledger has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remembered {
+    /// Its number.
+    pub id: ReleaseId,
+    /// What the pipeline calls it.
+    pub label: Option<Box<str>>,
+    /// The way back.
+    pub base: Option<Good>,
+    /// When its cutover was seen, as time before now.
+    pub cutover_ago: Duration,
+    /// It must not be reverted.
+    pub irreversible: bool,
+    /// It was latched: why, and whether a person is needed.
+    pub latch: Option<(&'static str, bool)>,
+    /// Its time is over.
+    pub over: bool,
+}
+
+/// Reads the ledger of one service, oldest line first, each with the wall time at which it was written.
+#[must_use]
+pub fn recover(lines: impl IntoIterator<Item = (Wall, Record)>, now: Wall) -> Recovered {
+    let mut memory = Recovered::default();
+    let mut epoch: Option<(EpochId, Earlier)> = None;
+    let mut newest = None;
+    for (at, record) in lines {
+        newest = Some(at);
+        memory.take(ago(at, now), record, &mut epoch);
+    }
+    memory.shows = epoch.map(|(_, earlier)| earlier.fingerprint);
+    memory.gap = newest.map_or(Duration::MAX, |at| ago(at, now));
+    memory.reverts_ago.retain(|ago| *ago < Duration::from_hours(24));
+    memory
+}
+
+/// A wall clock that went backwards makes everything recent: more careful, never less.
+fn ago(at: Wall, now: Wall) -> Duration {
+    Duration::from_millis(u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0))
+}
+
+impl Recovered {
+    fn take(&mut self, ago: Duration, record: Record, epoch: &mut Option<(EpochId, Earlier)>) {
+        match record {
+            Record::Epoch { epoch: id, state, release, .. } => {
+                self.next_epoch = self.next_epoch.max(id.0 + 1);
+                if let Some((_, earlier)) = epoch.take() {
+                    self.history.retain(|known| known.fingerprint != earlier.fingerprint);
+                    self.history.push(earlier);
+                }
+                *epoch = state.as_ref().map(|state: &ListenerState| {
+                    let fingerprint = state.fingerprint();
+                    (id, Earlier { fingerprint, versions: BTreeSet::new(), targets: BTreeSet::new() })
+                });
+                // An epoch that belongs to no release ends the one that ran, unless it is latched.
+                if let Some(remembered) =
+                    self.release.as_mut().filter(|remembered| Some(remembered.id) != release)
+                {
+                    remembered.over = true;
+                }
+            }
+            Record::Seen { epoch: id, versions, targets } => {
+                if let Some((_, earlier)) = epoch.as_mut().filter(|(open, _)| *open == id) {
+                    earlier.versions = versions;
+                    earlier.targets = targets;
+                }
+            }
+            Record::Release { release, label, base, irreversible, .. } => {
+                self.next_release = self.next_release.max(release.0 + 1);
+                self.intent = None;
+                self.release = Some(Remembered {
+                    id: release,
+                    label,
+                    base,
+                    cutover_ago: ago,
+                    irreversible,
+                    latch: None,
+                    over: false,
+                });
+            }
+            Record::Good { good } => self.good = Some(good),
+            Record::NotGood { epoch } => {
+                if self.good.as_ref().is_some_and(|good| good.epoch == epoch) {
+                    self.good = self.release.as_ref().and_then(|release| release.base.clone());
+                }
+            }
+            Record::Intent(intent) => {
+                self.next_intent = self.next_intent.max(intent.id.0 + 1);
+                self.intent = Some(intent);
+            }
+            Record::Wrote { outcome, .. } if &*outcome == "accepted" => self.reverts_ago.push(ago),
+            Record::Verified { .. } | Record::Abandoned { .. } => self.intent = None,
+            Record::Held { reason, needs_human, .. } => {
+                self.intent = None;
+                if let Some(release) = &mut self.release {
+                    release.latch = Some((latch_name(&reason), needs_human));
+                }
+            }
+            Record::Kept { .. } => {
+                if let Some(release) = &mut self.release {
+                    release.over = true;
+                }
+            }
+            Record::Operator { command } => self.command(command),
+            Record::Started { .. }
+            | Record::FirstBad { .. }
+            | Record::Verdict { .. }
+            | Record::Pulse { .. }
+            | Record::Breach { .. }
+            | Record::Preflight { .. }
+            | Record::WriteSent { .. }
+            | Record::Wrote { .. }
+            | Record::Confirmed { .. }
+            | Record::WouldRevert { .. }
+            | Record::Refused { .. }
+            | Record::Drift { .. }
+            | Record::Paged { .. }
+            | Record::Stopped { .. } => {}
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Hold { reason } => self.hold = Some(reason),
+            Command::Unhold => self.hold = None,
+            Command::Ack => {
+                if let Some(release) = &mut self.release {
+                    release.over = true;
+                }
+            }
+            Command::ReleaseBegin { .. } => {}
+        }
+    }
+}
+
+/// The latch's name as the guard knows it; an unknown one is still a latch.
+fn latch_name(reason: &str) -> &'static str {
+    match reason {
+        "reverted" => "reverted",
+        "observe" => "observe",
+        "partial" => "partial",
+        "overridden" => "overridden",
+        "interrupted" => "interrupted",
+        _ => "refused",
+    }
+}
