@@ -45,7 +45,10 @@ fn wrong_kind(node: &Node, path: &str, rule: &str) -> Problem {
         key: path.to_owned(),
         value: None,
         rule: format!("{rule}; this is {}", node.data.kind()),
-        remedy: String::new(),
+        remedy: match node.data {
+            Data::Null => "leave it out, or write {} for a section without keys".to_owned(),
+            _ => String::new(),
+        },
     }
 }
 
@@ -57,10 +60,7 @@ fn splice(node: &Node, path: &str, problems: &mut Vec<Problem>) {
             key: path.to_owned(),
             value: None,
             rule: "`${…}` is never spliced into a value: the text would be sent as it stands".to_owned(),
-            remedy: format!(
-                "secrets go by reference, {path} = {{ env = \"NAME\" }}; other values by the variable {}",
-                variable_of(path)
-            ),
+            remedy: unspliced(path),
         }),
         Data::List(items) => items.iter().for_each(|item| splice(item, path, problems)),
         Data::Table(table) => table.values().for_each(|value| splice(value, path, problems)),
@@ -68,8 +68,16 @@ fn splice(node: &Node, path: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn variable_of(path: &str) -> String {
-    format!("SERIN__{}", path.replace('.', "__").to_uppercase())
+/// How to get a value of the environment into `path`.
+fn unspliced(path: &str) -> String {
+    let takes_reference = path.contains(".headers.") || matches!(path, "publish.webhook.url" | "admin.token");
+    if takes_reference {
+        format!("a secret goes by reference, {path} = {{ env = \"NAME\" }}")
+    } else if path.contains('[') {
+        "write the value itself; a whole document may come from a variable, --config env:NAME".to_owned()
+    } else {
+        format!("set it from outside by the variable SERIN__{}", path.replace('.', "__").to_uppercase())
+    }
 }
 
 /// The value isn't shown: it may be a secret in the wrong place.

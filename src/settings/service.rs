@@ -102,6 +102,22 @@ fn fits(root: &Section<'_>, service: &Service) -> Result<(), Noted> {
         let remedy = "slow pace.release, or raise max_rate if the service stands it";
         checked = Err(root.refuse("max_rate", Fault::new(rule, remedy)));
     }
+    if service.mode == Mode::Act && service.instances > 1 {
+        let rule = format!(
+            "{} instances of a file that may act: no shared lease keeps them apart yet, so each would write",
+            service.instances
+        );
+        let remedy = "let one task act by a file of its own, and the others observe";
+        checked = Err(root.refuse("instances", Fault::new(rule, remedy)));
+    }
+    if let Some(control) = &service.control
+        && let Some(target) = service.targets.iter().find(|target| target.endpoint.host == control.host)
+    {
+        let rule =
+            format!("is on the host of {}, so it fails with it and tells nothing", quoted(&target.name));
+        checked =
+            Err(root.refuse("control", Fault::new(rule, "name an unrelated endpoint, or leave it out")));
+    }
     if let Some(p95) = service.judge.objectives.p95_max {
         for target in service.targets.iter().filter(|target| target.timeout < p95) {
             let rule = format!(

@@ -5,6 +5,8 @@ use super::{StatusSet, Target, address, units};
 use crate::config::Data;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ const IN_FLIGHT_MAX: u32 = 28_000;
 const EFFECTS_RATE_HZ: f64 = 1.0;
 /// A text to look for; larger ones belong into a test, not a probe.
 const BODY_BYTES_MAX: usize = 4096;
+/// The bundles of distributions have a quarter of it.
+const CA_BYTES_MAX: u64 = 1024 * 1024;
 /// A name becomes a label of every series.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -92,9 +96,10 @@ pub(super) fn read(section: &Section<'_>, shared: &Shared) -> Result<Target, Not
 pub(super) fn ca_file(leaf: &Leaf<'_>) -> Result<PathBuf, Fault> {
     let path = leaf.path()?;
     let remedy = "name a PEM file of certificates that this user may read";
-    match std::fs::read(&path) {
+    let mut bytes = Vec::new();
+    match File::open(&path).and_then(|file| file.take(CA_BYTES_MAX).read_to_end(&mut bytes)) {
         Err(error) => Err(Fault::new(format!("can't read it: {error}"), remedy)),
-        Ok(bytes) if !bytes.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") => {
+        Ok(_) if !bytes.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") => {
             Err(Fault::new("has no certificate in PEM form", remedy))
         }
         Ok(_) => Ok(path),
@@ -147,7 +152,17 @@ pub(super) fn headers(section: &Section<'_>) -> Result<HeaderMap, Noted> {
     let mut map = HeaderMap::new();
     let mut read = Ok(());
     for name in headers.names() {
-        match headers.get(name, |leaf| header(leaf, name)) {
+        let found = headers.get(name, |leaf| {
+            let (parsed, value) = header(leaf, name)?;
+            // Names are the same in any case, and keys of a document are not.
+            let twice = map.contains_key(&parsed);
+            if twice {
+                Err(Fault::new(format!("the header {parsed} is set twice"), ""))
+            } else {
+                Ok((parsed, value))
+            }
+        });
+        match found {
             Ok((name, value)) => drop(map.insert(name, value)),
             Err(noted) => read = Err(noted),
         }

@@ -103,10 +103,11 @@ fn decimal(text: &str, places: usize) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(scale)?.checked_add(fraction)
 }
 
-/// A rate for people: no more decimals than it needs, `33.333/s`.
+/// A rate for people: no more decimals than it needs, `33.333/s`; slow ones by the hour, `1/h`.
 pub(super) fn show_rate(hertz: f64) -> String {
-    let text = format!("{hertz:.3}");
-    format!("{}/s", text.trim_end_matches('0').trim_end_matches('.'))
+    let (number, unit) = if hertz < 0.01 { (hertz * 3600.0, "h") } else { (hertz, "s") };
+    let text = format!("{number:.3}");
+    format!("{}/{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A duration for people.
@@ -151,5 +152,6 @@ mod tests {
         assert_eq!(chance("1 in 1_000_000 releases").unwrap(), 1_000_000);
         assert_eq!(show_rate(rate("30/m").unwrap()), "0.5/s");
         assert_eq!(show_rate(100.0 / 3.0), "33.333/s");
+        assert_eq!(show_rate(1.0 / 3600.0), "1/h");
     }
 }

@@ -82,3 +82,55 @@ fn a_key_that_stands_twice_is_refused_in_every_format() {
         assert!(error.to_string().starts_with("env:DOC:2: not "), "{text:?}: {error}");
     }
 }
+
+#[test]
+fn what_is_too_long_or_too_many_is_refused() {
+    let long = |count: usize| "x".repeat(count);
+    let target = |text: String| document("", &text);
+    let cases = [
+        (target(format!("name = \"{}\"", long(201))), "at most 200 bytes"),
+        (target(format!("expect = {{ body = \"{}\" }}", long(4097))), "4097 bytes to look for, 4096 at most"),
+        (
+            document(&format!("control = \"http://h/{}\"", long(2048)), ""),
+            "a URL of 2057 bytes, 2048 at most",
+        ),
+        (document(&format!("control = \"http://{}/\"", long(64)), ""), "not a host name"),
+        (
+            target(format!("[evidence]\ndir = \"/{}\"", long(96))),
+            "is 108 bytes, and a Unix socket's path is 107 at most",
+        ),
+        (target(format!("[publish.cloudwatch]\nnamespace = \"{}\"", long(256))), "CloudWatch takes 1 to 255"),
+        (document("", "").replace("\"a\"", &format!("\"{}\"", long(64))), "a service's name is 1 to 63"),
+        (target("[[targets]]\nurl = \"http://h\"\n".repeat(1000)), "1001 targets, 1 to 1000 are possible"),
+    ];
+    for (text, rule) in cases {
+        let error = load_text(&text).unwrap_err();
+        assert!(error.to_string().contains(rule) && error.problems().len() == 1, "{rule}: {error}");
+    }
+    assert!(load_text(&target(format!("[evidence]\ndir = \"/{}\"", long(95)))).is_ok());
+}
+
+#[test]
+fn act_tells_all_that_it_lacks_at_once() {
+    let error = load_text(&document("mode = \"act\"", "")).unwrap_err();
+    let said = error.to_string();
+    assert_eq!(error.problems().len(), 3, "{said}");
+    for rule in ["act needs a lever", "act needs owner = \"none\"", "act needs sole_actuator = true"] {
+        assert!(said.contains(rule), "{said}");
+    }
+}
+
+#[test]
+fn the_faults_of_every_document_of_a_folder_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.toml"), "service =").unwrap();
+    std::fs::write(folder.path().join("b.json"), "{\"service\": \"b\",}").unwrap();
+    std::fs::write(folder.path().join("c.yaml"), "service: [").unwrap();
+    std::fs::write(folder.path().join("d.toml"), document("instances = 0", "")).unwrap();
+    let error = load(folder.path()).unwrap_err();
+    let said = error.to_string();
+    assert_eq!(error.problems().len(), 4, "{said}");
+    for rule in ["a.toml:1: not TOML", "b.json:1: not JSON", "c.yaml:", "d.toml:2: instances = 0"] {
+        assert!(said.contains(rule), "{rule}: {said}");
+    }
+}

@@ -152,3 +152,45 @@ fn the_hash_follows_the_meaning_and_not_the_spelling() {
     assert_eq!(hash("# a comment\n"), hash("mode = 'observe'"));
     assert_ne!(hash(""), hash("instances = 2"));
 }
+
+#[test]
+fn variables_that_make_no_sense_together_are_refused() {
+    let file = repository("config/smallest.toml");
+    let clash = [("SERIN__JUDGE", "5s"), ("SERIN__JUDGE__GRACE", "5s")];
+    let error = load_with(&[&file], &clash, &[]).unwrap_err();
+    assert!(error.to_string().contains("one setting is both a value and a section"), "{error}");
+    let error = load_with(&[&file], &[("SERIN__JUDGE__", "5s")], &[]).unwrap_err();
+    assert!(error.to_string().contains("a part of the name is empty"), "{error}");
+    // Kubernetes makes such variables for a service named serin.
+    let foreign = [("SERIN_SERVICE_HOST", "10.0.0.1"), ("SERIN_PORT", "tcp://10.0.0.1:80"), ("SERIN", "x")];
+    assert!(load_with(&[&file], &foreign, &[]).is_ok());
+}
+
+#[test]
+fn a_section_without_keys_turns_its_publisher_on_and_its_absence_leaves_it_off() {
+    let on = |tables: &str| {
+        let text = document("", tables);
+        let settings = load_with(&[Path::new("env:DOC")], &[("DOC", &text)], &[]).unwrap();
+        settings.process.publish.cloudwatch.map(|cloudwatch| (cloudwatch.namespace, cloudwatch.interval))
+    };
+    assert_eq!(on(""), None);
+    assert_eq!(on("[publish.cloudwatch]"), Some(("Serin".to_owned(), Duration::from_mins(1))));
+}
+
+#[test]
+fn a_method_with_effects_is_capped_and_the_others_keep_their_share() {
+    let tables = "[[targets]]\nurl = \"http://h/y\"\nmethod = \"POST\"\nside_effects = \"none\"\n";
+    let text = document("", tables);
+    let settings = load_with(&[Path::new("env:DOC")], &[("DOC", &text)], &[]).unwrap();
+    let service = &settings.services[0];
+    let intervals: Vec<Duration> =
+        service.targets.iter().map(|target| service.release_interval(target)).collect();
+    assert_eq!(intervals, [Duration::from_millis(20), Duration::from_secs(1)]);
+    assert!((service.judge.release_rate_hz - 51.0).abs() < 1e-9);
+    assert!(
+        service.load_line().contains("2 URLs × 50/s (1 of them at 1/s) = 51/s"),
+        "{}",
+        service.load_line()
+    );
+    assert_eq!(service.targets[1].in_flight, 4);
+}
