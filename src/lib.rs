@@ -2,5 +2,8 @@
 
 pub use serin_model as model;
 
+pub mod clock;
 pub mod config;
+pub mod engine;
+pub mod revert;
 pub mod settings;
