@@ -16,8 +16,12 @@ use hyper_util::rt::TokioIo;
 use serin::lab::{Lab, LabOptions};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 pub(crate) const ACCESS_KEY: &str = "AKIDLAB";
 
@@ -134,6 +138,44 @@ pub(crate) fn verdict(response: &Response<Bytes>) -> (u16, bool) {
     let own = response.headers().get("server").is_some_and(|server| server == "awselb/2.0");
     assert_ne!(own, version(response).is_some(), "an answer is either a target's or the balancer's");
     (response.status().as_u16(), own)
+}
+
+/// A bare server that answers everything with 200 and counts the connections on which anything but health
+/// checks came.
+pub(crate) struct Counter {
+    pub(crate) addr: SocketAddr,
+    connections: Arc<AtomicU64>,
+    _task: JoinSet<()>,
+}
+
+impl Counter {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicU64::new(0));
+        let counted = connections.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let counted = counted.clone();
+                tokio::spawn(async move {
+                    let (mut request, mut first) = ([0; 4096], true);
+                    while let Ok(length @ 1..) = stream.read(&mut request).await {
+                        let user = !request[..length].starts_with(b"GET /healthz");
+                        counted.fetch_add(u64::from(user && first), Ordering::Relaxed);
+                        first = false;
+                        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                    }
+                });
+            }
+        });
+        Self { addr, connections, _task: task }
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
 }
 
 /// Waits for something that must come, but not for ever.

@@ -138,6 +138,18 @@ async fn an_unhealthy_target_gets_nothing_while_another_is_healthy() {
 }
 
 #[tokio::test]
+async fn connections_to_targets_are_kept_whoever_asks() {
+    let lab = start(one_zone()).await;
+    let target = Counter::start().await;
+    register(&lab, "blue", target.addr).await;
+    deregister(&lab, "blue").await;
+    for _ in 0..20 {
+        assert_eq!(ask(&lab).await.status(), 200);
+    }
+    assert_eq!(target.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_fixed_response_is_the_balancers_own() {
     let lab = start(one_zone()).await;
     let config = FixedResponseActionConfig::builder().status_code("410").message_body("gone").build();

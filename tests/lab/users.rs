@@ -1,7 +1,7 @@
 //! The users and the services' faults, as users see them.
 
 use crate::common::*;
-use serin::lab::{Fault, Lab, LabOptions, UserCounts, UserOptions};
+use serin::lab::{Fault, Lab, LabOptions, UserCounts, UserOptions, Users};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -71,6 +71,18 @@ async fn users_without_a_server_get_only_bad_answers() {
     sleep(Duration::from_millis(200)).await;
     let counts = users.stop().await;
     assert!(counts.bad >= 10, "{counts:?}");
+}
+
+#[tokio::test]
+async fn every_second_request_is_on_a_connection_of_its_own() {
+    let server = Counter::start().await;
+    let users = Users::start(vec![server.addr], crowd(100));
+    sleep(Duration::from_millis(500)).await;
+    let counts = users.stop().await;
+    assert_eq!(counts.bad, 0);
+    // The kept half needs one connection, or a few when an answer was late.
+    let kept = server.connections() - counts.good.div_ceil(2);
+    assert!((1..=5).contains(&kept), "{} connections for {counts:?}", server.connections());
 }
 
 #[tokio::test]
