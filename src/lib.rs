@@ -5,5 +5,6 @@ pub use serin_model as model;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod lab;
 pub mod revert;
 pub mod settings;
