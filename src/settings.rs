@@ -1,0 +1,321 @@
+//! Checked settings: parse, don't validate.
+//!
+//! Loading reads every layer, collects every fault of a run and gives either a [`Settings`] in which
+//! each value is inside its range, or all the [`Problems`](crate::config::Problems) at once. Nothing after this module has
+//! to ask whether a rate is positive or a header is legal: the types say so.
+//!
+//! What a key means, its default and the reason for the default stand in one table,
+//! `crate::config::KEYS`; `config/serin.toml` is the same table for people.
+
+mod secret;
+
+pub use secret::Secret;
+
+use crate::model::policy::{GuardPolicy, JudgePolicy, Mode};
+use http::{HeaderMap, HeaderName, Method, Uri};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that one process runs by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What the process has once, whatever the number of services.
+    pub process: Process,
+    /// At least one; unique names, no lever twice; in the order of their names.
+    pub services: Vec<Service>,
+    /// Each effective value as it may be shown (secrets masked), with where it came from.
+    pub entries: Vec<Entry>,
+    /// SHA-256 (hex) of all effective values, secrets masked by their reference.
+    pub content_hash: String,
+}
+
+/// One effective value, fit to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The service that it belongs to; `None`: the process.
+    pub service: Option<String>,
+    /// The key as in the file: `judge.window`, `targets[0].url`.
+    pub key: String,
+    /// The value as it would be written in TOML; secrets show their reference only.
+    pub value: String,
+    /// Where it came from.
+    pub origin: crate::config::Origin,
+}
+
+/// What a process has once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// The admin listener and socket.
+    pub admin: Admin,
+    /// The engine.
+    pub engine: Engine,
+    /// Where evidence is kept.
+    pub evidence: EvidenceStore,
+    /// Who is told.
+    pub publish: Publish,
+    /// The process's own log.
+    pub log: Log,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// The read-only HTTP listener.
+    pub listen: SocketAddr,
+    /// The Unix socket for what changes state.
+    pub socket: PathBuf,
+    /// Whoever shows it may change state over `listen` too; `None`: nobody may.
+    pub token: Option<Secret>,
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Probes due within one quantum are sent together; 0 to 10 ms.
+    pub quantum: Duration,
+}
+
+/// `[evidence]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceStore {
+    /// The folder of the ledger and the samples; made when missing.
+    pub dir: PathBuf,
+    /// Write each ledger line to standard output too.
+    pub stdout: bool,
+    /// The disk budget for raw samples, in bytes.
+    pub max_disk: u64,
+}
+
+/// `[publish]`: a missing section is off.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Publish {
+    /// OTLP metrics.
+    pub otlp: Option<Otlp>,
+    /// `CloudWatch` metrics.
+    pub cloudwatch: Option<CloudWatch>,
+    /// One webhook.
+    pub webhook: Option<Webhook>,
+}
+
+/// `[publish.otlp]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// The base URL; the exporter adds `/v1/metrics`.
+    pub endpoint: Uri,
+    /// Time between two exports.
+    pub interval: Duration,
+    /// Sent with each export; all marked sensitive.
+    pub headers: HeaderMap,
+}
+
+/// `[publish.cloudwatch]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudWatch {
+    /// The namespace; 1 to 255 of `[A-Za-z0-9._/#: -]`, not `AWS/…` (`CloudWatch` API reference, `PutMetricData`).
+    pub namespace: String,
+    /// Time between two `PutMetricData`.
+    pub interval: Duration,
+    /// 1 or 60 seconds: the only storage resolutions there are.
+    pub resolution_seconds: u8,
+}
+
+/// `[publish.webhook]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Webhook {
+    /// Where to POST. A secret as a whole: such URLs carry their credential in the path.
+    pub url: Secret,
+    /// How long one POST may take.
+    pub timeout: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Text, JSON, or by what standard error is.
+    pub format: LogFormat,
+    /// The lowest level that is written.
+    pub level: tracing::Level,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For programs.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// One watched service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// `[a-z0-9-]{1,63}`.
+    pub name: String,
+    /// What can be put back; `None`: measure and judge only.
+    pub lever: Option<Lever>,
+    /// The same as [`GuardPolicy::mode`].
+    pub mode: Mode,
+    /// The file says that nobody else (ECS, `CodeDeploy`, a controller) owns the lever.
+    pub unowned: bool,
+    /// The file says that this Serin is the only one that may act.
+    pub sole_actuator: bool,
+    /// How many Serins run this file; 1 to 10,000.
+    pub instances: u32,
+    /// Ceiling for the probes a second of all instances together.
+    pub max_rate_hz: f64,
+    /// An unrelated, known-good endpoint through the same egress.
+    pub control: Option<Endpoint>,
+    /// 1 to 1,000, unique names, in the order of the file.
+    pub targets: Vec<Target>,
+    /// How samples become a verdict.
+    pub judge: JudgePolicy,
+    /// What must hold before the lever is touched.
+    pub guard: GuardPolicy,
+    /// While this file exists, nothing is written.
+    pub hold_file: Option<PathBuf>,
+    /// Probes a second.
+    pub pace: Pace,
+    /// SHA-256 (hex) of the effective values of this service; a secret counts by its reference, not its value.
+    pub content_hash: String,
+}
+
+impl Service {
+    /// The time between two probes of `target` at the calm pace.
+    #[must_use]
+    pub fn calm_interval(&self, target: &Target) -> Duration {
+        self.interval(target, self.pace.calm_hz)
+    }
+
+    /// The time between two probes of `target` at the release pace.
+    #[must_use]
+    pub fn release_interval(&self, target: &Target) -> Duration {
+        self.interval(target, self.pace.release_hz)
+    }
+
+    /// Probes a second that one instance sends at the release pace, rate caps respected.
+    #[must_use]
+    pub fn release_rate_hz(&self) -> f64 {
+        self.targets.iter().map(|target| 1.0 / self.release_interval(target).as_secs_f64()).sum()
+    }
+
+    /// Probes a second that one instance sends at the calm pace, rate caps respected.
+    #[must_use]
+    pub fn calm_rate_hz(&self) -> f64 {
+        self.targets.iter().map(|target| 1.0 / self.calm_interval(target).as_secs_f64()).sum()
+    }
+
+    /// The pace is split evenly; what a capped target doesn't use is not given to the others.
+    fn interval(&self, target: &Target, pace_hz: f64) -> Duration {
+        let share_hz = pace_hz / f64::from(u32::try_from(self.targets.len()).unwrap_or(u32::MAX));
+        let rate_hz = target.rate_cap_hz.map_or(share_hz, |cap_hz| cap_hz.min(share_hz));
+        Duration::from_secs_f64(1.0 / rate_hz)
+    }
+}
+
+/// Probes a second of one instance, all targets of the service together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// In peace.
+    pub calm_hz: f64,
+    /// Around a cutover.
+    pub release_hz: f64,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The whole URL: http or https, no user info, no fragment; an empty path is `/`.
+    pub url: Uri,
+    /// The host as in the URL, without the brackets of IPv6.
+    pub host: String,
+    /// The port, 80 or 443 when the URL has none.
+    pub port: u16,
+    /// The scheme is https.
+    pub tls: bool,
+}
+
+/// One URL that is asked, and what a good answer is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Unique in the service; the label of its series.
+    pub name: String,
+    /// What is asked.
+    pub endpoint: Endpoint,
+    /// Connect there instead of resolving the host; Host and SNI stay the URL's.
+    pub connect_to: Option<SocketAddr>,
+    /// GET or HEAD, or another one that the file declared free of side effects.
+    pub method: Method,
+    /// Sent with each probe; those from a secret are marked sensitive.
+    pub headers: HeaderMap,
+    /// The response header that names the version that answered.
+    pub version_header: Option<HeaderName>,
+    /// From `planned` to the last byte; 1 ms to 60 s, may exceed the interval.
+    pub timeout: Duration,
+    /// A new connection for each probe.
+    pub fresh: bool,
+    /// Bytes of the body that are read at most; 1 to 10 MiB.
+    pub max_body: u64,
+    /// Statuses of a good answer.
+    pub status: StatusSet,
+    /// A good body contains this.
+    pub body_contains: Option<Vec<u8>>,
+    /// Slots: probes in flight at most.
+    pub in_flight: u32,
+    /// Extra trust roots (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// At most so many probes a second and instance; 1.0 for methods other than GET and HEAD.
+    pub rate_cap_hz: Option<f64>,
+}
+
+/// A set of HTTP statuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusSet(pub Vec<RangeInclusive<u16>>);
+
+impl StatusSet {
+    /// Is `status` in the set?
+    #[must_use]
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&status))
+    }
+}
+
+/// What a revert writes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lever {
+    /// The default rule of this listener.
+    Listener {
+        /// `arn:…:listener/app/…`.
+        arn: String,
+        /// From the ARN.
+        region: String,
+    },
+    /// This rule.
+    Rule {
+        /// `arn:…:listener-rule/app/…`.
+        arn: String,
+        /// From the ARN.
+        region: String,
+    },
+}
+
+impl Lever {
+    /// The ARN.
+    #[must_use]
+    pub fn arn(&self) -> &str {
+        match self {
+            Self::Listener { arn, .. } | Self::Rule { arn, .. } => arn,
+        }
+    }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        match self {
+            Self::Listener { region, .. } | Self::Rule { region, .. } => region,
+        }
+    }
+}
