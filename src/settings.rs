@@ -1,22 +1,67 @@
 //! Checked settings: parse, don't validate.
 //!
-//! Loading reads every layer, collects every fault of a run and gives either a [`Settings`] in which
+//! [`load`] reads every layer, collects every fault of a run and gives either a [`Settings`] in which
 //! each value is inside its range, or all the [`Problems`](crate::config::Problems) at once. Nothing after this module has
 //! to ask whether a rate is positive or a header is legal: the types say so.
 //!
 //! What a key means, its default and the reason for the default stand in one table,
-//! `crate::config::KEYS`; `config/serin.toml` is the same table for people.
+//! [`crate::config::KEYS`]; `config/serin.toml` is the same table for people.
 
+mod address;
+mod explain;
+mod lever;
+mod policy;
+mod process;
+mod reader;
 mod secret;
+mod service;
+mod target;
+mod units;
 
+pub use address::forbidden;
+pub use explain::{explain, explain_json};
 pub use secret::Secret;
 
+use crate::config::{self, ConfigError, Origin, Problem, Sources};
 use crate::model::policy::{GuardPolicy, JudgePolicy, Mode};
 use http::{HeaderMap, HeaderName, Method, Uri};
+use reader::{Fault, Log as Findings, Noted, Section};
+use sha2::{Digest, Sha256};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Reads, merges and checks all that `sources` names.
+///
+/// # Errors
+/// All faults of the run, not only the first.
+pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
+    let mut problems = Vec::new();
+    let config = config::read(sources, &mut problems);
+    let log = Findings {
+        variables: &sources.variables,
+        problems: RefCell::new(problems),
+        entries: RefCell::new(Vec::new()),
+    };
+    let process = process::read(&Section::root(&log, &config.process, None));
+    let services: Vec<Result<Service, Noted>> =
+        config.services.iter().map(|node| service::read(&log, node)).collect();
+    let mut problems = log.problems.into_inner();
+    apart(&config.services, &services, &mut problems);
+    if !problems.is_empty() {
+        return Err(sorted(problems).into());
+    }
+    let entries = log.entries.into_inner();
+    let services: Result<Vec<Service>, Noted> = services.into_iter().collect();
+    let (Ok(process), Ok(services)) = (process, services) else {
+        unreachable!("a part that is missing has noted its fault, and there is none");
+    };
+    Ok(finish(process, services, entries))
+}
 
 /// Everything that one process runs by.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +86,7 @@ pub struct Entry {
     /// The value as it would be written in TOML; secrets show their reference only.
     pub value: String,
     /// Where it came from.
-    pub origin: crate::config::Origin,
+    pub origin: Origin,
 }
 
 /// What a process has once.
@@ -199,21 +244,30 @@ impl Service {
     /// Probes a second that one instance sends at the release pace, rate caps respected.
     #[must_use]
     pub fn release_rate_hz(&self) -> f64 {
-        self.targets.iter().map(|target| 1.0 / self.release_interval(target).as_secs_f64()).sum()
+        rate_hz(&self.targets, self.pace.release_hz)
     }
 
     /// Probes a second that one instance sends at the calm pace, rate caps respected.
     #[must_use]
     pub fn calm_rate_hz(&self) -> f64 {
-        self.targets.iter().map(|target| 1.0 / self.calm_interval(target).as_secs_f64()).sum()
+        rate_hz(&self.targets, self.pace.calm_hz)
     }
 
     /// The pace is split evenly; what a capped target doesn't use is not given to the others.
     fn interval(&self, target: &Target, pace_hz: f64) -> Duration {
-        let share_hz = pace_hz / f64::from(u32::try_from(self.targets.len()).unwrap_or(u32::MAX));
-        let rate_hz = target.rate_cap_hz.map_or(share_hz, |cap_hz| cap_hz.min(share_hz));
-        Duration::from_secs_f64(1.0 / rate_hz)
+        Duration::from_secs_f64(1.0 / target_rate_hz(target, self.targets.len(), pace_hz))
     }
+}
+
+/// What `targets` get together when they share `pace_hz`.
+fn rate_hz(targets: &[Target], pace_hz: f64) -> f64 {
+    targets.iter().map(|target| target_rate_hz(target, targets.len(), pace_hz)).sum()
+}
+
+/// What one of `count` targets gets; at most 1,000 by the time anybody asks.
+fn target_rate_hz(target: &Target, count: usize, pace_hz: f64) -> f64 {
+    let share_hz = pace_hz / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    target.rate_cap_hz.map_or(share_hz, |cap_hz| cap_hz.min(share_hz))
 }
 
 /// Probes a second of one instance, all targets of the service together.
@@ -318,4 +372,65 @@ impl Lever {
             Self::Listener { region, .. } | Self::Rule { region, .. } => region,
         }
     }
+}
+
+/// No two services of one name, nor with one lever.
+fn apart(nodes: &[config::Node], services: &[Result<Service, Noted>], problems: &mut Vec<Problem>) {
+    let mut names: BTreeMap<&str, &Origin> = BTreeMap::new();
+    let mut levers: BTreeMap<&Lever, &str> = BTreeMap::new();
+    for (node, service) in nodes.iter().zip(services) {
+        let origin = |key: &str| node.entry(key).map_or(&node.origin, |node| &node.origin);
+        let Ok(service) = service else { continue };
+        let mut refuse = |key: &str, value: &str, rule: String, remedy: &str| {
+            problems.push(Problem {
+                origin: origin(key).clone(),
+                key: key.to_owned(),
+                value: Some(config::quoted(value)),
+                rule,
+                remedy: remedy.to_owned(),
+            });
+        };
+        if let Some(first) = names.insert(&service.name, origin("service")) {
+            refuse("service", &service.name, format!("{first} names it too"), "one document a service");
+            continue;
+        }
+        let Some(lever) = &service.lever else { continue };
+        if let Some(first) = levers.insert(lever, &service.name) {
+            let key = if matches!(lever, Lever::Listener { .. }) { "listener" } else { "rule" };
+            let rule = format!("the service {first} holds this lever already: two would fight over it");
+            refuse(key, lever.arn(), rule, "give each service a rule of its own");
+        }
+    }
+}
+
+/// In the order of documents and lines; a fault of a shared layer is told once.
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|a, b| (&a.origin, &a.key, &a.rule).cmp(&(&b.origin, &b.key, &b.rule)));
+    problems.dedup();
+    problems
+}
+
+fn finish(process: Process, mut services: Vec<Service>, mut entries: Vec<Entry>) -> Settings {
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.sort_by(|a, b| a.service.cmp(&b.service));
+    for service in &mut services {
+        let of_service =
+            entries.iter().filter(|entry| entry.service.as_deref() == Some(service.name.as_str()));
+        service.content_hash = hash(of_service);
+    }
+    Settings { process, services, content_hash: hash(entries.iter()), entries }
+}
+
+/// SHA-256 over `service key = value` lines, sorted: neither the format of a file nor its order counts.
+fn hash<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
+    let line = |entry: &Entry| {
+        format!("{} {} = {}\n", entry.service.as_deref().unwrap_or_default(), entry.key, entry.value)
+    };
+    let mut lines: Vec<String> = entries.map(line).collect();
+    lines.sort();
+    Sha256::digest(lines.concat()).iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

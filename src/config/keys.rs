@@ -1,0 +1,186 @@
+//! Every key there is, with its default and the reason for it. Nothing else is accepted.
+
+/// One key of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its path: `judge.window`; `[]` stands for an item of a list, `*` for any name.
+    pub path: &'static str,
+    /// What it is when nobody sets it; `None`: it is required, or its absence means something.
+    pub default: Option<Fallback>,
+    /// The reason for the default; for keys without one, what absence means.
+    pub why: &'static str,
+}
+
+/// A default value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Text, which most values are: a number alone has no unit.
+    Text(&'static str),
+    /// A count.
+    Int(i64),
+    /// A switch.
+    Bool(bool),
+    /// A list of texts.
+    Texts(&'static [&'static str]),
+}
+
+/// The sections that a process has once; they may stand in any one document.
+pub const PROCESS_SECTIONS: [&str; 5] = ["admin", "engine", "evidence", "log", "publish"];
+
+const fn key(path: &'static str, default: Fallback, why: &'static str) -> Key {
+    Key { path, default: Some(default), why }
+}
+
+const fn bare(path: &'static str, why: &'static str) -> Key {
+    Key { path, default: None, why }
+}
+
+use Fallback::{Bool, Int, Text, Texts};
+
+/// All keys, in the order of the reference file.
+pub const KEYS: &[Key] = &[
+    bare("service", "required; a document without it is a layer beneath all that have it"),
+    bare("listener", "without listener and rule: measure and judge only"),
+    bare("rule", "without listener and rule: measure and judge only"),
+    key("mode", Text("observe"), "it acts once you trust it, not before"),
+    bare("owner", "needed by act; \"none\" says that no ECS, CodeDeploy or controller owns the lever"),
+    bare("sole_actuator", "needed by act; true says that no other Serin may act on the lever"),
+    key("instances", Int(1), "one task of its own; a sidecar states the number of tasks"),
+    key("max_rate", Text("1000/s"), "more than this is a load test, not a probe"),
+    bare("control", "without it, a fault of our own network is told by the direct probes of blue alone"),
+    bare("ca_file", "the system's trust roots are enough"),
+    bare("targets[].name", "the path of the URL; / becomes root"),
+    bare("targets[].url", "required"),
+    bare("targets[].connect_to", "the URL's host is resolved"),
+    key("targets[].method", Text("GET"), "reading is safe to repeat thousands of times"),
+    bare("targets[].side_effects", "required for methods other than GET and HEAD"),
+    bare("targets[].headers.*", "none but Host and User-Agent"),
+    bare("targets[].version.header", "without it, answers are told apart by the balancer's weights only"),
+    key("targets[].timeout", Text("1s"), "users have left by then; it may exceed the interval"),
+    key("targets[].connection", Text("reuse"), "as browsers and meshes do; fresh costs a handshake a probe"),
+    key("targets[].max_body", Text("64KiB"), "a health page is smaller, an endless one is cut"),
+    key("targets[].expect.status", Texts(&["200-299"]), "a redirect is not an answer to a health question"),
+    bare("targets[].expect.body", "any body is good"),
+    bare("targets[].in_flight", "timeout / interval at the release pace, rounded up, + 2, at least 4"),
+    bare("targets[].ca_file", "the service's ca_file"),
+    bare("objectives.availability", "no promise of availability; one of the two is required"),
+    bare("objectives.p95", "no promise of latency; one of the two is required"),
+    key("judge.policy", Text("threshold"), "the only one yet"),
+    key("judge.wrong_reverts", Text("1 in 1000000 releases"), "rarer than any other cause of a wrong revert"),
+    key("judge.tolerate_blip", Text("250ms"), "a garbage collection or a lost packet is over by then"),
+    key("judge.window", Text("10s"), "long enough for a P95, short enough to forget the past"),
+    key("judge.min_samples", Int(20), "fewer answers have no P95"),
+    key("judge.error_rate", Text("0%"), "no floor: the objective and wrong_reverts decide"),
+    key(
+        "judge.grace",
+        Text("10s"),
+        "caches and pools warm up; only a version that answers nothing but errors is reverted",
+    ),
+    key("judge.settle", Text("60s"), "a state that was good for a minute may be returned to"),
+    key("judge.settle_answers", Int(100), "at a slow pace a minute alone proves little"),
+    key("judge.judge_for", Text("15m"), "what breaks later is rarely the release"),
+    key("judge.onset", Text("5m"), "what begins later also has to be worse than before under load"),
+    key("judge.propagation", Text("15s"), "AWS promises no bound; about 10 s was seen after a weight change"),
+    key("guard.cool_down", Text("30m"), "a second revert so soon needs a person"),
+    key("guard.reverts_per_hour", Int(1), "more is a fight, not a rescue"),
+    key("guard.reverts_per_day", Int(3), "three bad releases a day need a person"),
+    key("guard.min_healthy", Int(1), "an empty target group is never returned to"),
+    key("guard.min_capacity", Text("100%"), "as many targets as serve now: fewer may fall over"),
+    key(
+        "guard.verify_answers",
+        Int(20),
+        "with half the traffic still on green, 20 in a row are luck once in a million",
+    ),
+    key("guard.verify_for", Text("60s"), "several times the propagation seen"),
+    bare("guard.hold_file", "nothing holds by file"),
+    key("pace.calm", Text("5/s"), "keeps connections and baselines warm, costs nothing"),
+    key("pace.release", Text("100/s"), "a dead release is proved dead within a second"),
+    key(
+        "admin.listen",
+        Text("127.0.0.1:9464"),
+        "loopback only; 9464 is the Prometheus exporter port of OpenTelemetry",
+    ),
+    bare("admin.socket", "serin.sock in evidence.dir"),
+    bare("admin.token", "what changes state goes over the socket only"),
+    key("engine.quantum", Text("250us"), "below what a network can tell, above what a wake-up costs"),
+    key("evidence.dir", Text("serin-data"), "in the working directory"),
+    key("evidence.stdout", Bool(true), "Fargate's disk dies with the task, its log stream doesn't"),
+    key("evidence.max_disk", Text("256MiB"), "some releases with their samples"),
+    bare("publish.otlp.endpoint", "required in [publish.otlp]; without the section OTLP is off"),
+    key("publish.otlp.interval", Text("10s"), "a cutover is seen while it lasts"),
+    bare("publish.otlp.headers.*", "none"),
+    key("publish.cloudwatch.namespace", Text("Serin"), "one namespace for the IAM condition"),
+    key("publish.cloudwatch.interval", Text("60s"), "as CloudWatch stores it"),
+    key("publish.cloudwatch.resolution", Int(60), "points of 1 second are kept for three hours only"),
+    bare("publish.webhook.url", "required in [publish.webhook]; without the section nobody is called"),
+    key("publish.webhook.timeout", Text("5s"), "a page that takes longer is sent again"),
+    key("log.format", Text("auto"), "text on a terminal, JSON elsewhere"),
+    key("log.level", Text("info"), "one line for each change of state"),
+];
+
+/// What the table says about a path with `[]` and `*` in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A value.
+    Leaf,
+    /// A table of keys.
+    Section,
+    /// A list of tables.
+    Sections,
+    /// No such key.
+    Unknown,
+}
+
+/// The key of `pattern`, if it is one.
+#[must_use]
+pub fn find(pattern: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == pattern)
+}
+
+/// What `pattern` is.
+#[must_use]
+pub(crate) fn shape(pattern: &str) -> Shape {
+    let below = |path: &str, separator: &str| {
+        path.strip_prefix(pattern).is_some_and(|rest| rest.starts_with(separator))
+    };
+    if find(pattern).is_some() {
+        Shape::Leaf
+    } else if KEYS.iter().any(|key| below(key.path, ".")) {
+        Shape::Section
+    } else if KEYS.iter().any(|key| below(key.path, "[]")) {
+        Shape::Sections
+    } else {
+        Shape::Unknown
+    }
+}
+
+/// The names that may stand in the section `pattern` (empty: at the top), in the order of the table.
+#[must_use]
+pub fn names_in(pattern: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in KEYS {
+        let rest = match pattern {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(pattern).and_then(|rest| rest.strip_prefix('.')),
+        };
+        if let Some(name) = rest.and_then(|rest| rest.split(['.', '[']).next())
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// `section.name`, or `name` at the top.
+#[must_use]
+pub(crate) fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+}
+
+/// The pattern of `name` in the section `pattern`: itself, or `*` where any name may stand.
+#[must_use]
+pub(crate) fn pattern_of(pattern: &str, name: &str) -> String {
+    let any = join(pattern, "*");
+    if find(&any).is_some() { any } else { join(pattern, name) }
+}

@@ -1,0 +1,158 @@
+//! `[objectives]`, `[judge]`, `[guard]` and `[pace]`.
+
+use super::reader::{Fault, Noted, Section};
+use super::{Mode, Pace, Target, units};
+use crate::model::policy::{GuardPolicy, JudgePolicy, Objectives};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Evidence older than this never acts: the limit of SAFETY C.3, ACTING. It is no key, because no service has a reason for another.
+const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(30);
+/// In millionths of a percent.
+const PERCENT: u64 = 1_000_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// `[pace]`.
+pub(super) fn pace(root: &Section<'_>) -> Result<Pace, Noted> {
+    let section = root.section("pace");
+    // One engine thread sends at most about 10,000 a second; once an hour is the least that is still a probe.
+    let range = 1.0 / 3600.0..=10_000.0;
+    let calm_hz = section.get("calm", |leaf| leaf.rate(range.clone()));
+    let release_hz = section.get("release", |leaf| leaf.rate(range));
+    let (calm_hz, release_hz) = (calm_hz?, release_hz?);
+    if calm_hz > release_hz {
+        let rule = format!("calm is faster than release ({})", units::show_rate(release_hz));
+        return Err(section.refuse("calm", Fault::new(rule, "the release pace is the fast one")));
+    }
+    Ok(Pace { calm_hz, release_hz })
+}
+
+/// `[objectives]` and `[judge]`.
+pub(super) fn judge(root: &Section<'_>, release_rate_hz: f64) -> Result<JudgePolicy, Noted> {
+    let objectives = objectives(root);
+    let section = root.section("judge");
+    let threshold = section.get("policy", |leaf| leaf.choice(&[("threshold", ())]));
+    let wrong_reverts = section.get("wrong_reverts", |leaf| leaf.chance(100..=1_000_000_000_000));
+    let tolerate_blip = section.get("tolerate_blip", |leaf| leaf.duration(Duration::ZERO..=MINUTE));
+    let window = section.get("window", |leaf| leaf.duration(100 * MILLISECOND..=10 * MINUTE));
+    let samples_min = section.get("min_samples", |leaf| leaf.count(1..=100_000));
+    let error_rate = section.get("error_rate", |leaf| leaf.percentage(0..=99 * PERCENT));
+    let grace = section.get("grace", |leaf| leaf.duration(Duration::ZERO..=10 * MINUTE));
+    let settle = section.get("settle", |leaf| leaf.duration(100 * MILLISECOND..=HOUR));
+    let settle_answers = section.get("settle_answers", |leaf| leaf.count(1..=1_000_000));
+    let judge_for = section.get("judge_for", |leaf| leaf.duration(SECOND..=DAY));
+    let onset = section.get("onset", |leaf| leaf.duration(SECOND..=DAY));
+    let propagation = section.get("propagation", |leaf| leaf.duration(Duration::ZERO..=5 * MINUTE));
+    let policy = JudgePolicy {
+        objectives: objectives?,
+        wrong_reverts_one_in: wrong_reverts?,
+        tolerate_blip: tolerate_blip?,
+        window: window?,
+        samples_min: samples_min?,
+        error_rate_min: units::share(error_rate?),
+        grace: grace?,
+        settle: settle?,
+        settle_answers: settle_answers?,
+        judge_for: judge_for?,
+        onset: onset?,
+        propagation: propagation?,
+        release_rate_hz,
+    };
+    threshold?;
+    consistent(&section, &policy).map(|()| policy)
+}
+
+/// `[guard]`; the second is `hold_file`.
+pub(super) fn guard(
+    root: &Section<'_>,
+    mode: Result<Mode, Noted>,
+    judge: &Result<JudgePolicy, Noted>,
+    targets: &[Target],
+) -> Result<(GuardPolicy, Option<PathBuf>), Noted> {
+    let section = root.section("guard");
+    let cool_down = section.get("cool_down", |leaf| leaf.duration(Duration::ZERO..=7 * DAY));
+    let reverts_per_hour = section.get("reverts_per_hour", |leaf| leaf.count(1..=10));
+    let reverts_per_day = section.get("reverts_per_day", |leaf| leaf.count(1..=100));
+    let healthy_min = section.get("min_healthy", |leaf| leaf.count(1..=10_000));
+    let capacity = section.get("min_capacity", |leaf| leaf.percentage(PERCENT..=100 * PERCENT));
+    let verify_answers = section.get("verify_answers", |leaf| leaf.count(1..=1000));
+    let verify_for = section.get("verify_for", |leaf| leaf.duration(SECOND..=10 * MINUTE));
+    let hold_file = section.maybe("hold_file", super::reader::Leaf::path);
+    let judge = judge.as_ref().map_err(|noted| *noted)?;
+    let policy = GuardPolicy {
+        mode: mode?,
+        cool_down: cool_down?,
+        reverts_per_hour_max: reverts_per_hour?,
+        reverts_per_day_max: reverts_per_day?,
+        healthy_min: healthy_min?,
+        capacity_min: units::share(capacity?),
+        evidence_age_max: EVIDENCE_AGE_MAX,
+        verify_answers: verify_answers?,
+        verify_for: verify_for?,
+        versions_known: targets.iter().any(|target| target.version_header.is_some()),
+        settle: judge.settle,
+        judge_for: judge.judge_for,
+    };
+    if policy.reverts_per_day_max < policy.reverts_per_hour_max {
+        let rule = format!("is less than reverts_per_hour ({})", policy.reverts_per_hour_max);
+        return Err(
+            section.refuse("reverts_per_day", Fault::new(rule, "a day allows at least what an hour does"))
+        );
+    }
+    Ok((policy, hold_file?))
+}
+
+fn objectives(root: &Section<'_>) -> Result<Objectives, Noted> {
+    let section = root.section("objectives");
+    // At least one bad answer in a million: beyond that no number of probes proves anything in a release.
+    let good = section.maybe("availability", |leaf| leaf.percentage(PERCENT..=100 * PERCENT - 100));
+    let p95 = section.maybe("p95", |leaf| leaf.duration(MILLISECOND..=MINUTE));
+    let (good, p95_max) = (good?, p95?);
+    if good.is_none() && p95_max.is_none() {
+        let remedy = "add [objectives] with availability = \"99.9%\", p95 = \"250ms\", or both";
+        let fault = Fault::new("without a promise there is nothing to judge by", remedy);
+        return Err(root.refuse_section("objectives", fault));
+    }
+    Ok(Objectives { bad_share_max: good.map(|good| units::share(100 * PERCENT - good)), p95_max })
+}
+
+/// Rules between the keys of `[judge]`, each of which would make judging impossible in silence.
+fn consistent(section: &Section<'_>, policy: &JudgePolicy) -> Result<(), Noted> {
+    let mut checked = Ok(());
+    let mut refuse = |name: &str, rule: String, remedy: &str| {
+        checked = Err(section.refuse(name, Fault::new(rule, remedy)));
+    };
+    let show = units::show;
+    if policy.tolerate_blip >= policy.window {
+        let rule = format!("a blip as long as the window ({}) would hide every breach", show(policy.window));
+        refuse("tolerate_blip", rule, "shorten it, or lengthen judge.window");
+    }
+    let answers = policy.window.as_secs_f64() * policy.release_rate_hz;
+    if answers + 1e-9 < f64::from(policy.samples_min) {
+        let rule = format!(
+            "a window of {} at {} holds {answers:.0} answers, fewer than min_samples ({}): no verdict would ever come",
+            show(policy.window),
+            units::show_rate(policy.release_rate_hz),
+            policy.samples_min
+        );
+        refuse("window", rule, "lengthen the window, quicken pace.release, or lower min_samples");
+    }
+    if policy.onset > policy.judge_for {
+        let rule =
+            format!("is later than judge_for ({}), which ends the authority to act", show(policy.judge_for));
+        refuse("onset", rule, "shorten onset, or lengthen judge_for");
+    }
+    if policy.grace + policy.settle > policy.judge_for {
+        let rule = format!(
+            "grace ({}) and settle ({}) don't fit into it: no state could ever be judged good",
+            show(policy.grace),
+            show(policy.settle)
+        );
+        refuse("judge_for", rule, "lengthen judge_for");
+    }
+    checked
+}

@@ -1,0 +1,133 @@
+//! One service, out of its merged tree.
+
+use super::reader::{Fault, Leaf, Log, Noted, Section};
+use super::target::{self, Shared};
+use super::{Mode, Pace, Service, Target, address, lever, policy, units};
+use crate::config::{Node, quoted};
+use std::path::PathBuf;
+
+/// More URLs than this are a crawl.
+const TARGETS_MAX: usize = 1000;
+
+/// The service.
+pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
+    let label = node.entry("service").and_then(Node::text).unwrap_or_default();
+    let root = Section::root(log, node, Some(label));
+    let name = root.get("service", name);
+    let mode = root.get("mode", |leaf| leaf.choice(&[("observe", Mode::Observe), ("act", Mode::Act)]));
+    let lever = lever::read(&root);
+    let owner = root.maybe("owner", |leaf| leaf.choice(&[("none", ())]));
+    let sole_actuator = root.maybe("sole_actuator", Leaf::switch);
+    let instances = root.get("instances", |leaf| leaf.count(1..=10_000));
+    let max_rate = root.get("max_rate", |leaf| leaf.rate(1.0 / 3600.0..=10_000_000.0));
+    let control = root.maybe("control", |leaf| address::endpoint(leaf.text()?));
+    let ca_file = root.maybe("ca_file", target::ca_file);
+    let pace = policy::pace(&root);
+    let (unowned, sole_actuator) =
+        (owner.map(|owner| owner.is_some()), sole_actuator.map(|sole| sole == Some(true)));
+    let allowed = match (mode, &lever, unowned, sole_actuator) {
+        (Ok(mode), Ok(lever), Ok(unowned), Ok(sole)) => {
+            lever::check_mode(&root, mode, lever.as_ref(), unowned, sole)
+        }
+        _ => Err(Noted),
+    };
+    let targets = targets(&root, pace, ca_file.clone().ok().flatten());
+
+    // The policies are read whatever is wrong above, so that their faults are told in the same run.
+    let rate_hz = match (&targets, pace) {
+        (Ok(targets), Ok(pace)) => super::rate_hz(targets, pace.release_hz),
+        _ => f64::INFINITY,
+    };
+    let judge = policy::judge(&root, rate_hz);
+    let guard = policy::guard(&root, mode, &judge, targets.as_deref().unwrap_or_default());
+    allowed.and(ca_file)?;
+    let (guard, hold_file) = guard?;
+    let service = Service {
+        name: name?,
+        lever: lever?,
+        mode: mode?,
+        unowned: unowned?,
+        sole_actuator: sole_actuator?,
+        instances: instances?,
+        max_rate_hz: max_rate?,
+        control: control?,
+        targets: targets?,
+        judge: judge?,
+        guard,
+        hold_file,
+        pace: pace?,
+        content_hash: String::new(),
+    };
+    fits(&root, &service).map(|()| service)
+}
+
+fn name(leaf: &Leaf<'_>) -> Result<String, Fault> {
+    let text = leaf.text()?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if text.len() > 63 || !text.bytes().all(plain) {
+        return Err(Fault::new(
+            "a service's name is 1 to 63 of a-z, 0-9 and -",
+            "it becomes a label and a file name",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn targets(
+    root: &Section<'_>,
+    pace: Result<Pace, Noted>,
+    ca_file: Option<PathBuf>,
+) -> Result<Vec<Target>, Noted> {
+    let sections = root.items("targets")?;
+    if sections.is_empty() || sections.len() > TARGETS_MAX {
+        let rule = format!("{} targets, 1 to {TARGETS_MAX} are possible", sections.len());
+        let remedy = if sections.is_empty() { "add [[targets]] with a url" } else { "split the service" };
+        return Err(root.refuse_section("targets", Fault::new(rule, remedy)));
+    }
+    let count = f64::from(u32::try_from(sections.len()).unwrap_or(u32::MAX));
+    let shared = Shared { share_hz: pace.map_or(0.0, |pace| pace.release_hz) / count, ca_file };
+    let read: Vec<_> = sections.iter().map(|section| target::read(section, &shared)).collect();
+    let pairs =
+        sections.iter().zip(&read).filter_map(|(section, target)| Some((section, target.as_ref().ok()?)));
+    target::unique(pairs)?;
+    read.into_iter().collect()
+}
+
+/// Rules between the sections.
+fn fits(root: &Section<'_>, service: &Service) -> Result<(), Noted> {
+    let mut checked = Ok(());
+    let load_hz = service.release_rate_hz() * f64::from(service.instances);
+    if load_hz > service.max_rate_hz * (1.0 + 1e-9) {
+        let rule = format!("the load is above it: {}", service.load_line());
+        let remedy = "slow pace.release, or raise max_rate if the service stands it";
+        checked = Err(root.refuse("max_rate", Fault::new(rule, remedy)));
+    }
+    if service.mode == Mode::Act && service.instances > 1 {
+        let rule = format!(
+            "{} instances of a file that may act: no shared lease keeps them apart yet, so each would write",
+            service.instances
+        );
+        let remedy = "let one task act by a file of its own, and the others observe";
+        checked = Err(root.refuse("instances", Fault::new(rule, remedy)));
+    }
+    if let Some(control) = &service.control
+        && let Some(target) = service.targets.iter().find(|target| target.endpoint.host == control.host)
+    {
+        let rule =
+            format!("is on the host of {}, so it fails with it and tells nothing", quoted(&target.name));
+        checked =
+            Err(root.refuse("control", Fault::new(rule, "name an unrelated endpoint, or leave it out")));
+    }
+    if let Some(p95) = service.judge.objectives.p95_max {
+        for target in service.targets.iter().filter(|target| target.timeout < p95) {
+            let rule = format!(
+                "{} times out after {}, before an answer could be slow",
+                quoted(&target.name),
+                units::show(target.timeout)
+            );
+            let fault = Fault::new(rule, "make the timeout at least as long as p95");
+            checked = Err(root.section("objectives").refuse("p95", fault));
+        }
+    }
+    checked
+}

@@ -1,0 +1,134 @@
+//! Every file of `config/` loads, and the reference tells every key and its default.
+
+use super::{load, load_with, repository};
+use serin::config::{Fallback, KEYS, Origin};
+use serin::model::policy::Mode;
+use serin::settings::{Lever, explain, explain_json};
+use std::path::Path;
+use std::time::Duration;
+
+const PRODUCTION: &[(&str, &str)] =
+    &[("CHECKOUT_TOKEN", "Bearer t"), ("SERIN_WEBHOOK_URL", "https://hooks.example.com/x")];
+
+#[test]
+fn every_example_loads() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(repository("config")).unwrap() {
+        let path = entry.unwrap().path();
+        if let Err(error) = load_with(&[&path], PRODUCTION, &[]) {
+            panic!("{}: {error}", path.display());
+        }
+        count += 1;
+    }
+    assert_eq!(count, 6, "an example was added or lost");
+}
+
+#[test]
+fn the_smallest_file_says_the_same_in_three_formats() {
+    let hashes: Vec<String> = ["toml", "yaml", "json"]
+        .iter()
+        .map(|format| load(&repository(&format!("config/smallest.{format}"))).unwrap().content_hash)
+        .collect();
+    assert_eq!(hashes[0], hashes[1]);
+    assert_eq!(hashes[0], hashes[2]);
+}
+
+#[test]
+fn the_smallest_file_becomes_what_the_design_says() {
+    let settings = load(&repository("config/smallest.toml")).unwrap();
+    let [service] = settings.services.as_slice() else { panic!("one service") };
+    assert_eq!(service.name, "checkout");
+    assert_eq!(service.mode, Mode::Observe);
+    let Some(Lever::Listener { region, .. }) = &service.lever else { panic!("{:?}", service.lever) };
+    assert_eq!(region, "eu-west-1");
+    let [target] = service.targets.as_slice() else { panic!("one target") };
+    assert_eq!(target.name, "/checkout/health");
+    assert_eq!(
+        (target.endpoint.host.as_str(), target.endpoint.port, target.endpoint.tls),
+        ("shop.example.com", 443, true)
+    );
+    assert_eq!(target.version_header.as_ref().unwrap(), "x-version");
+    assert_eq!(target.in_flight, 102, "100 of a hanging second, and two to spare");
+    assert_eq!(service.release_interval(target), Duration::from_millis(10));
+    assert_eq!(service.calm_interval(target), Duration::from_millis(200));
+    assert_eq!(service.judge.objectives.p95_max, Some(Duration::from_millis(250)));
+    assert!((service.judge.objectives.bad_share_max.unwrap() - 0.001).abs() < 1e-18);
+    assert_eq!(service.judge.wrong_reverts_one_in, 1_000_000);
+    assert_eq!(settings.process.admin.socket, Path::new("serin-data/serin.sock"));
+    assert!(service.guard.versions_known);
+}
+
+#[test]
+fn the_reference_names_every_key_and_its_default() {
+    let path = repository("config/serin.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let settings = load(&path).unwrap();
+    for key in KEYS {
+        let name = key.path.trim_end_matches(".*").rsplit(['.', ']']).next().unwrap();
+        let written = text.lines().any(|line| {
+            let line = line.trim_start_matches(['#', ' ']);
+            line.starts_with(&format!("{name} "))
+                || line.contains(&format!("{{ {name} = "))
+                || line.contains(&format!(", {name} = "))
+        });
+        assert!(written, "{} does not stand in config/serin.toml", key.path);
+        let Some(default) = key.default else { continue };
+        let shown = match default {
+            Fallback::Text(text) => format!("{text:?}"),
+            Fallback::Int(number) => number.to_string(),
+            Fallback::Bool(value) => value.to_string(),
+            Fallback::Texts(texts) => format!("{texts:?}"),
+        };
+        let wanted = key.path.replace("[]", "[0]");
+        let entry = settings.entries.iter().find(|entry| entry.key == wanted).unwrap();
+        assert_eq!(entry.value, shown, "{wanted}");
+        assert!(
+            matches!(entry.origin, Origin::Document { line, .. } if line > 0),
+            "{wanted}: {}",
+            entry.origin
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_a_fleet_over_its_base() {
+    let settings = load(&repository("config/fleet")).unwrap();
+    let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["cart", "search"]);
+    let [cart, search] = settings.services.as_slice() else { panic!("two services") };
+    assert_eq!((cart.instances, search.instances), (2, 2));
+    assert!((cart.judge.objectives.bad_share_max.unwrap() - 0.001).abs() < 1e-18);
+    assert!((search.judge.objectives.bad_share_max.unwrap() - 0.005).abs() < 1e-18);
+    assert_eq!(settings.process.publish.cloudwatch.as_ref().unwrap().namespace, "Shop/Serin");
+    assert_ne!(cart.content_hash, search.content_hash);
+}
+
+#[test]
+fn check_tells_each_value_with_its_origin_and_the_load() {
+    let path = repository("config/smallest.toml");
+    let settings = load_with(&[&path], &[("SERIN__JUDGE__GRACE", "5s")], &[("pace.calm", "2/s")]).unwrap();
+    let text = explain(&settings);
+    let line = |key: &str| text.lines().find(|line| line.trim_start().starts_with(key)).unwrap().to_owned();
+    assert!(line("service = ").contains("smallest.toml:1"), "{text}");
+    assert!(line("objectives.p95").ends_with("smallest.toml:11"), "{text}");
+    assert!(line("targets[0].version.header").ends_with("smallest.toml:7"), "{text}");
+    assert!(line("judge.grace = \"5s\"").ends_with("variable SERIN__JUDGE__GRACE"), "{text}");
+    assert!(line("pace.calm = \"2/s\"").ends_with("flag --set pace.calm"), "{text}");
+    assert!(line("judge.window").contains("default: long enough for a P95"), "{text}");
+    assert!(
+        line("load")
+            .ends_with("1 instance × 1 URL × 100/s = 100/s at the release pace (calm 2/s), max_rate 1000/s")
+    );
+    assert!(line("will never act").contains("observe"), "{text}");
+    let json = explain_json(&settings);
+    assert_eq!(json["services"][0]["load"]["max_rate_hz"], 1000.0);
+    assert!(json["services"][0]["will_never_act"].as_str().unwrap().contains("DRY RUN"));
+}
+
+#[test]
+fn production_may_act_and_says_so() {
+    let settings = load_with(&[&repository("config/production.toml")], PRODUCTION, &[]).unwrap();
+    assert_eq!(settings.services[0].mode, Mode::Act);
+    assert_eq!(settings.services[0].never_acts(), None);
+    assert!(!explain(&settings).contains("will never act"));
+}
