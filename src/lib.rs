@@ -1,6 +1,8 @@
 //! Serin: a canary prober that sees a bad release, puts the load balancer back, and proves what happened.
 
+pub mod clock;
 pub use serin_model as model;
 
 pub mod config;
+pub mod publish;
 pub mod settings;
