@@ -6,5 +6,6 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod lab;
+pub mod publish;
 pub mod revert;
 pub mod settings;

@@ -1,0 +1,225 @@
+//! What leaves the process as figures and messages: one bounded queue a destination, and each drop counted.
+//!
+//! ```text
+//!            ┌─ queue ─▶ figures ◀─ scrape of /metrics        (always)
+//!  send ─────┼─ queue ─▶ OTLP, every interval                 ([publish.otlp] or OTEL_EXPORTER_OTLP_ENDPOINT)
+//!  (never    ├─ queue ─▶ CloudWatch, every interval           ([publish.cloudwatch])
+//!   blocks)  └─ queue ─▶ webhook, a page at a time            ([publish.webhook])
+//! ```
+//!
+//! Nothing that happens here changes a verdict or delays a probe: a destination that hangs fills its own queue
+//! and loses what doesn't fit, and `serin_dropped_total` says so. What the figures are called stands in [`names`].
+
+mod cloudwatch;
+mod figures;
+pub mod names;
+mod otlp;
+mod post;
+mod prometheus;
+mod versions;
+mod webhook;
+
+pub use prometheus::CONTENT_TYPE;
+
+use crate::clock;
+use crate::model::delta::Second;
+use crate::model::guard::{Page, Status};
+use crate::model::policy::Mode;
+use crate::model::record::Record;
+use crate::model::time::Wall;
+use crate::settings;
+use figures::Figures;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Items that wait for a destination at most: minutes of seconds of a handful of services.
+const QUEUE: usize = 1_024;
+
+/// Something that is told.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// What an engine did in one second.
+    Second(Arc<Second>),
+    /// How the guard of a service stands; sent when it changes, and now and then.
+    Status(Arc<str>, Arc<Status>),
+    /// A line of a service's ledger.
+    Note(Arc<str>, Arc<Record>),
+    /// A message for people about a service.
+    Page(Arc<str>, Arc<Page>),
+}
+
+/// What there is to tell about, so that series exist before anything has happened.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    /// Every service: its name, the names of its targets (the index is the
+    /// [`TargetId`](crate::model::target::TargetId)), and whether it may act.
+    pub services: Vec<(Arc<str>, Vec<Arc<str>>, Mode)>,
+    /// Where `CloudWatch` is, if a lever says so; else the environment does.
+    pub region: Option<String>,
+}
+
+/// Why publishing can't begin. Each is the configuration's fault; a destination that is away is none.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The URL of the webhook is none. The URL itself is a secret and isn't told.
+    #[error("publish.webhook.url is no http or https URL with a host")]
+    WebhookUrl,
+    /// The endpoint can't be used.
+    #[error("the OTLP endpoint is no http or https URL with a host: {0}")]
+    OtlpEndpoint(String),
+    /// The OTLP exporter can't be built.
+    #[error("the OTLP exporter can't be built")]
+    Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// TLS can't be set up.
+    #[error("TLS can't be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The destinations, running. Owns their tasks.
+#[derive(Debug)]
+pub struct Publisher {
+    figures: Arc<Mutex<Figures>>,
+    lanes: Vec<Lane>,
+    losses: Arc<Losses>,
+    tasks: JoinSet<()>,
+}
+
+impl Publisher {
+    /// Starts every destination that `settings` and the environment name, on the current tokio runtime.
+    /// `instance` tells this process from its likes (`service.instance.id`), `version` is the program's.
+    ///
+    /// # Errors
+    /// The configuration of a destination makes no sense. A destination that doesn't answer is no error.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(
+        settings: &settings::Publish,
+        roster: &Roster,
+        instance: &str,
+        version: &str,
+    ) -> Result<Self, PublishError> {
+        let figures = Arc::new(Mutex::new(Figures::new(roster, version)));
+        let losses = Arc::new(Losses::default());
+        let mut tasks = JoinSet::new();
+        let lanes = vec![figures_lane(&figures, &mut tasks)];
+        let _ = (settings, instance);
+        Ok(Self { figures, lanes, losses, tasks })
+    }
+
+    /// Tells every destination that cares. Never blocks: what doesn't fit into a queue is dropped and counted.
+    pub fn send(&self, item: Item) {
+        let at = clock::wall();
+        for lane in self.lanes.iter().filter(|lane| lane.destination.wants(&item)) {
+            if lane.queue.try_send(Dated { at, item: item.clone() }).is_err() {
+                self.losses.add(lane.destination, 1);
+            }
+        }
+    }
+
+    /// The figures as [`CONTENT_TYPE`] text. The order of series is stable.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        {
+            let mut figures = lock(&self.figures);
+            figures.expire(clock::now());
+            for destination in Destination::ALL {
+                figures.dropped(destination.name(), self.losses.of(destination));
+            }
+        }
+        prometheus::text(&self.figures)
+    }
+
+    /// Closes the queues and gives every destination until `within` to send what it has; the rest is lost.
+    pub async fn drain(self, within: Duration) {
+        let Self { lanes, mut tasks, .. } = self;
+        drop(lanes);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(within, all).await.is_err() {
+            tracing::warn!(
+                within_ms = within.as_millis(),
+                "a destination did not finish in time; what it held is lost"
+            );
+            tasks.shutdown().await;
+        }
+    }
+}
+
+/// An item and when it was sent.
+#[derive(Clone, Debug)]
+struct Dated {
+    at: Wall,
+    item: Item,
+}
+
+/// The way to one destination.
+#[derive(Debug)]
+struct Lane {
+    destination: Destination,
+    queue: mpsc::Sender<Dated>,
+}
+
+/// Who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Destination {
+    Prometheus,
+    Otlp,
+    CloudWatch,
+    Webhook,
+}
+
+impl Destination {
+    const ALL: [Self; 4] = [Self::Prometheus, Self::Otlp, Self::CloudWatch, Self::Webhook];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Prometheus => "prometheus",
+            Self::Otlp => "otlp",
+            Self::CloudWatch => "cloudwatch",
+            Self::Webhook => "webhook",
+        }
+    }
+
+    const fn wants(self, item: &Item) -> bool {
+        match self {
+            Self::Prometheus => true,
+            Self::Otlp => matches!(item, Item::Second(_)),
+            Self::CloudWatch => !matches!(item, Item::Page(..)),
+            Self::Webhook => matches!(item, Item::Page(..)),
+        }
+    }
+}
+
+/// What each destination has lost, in whole items, exports or data.
+#[derive(Debug, Default)]
+struct Losses([AtomicU64; 4]);
+
+impl Losses {
+    fn add(&self, destination: Destination, lost: u64) {
+        self.0[destination as usize].fetch_add(lost, Ordering::Relaxed);
+    }
+
+    fn of(&self, destination: Destination) -> u64 {
+        self.0[destination as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// Folding has its own queue too: a scrape of many series holds the lock for milliseconds.
+fn figures_lane(figures: &Arc<Mutex<Figures>>, tasks: &mut JoinSet<()>) -> Lane {
+    let (queue, mut items) = mpsc::channel::<Dated>(QUEUE);
+    let figures = Arc::clone(figures);
+    tasks.spawn(async move {
+        while let Some(Dated { item, .. }) = items.recv().await {
+            lock(&figures).fold(clock::now(), &item);
+        }
+    });
+    Lane { destination: Destination::Prometheus, queue }
+}
+
+/// A panic elsewhere leaves figures, not a broken invariant.
+fn lock(figures: &Mutex<Figures>) -> MutexGuard<'_, Figures> {
+    figures.lock().unwrap_or_else(PoisonError::into_inner)
+}

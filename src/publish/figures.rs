@@ -1,0 +1,326 @@
+//! The figures as they stand: items are folded into counters, levels and distributions, once for all who read them.
+//!
+//! A figure that nobody knows is absent, never zero. Counters exist at zero from the start, for every label of
+//! the closed sets, so that a first failure is an increase and not a new series.
+
+use super::names::{self, Metric, NAMES};
+use super::versions::Versions;
+use super::{Item, Roster};
+use crate::model::delta::{Buckets, Delta, Second};
+use crate::model::guard::{PageKind, Status};
+use crate::model::record::Record;
+use crate::model::sample::{Phases, Purpose};
+use crate::model::time::Mono;
+use crate::model::verdict::{Verdict, WhyBlind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A service that was silent for so long has no rolling figures any more.
+const STALE: Duration = Duration::from_secs(15);
+
+/// Upper bounds of the classic buckets, seconds. From what a loopback answers in to the longest timeout there is.
+pub(super) const BOUNDS: [f64; 20] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0,
+    2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// The values of a series' labels, in the order of its [`names::Name::labels`].
+pub(super) type Labels = Vec<Arc<str>>;
+
+/// Where a series stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Count(u64),
+    Level(f64),
+    Spread(Box<Spread>),
+}
+
+/// A distribution over [`BOUNDS`]; the last count is what lies beyond.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Spread {
+    pub(super) counts: [u64; BOUNDS.len() + 1],
+    pub(super) sum: f64,
+}
+
+/// All series of all figures.
+#[derive(Debug)]
+pub(super) struct Figures {
+    series: [BTreeMap<Labels, Value>; NAMES.len()],
+    targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    heard: BTreeMap<Arc<str>, Mono>,
+    versions: BTreeMap<Arc<str>, Versions>,
+}
+
+impl Figures {
+    /// Every counter of the closed sets at zero.
+    pub(super) fn new(roster: &Roster, build: &str) -> Self {
+        let mut figures = Self {
+            series: std::array::from_fn(|_| BTreeMap::new()),
+            targets: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        };
+        figures.level(Metric::Build, &[build], 1.0);
+        for (service, targets, _) in &roster.services {
+            figures.open(service, targets);
+        }
+        figures
+    }
+
+    /// Takes `item` in.
+    pub(super) fn fold(&mut self, now: Mono, item: &Item) {
+        match item {
+            Item::Second(second) => self.second(now, second),
+            Item::Status(service, status) => self.status(service, status),
+            Item::Note(service, record) => self.note(service, record),
+            Item::Page(service, page) => self.count(Metric::Pages, &[service, page.kind.name()], 1),
+        }
+    }
+
+    /// Lets figures go that nobody has renewed.
+    pub(super) fn expire(&mut self, now: Mono) {
+        let silent: Vec<Arc<str>> = self
+            .heard
+            .iter()
+            .filter(|(_, at)| now.since(**at) > STALE)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for service in silent {
+            self.heard.remove(&service);
+            for metric in [Metric::ErrorRatio, Metric::P95, Metric::Verdict] {
+                self.forget(metric, &service);
+            }
+        }
+        let names: Vec<Arc<str>> = self.versions.keys().cloned().collect();
+        for service in names {
+            self.rates(now, &service);
+        }
+    }
+
+    /// Every series of `metric`.
+    pub(super) fn of(&self, metric: Metric) -> &BTreeMap<Labels, Value> {
+        &self.series[metric as usize]
+    }
+
+    /// Sets what `destination` has lost so far.
+    pub(super) fn dropped(&mut self, destination: &str, lost: u64) {
+        self.series[Metric::Dropped as usize].insert(vec![destination.into()], Value::Count(lost));
+    }
+
+    fn open(&mut self, service: &Arc<str>, targets: &[Arc<str>]) {
+        self.targets.insert(Arc::clone(service), targets.to_vec());
+        self.versions.insert(Arc::clone(service), Versions::default());
+        let production = purpose(Purpose::Production);
+        for target in targets {
+            self.count(Metric::Attempts, &[service, target, production], 0);
+            self.count(Metric::Void, &[service, target], 0);
+            for reason in names::reasons() {
+                self.count(Metric::Failures, &[service, target, production, reason], 0);
+            }
+            for class in names::CLASSES {
+                self.count(Metric::Answers, &[service, target, class], 0);
+            }
+        }
+        self.count(Metric::Breaches, &[service], 0);
+        for outcome in names::REVERTS {
+            self.count(Metric::Reverts, &[service, outcome], 0);
+        }
+        for outcome in names::WRITES {
+            self.count(Metric::Writes, &[service, outcome], 0);
+        }
+        for kind in PageKind::ALL {
+            self.count(Metric::Pages, &[service, kind.name()], 0);
+        }
+        for reason in names::CONDITIONS.into_iter().chain(names::REFUSALS) {
+            self.count(Metric::Refusals, &[service, reason], 0);
+        }
+        for reason in human_reasons() {
+            self.level(Metric::NeedsHuman, &[service, reason], 0.0);
+        }
+        for why in WhyBlind::ALL {
+            self.level(Metric::Blind, &[service, why.name()], 0.0);
+        }
+    }
+
+    fn second(&mut self, now: Mono, second: &Second) {
+        let service = &second.service;
+        for delta in &second.deltas {
+            self.delta(service, delta);
+        }
+        let production = second.deltas.iter().filter(|delta| delta.purpose == Some(Purpose::Production));
+        let seen: Vec<(&str, u32)> = production
+            .flat_map(|delta| delta.versions.iter().map(|(version, count)| (version.as_ref(), *count)))
+            .collect();
+        self.versions.entry(Arc::clone(service)).or_default().add(now, &seen);
+        self.rates(now, service);
+        self.heard.insert(Arc::clone(service), now);
+        self.rolling(second);
+    }
+
+    fn rolling(&mut self, second: &Second) {
+        let service = &second.service;
+        let rolling = second.rolling;
+        let ratio = rolling
+            .filter(|rolling| rolling.answers > 0)
+            .map(|rolling| f64::from(rolling.bad) / f64::from(rolling.answers));
+        self.known(Metric::ErrorRatio, &[service], ratio);
+        let p95 = rolling.and_then(|rolling| rolling.p95).map(|p95| p95.duration().as_secs_f64());
+        self.known(Metric::P95, &[service], p95);
+        let word = rolling.map(|rolling| rolling.verdict);
+        for each in Verdict::WORDS {
+            self.known(Metric::Verdict, &[service, each], word.map(|word| flag(word == each)));
+        }
+        if word.is_some_and(|word| word != "blind") {
+            self.blind(service, None);
+        }
+    }
+
+    fn delta(&mut self, service: &Arc<str>, delta: &Delta) {
+        let targets = self.targets.get(service).map(Vec::as_slice).unwrap_or_default();
+        let target = names::target_label(targets, delta);
+        let purpose_label = purpose(delta.purpose.unwrap_or(Purpose::Production));
+        self.count(Metric::Attempts, &[service, &target, purpose_label], u64::from(delta.attempts));
+        for (reason, count) in &delta.failures {
+            self.count(Metric::Failures, &[service, &target, purpose_label, reason], u64::from(*count));
+        }
+        self.count(Metric::Void, &[service, &target], u64::from(delta.void));
+        self.spread(Metric::Lateness, &[service], &delta.lateness);
+        if delta.purpose != Some(Purpose::Production) {
+            return;
+        }
+        for (status, count) in &delta.statuses {
+            self.count(Metric::Answers, &[service, &target, names::class(*status)], u64::from(*count));
+        }
+        self.spread(Metric::Duration, &[service, &target], &delta.response);
+        self.spread(Metric::ServiceTime, &[service], &delta.service);
+        for (phase, buckets) in Phases::NAMES.iter().zip(&delta.phases) {
+            self.spread(Metric::Phase, &[service, phase], buckets);
+        }
+    }
+
+    fn rates(&mut self, now: Mono, service: &Arc<str>) {
+        self.forget(Metric::AnswersByVersion, service);
+        let rates = self.versions.get_mut(service).map(|versions| versions.rates(now)).unwrap_or_default();
+        for (version, rate_hz) in rates {
+            self.level(Metric::AnswersByVersion, &[service, &version], rate_hz);
+        }
+    }
+
+    fn status(&mut self, service: &Arc<str>, status: &Status) {
+        self.level(Metric::Armed, &[service], flag(status.armed));
+        self.forget(Metric::Condition, service);
+        for condition in &status.conditions {
+            self.level(Metric::Condition, &[service, &condition.name], flag(condition.holds));
+        }
+        let epoch = status.epoch.map(|epoch| f64::from(epoch.0));
+        self.known(Metric::Epoch, &[service], epoch);
+        self.forget(Metric::NeedsHuman, service);
+        for reason in human_reasons().chain(status.needs_human) {
+            self.level(Metric::NeedsHuman, &[service, reason], flag(status.needs_human == Some(reason)));
+        }
+    }
+
+    fn note(&mut self, service: &Arc<str>, record: &Record) {
+        match record {
+            Record::Breach { .. } => self.count(Metric::Breaches, &[service], 1),
+            Record::Wrote { outcome, .. } => self.count(Metric::Writes, &[service, outcome], 1),
+            Record::Refused { reason, .. } => self.count(Metric::Refusals, &[service, reason], 1),
+            Record::Verdict { verdict, says, .. } => {
+                // The record tells the reason by its sentence only.
+                let why = WhyBlind::ALL.into_iter().find(|why| **says == *why.to_string());
+                self.blind(service, why.filter(|_| **verdict == *"blind"));
+            }
+            _ => {}
+        }
+        if let Some(outcome) = revert_outcome(record) {
+            self.count(Metric::Reverts, &[service, outcome], 1);
+        }
+    }
+
+    fn blind(&mut self, service: &Arc<str>, now: Option<WhyBlind>) {
+        for why in WhyBlind::ALL {
+            self.level(Metric::Blind, &[service, why.name()], flag(now == Some(why)));
+        }
+    }
+
+    fn count(&mut self, metric: Metric, labels: &[&str], more: u64) {
+        let value = self.series[metric as usize].entry(owned(labels)).or_insert(Value::Count(0));
+        if let Value::Count(count) = value {
+            *count = count.saturating_add(more);
+        }
+    }
+
+    fn level(&mut self, metric: Metric, labels: &[&str], level: f64) {
+        self.series[metric as usize].insert(owned(labels), Value::Level(level));
+    }
+
+    fn known(&mut self, metric: Metric, labels: &[&str], level: Option<f64>) {
+        match level.filter(|level| level.is_finite()) {
+            Some(level) => self.level(metric, labels, level),
+            None => {
+                self.series[metric as usize].remove(&owned(labels));
+            }
+        }
+    }
+
+    fn spread(&mut self, metric: Metric, labels: &[&str], buckets: &Buckets) {
+        if buckets.count() == 0 {
+            return;
+        }
+        let value = self.series[metric as usize]
+            .entry(owned(labels))
+            .or_insert_with(|| Value::Spread(Box::default()));
+        if let Value::Spread(spread) = value {
+            spread.add(buckets);
+        }
+    }
+
+    /// Ends every series of `metric` that belongs to `service`.
+    fn forget(&mut self, metric: Metric, service: &Arc<str>) {
+        self.series[metric as usize].retain(|labels, _| labels.first() != Some(service));
+    }
+}
+
+impl Spread {
+    fn add(&mut self, buckets: &Buckets) {
+        for (span, count) in buckets.iter() {
+            let seconds = span.duration().as_secs_f64();
+            let place = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+            self.counts[place] += u64::from(count);
+            self.sum += seconds * f64::from(count);
+        }
+    }
+}
+
+/// How `record` ends a revert, if it does: one of [`names::REVERTS`].
+pub(super) fn revert_outcome(record: &Record) -> Option<&'static str> {
+    match record {
+        Record::Verified { .. } => Some("verified"),
+        Record::WouldRevert { .. } => Some("dry_run"),
+        Record::Held { reason, .. } => {
+            ["partial", "overridden", "interrupted"].into_iter().find(|each| **reason == **each)
+        }
+        _ => None,
+    }
+}
+
+fn human_reasons() -> impl Iterator<Item = &'static str> {
+    names::CONDITIONS.into_iter().chain(names::REFUSALS).chain(names::LATCHES)
+}
+
+const fn purpose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Production => "production",
+        Purpose::Direct => "direct",
+        Purpose::Control => "control",
+    }
+}
+
+const fn flag(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
+}
+
+fn owned(labels: &[&str]) -> Labels {
+    labels.iter().map(|label| Arc::from(*label)).collect()
+}

@@ -1,0 +1,441 @@
+//! Every figure that leaves the process: what it is called where, its unit, its attributes and what it means.
+//!
+//! Prometheus and OTLP are built from [`NAMES`], `CloudWatch` from [`CLOUDWATCH`], and a test holds the dashboards to them.
+
+use crate::model::sample::{Fault, Ours};
+
+/// One figure of Prometheus and OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Which; its place in [`NAMES`].
+    pub metric: Metric,
+    /// As Prometheus has it, with the suffix that samples carry (`_total`, `_seconds`, `_info`).
+    pub prometheus: &'static str,
+    /// As OTLP has it.
+    pub otlp: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// UCUM, as OTLP wants it.
+    pub unit: &'static str,
+    /// In the order of a series' values.
+    pub labels: &'static [Label],
+    /// One sentence, without the full stop.
+    pub meaning: &'static str,
+}
+
+/// How a figure behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows, and begins at zero.
+    Counter,
+    /// A level; absent while it is unknown.
+    Gauge,
+    /// A distribution of seconds.
+    Histogram,
+    /// One, with what is to be known in its labels.
+    Info,
+}
+
+/// An attribute of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// As Prometheus has it.
+    pub prometheus: &'static str,
+    /// As OTLP has it.
+    pub otlp: &'static str,
+}
+
+impl Label {
+    const fn new(prometheus: &'static str, otlp: &'static str) -> Self {
+        Self { prometheus, otlp }
+    }
+}
+
+const SERVICE: Label = Label::new("service", "serin.service");
+const TARGET: Label = Label::new("target", "serin.target");
+const PURPOSE: Label = Label::new("purpose", "serin.purpose");
+const REASON: Label = Label::new("reason", "error.type");
+const WHY: Label = Label::new("reason", "serin.reason");
+const CLASS: Label = Label::new("status_class", "http.response.status_class");
+const PHASE: Label = Label::new("phase", "serin.phase");
+const RELEASE_VERSION: Label = Label::new("version", "serin.target.version");
+const VERDICT: Label = Label::new("verdict", "serin.verdict");
+const CONDITION: Label = Label::new("condition", "serin.condition");
+const OUTCOME: Label = Label::new("outcome", "serin.outcome");
+const PAGE: Label = Label::new("kind", "serin.page.kind");
+const DESTINATION: Label = Label::new("destination", "serin.destination");
+const BUILD: Label = Label::new("version", "service.version");
+
+/// Which figure. The order is that of [`NAMES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "what each means stands in NAMES, once")]
+pub enum Metric {
+    Build,
+    Attempts,
+    Failures,
+    Void,
+    Duration,
+    ServiceTime,
+    Lateness,
+    Phase,
+    Answers,
+    AnswersByVersion,
+    ErrorRatio,
+    P95,
+    Verdict,
+    Armed,
+    Blind,
+    NeedsHuman,
+    Condition,
+    Epoch,
+    Breaches,
+    Reverts,
+    Writes,
+    Pages,
+    Refusals,
+    Dropped,
+}
+
+use Kind::{Counter, Gauge, Histogram, Info};
+
+/// The catalogue.
+pub const NAMES: [Name; 24] = [
+    Name {
+        metric: Metric::Build,
+        prometheus: "serin_build_info",
+        otlp: "serin.build",
+        kind: Info,
+        unit: "1",
+        labels: &[BUILD],
+        meaning: "The version of Serin that runs",
+    },
+    Name {
+        metric: Metric::Attempts,
+        prometheus: "serin_probe_attempts_total",
+        otlp: "serin.probe.attempts",
+        kind: Counter,
+        unit: "{probe}",
+        labels: &[SERVICE, TARGET, PURPOSE],
+        meaning: "Probes that came to an end, whatever it was",
+    },
+    Name {
+        metric: Metric::Failures,
+        prometheus: "serin_probe_failures_total",
+        otlp: "serin.probe.failures",
+        kind: Counter,
+        unit: "{probe}",
+        labels: &[SERVICE, TARGET, PURPOSE, REASON],
+        meaning: "Probes that failed; a reason that begins with prober. is our own doing, not the target's",
+    },
+    Name {
+        metric: Metric::Void,
+        prometheus: "serin_probe_void_total",
+        otlp: "serin.probe.void",
+        kind: Counter,
+        unit: "{probe}",
+        labels: &[SERVICE, TARGET],
+        meaning: "Probes that say nothing about the target, by our own doing",
+    },
+    Name {
+        metric: Metric::Duration,
+        prometheus: "serin_probe_duration_seconds",
+        otlp: "http.client.request.duration",
+        kind: Histogram,
+        unit: "s",
+        labels: &[SERVICE, TARGET],
+        meaning: "Response time of the production path, from the planned instant to the last byte, at most 0.8 % off",
+    },
+    Name {
+        metric: Metric::ServiceTime,
+        prometheus: "serin_probe_service_seconds",
+        otlp: "serin.probe.service_time",
+        kind: Histogram,
+        unit: "s",
+        labels: &[SERVICE],
+        meaning: "Service time of the production path, from the begin of a probe to the last byte, at most 0.8 % off",
+    },
+    Name {
+        metric: Metric::Lateness,
+        prometheus: "serin_probe_lateness_seconds",
+        otlp: "serin.probe.lateness",
+        kind: Histogram,
+        unit: "s",
+        labels: &[SERVICE],
+        meaning: "How late our own process began its probes, at most 0.8 % off",
+    },
+    Name {
+        metric: Metric::Phase,
+        prometheus: "serin_probe_phase_seconds",
+        otlp: "serin.probe.phase",
+        kind: Histogram,
+        unit: "s",
+        labels: &[SERVICE, PHASE],
+        meaning: "Time that probes of the production path spent in each phase, at most 0.8 % off",
+    },
+    Name {
+        metric: Metric::Answers,
+        prometheus: "serin_probe_answers_total",
+        otlp: "serin.probe.answers",
+        kind: Counter,
+        unit: "{answer}",
+        labels: &[SERVICE, TARGET, CLASS],
+        meaning: "HTTP answers on the production path, by class of status",
+    },
+    Name {
+        metric: Metric::AnswersByVersion,
+        prometheus: "serin_answers_by_version",
+        otlp: "serin.answers.by_version",
+        kind: Gauge,
+        unit: "{answer}/s",
+        labels: &[SERVICE, RELEASE_VERSION],
+        meaning: "Answers a second by the version that gave them, over the last 10 s; gone when unseen for 5 min",
+    },
+    Name {
+        metric: Metric::ErrorRatio,
+        prometheus: "serin_error_ratio",
+        otlp: "serin.error.ratio",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "Share of bad answers in the judge's rolling window, 0 to 1; absent without an answer",
+    },
+    Name {
+        metric: Metric::P95,
+        prometheus: "serin_p95_seconds",
+        otlp: "serin.p95",
+        kind: Gauge,
+        unit: "s",
+        labels: &[SERVICE],
+        meaning: "P95 of the response time in the judge's rolling window; absent without an answer",
+    },
+    Name {
+        metric: Metric::Verdict,
+        prometheus: "serin_verdict",
+        otlp: "serin.verdict",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, VERDICT],
+        meaning: "The judge's word: 1 for the one that holds, 0 for the others",
+    },
+    Name {
+        metric: Metric::Armed,
+        prometheus: "serin_armed",
+        otlp: "serin.armed",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "1 when a breach would be answered by a write, as far as is known now",
+    },
+    Name {
+        metric: Metric::Blind,
+        prometheus: "serin_blind",
+        otlp: "serin.blind",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, WHY],
+        meaning: "1 for the reason why the prober can't tell the target's fault from its own, 0 for the others",
+    },
+    Name {
+        metric: Metric::NeedsHuman,
+        prometheus: "serin_needs_human",
+        otlp: "serin.needs_human",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, WHY],
+        meaning: "1 for the reason why a person is needed, 0 for the others",
+    },
+    Name {
+        metric: Metric::Condition,
+        prometheus: "serin_condition",
+        otlp: "serin.condition",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, CONDITION],
+        meaning: "1 when this condition of acting holds, 0 when it doesn't",
+    },
+    Name {
+        metric: Metric::Epoch,
+        prometheus: "serin_epoch",
+        otlp: "serin.epoch",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "The number of the open epoch: it changes when the listener does",
+    },
+    Name {
+        metric: Metric::Breaches,
+        prometheus: "serin_breaches_total",
+        otlp: "serin.breaches",
+        kind: Counter,
+        unit: "{breach}",
+        labels: &[SERVICE],
+        meaning: "Releases that broke a promise",
+    },
+    Name {
+        metric: Metric::Reverts,
+        prometheus: "serin_reverts_total",
+        otlp: "serin.reverts",
+        kind: Counter,
+        unit: "{revert}",
+        labels: &[SERVICE, OUTCOME],
+        meaning: "Reverts by how they ended; dry_run is what would have been one",
+    },
+    Name {
+        metric: Metric::Writes,
+        prometheus: "serin_writes_total",
+        otlp: "serin.writes",
+        kind: Counter,
+        unit: "{write}",
+        labels: &[SERVICE, OUTCOME],
+        meaning: "Mutating calls by what came of them",
+    },
+    Name {
+        metric: Metric::Pages,
+        prometheus: "serin_pages_total",
+        otlp: "serin.pages",
+        kind: Counter,
+        unit: "{page}",
+        labels: &[SERVICE, PAGE],
+        meaning: "Messages for people",
+    },
+    Name {
+        metric: Metric::Refusals,
+        prometheus: "serin_refusals_total",
+        otlp: "serin.refusals",
+        kind: Counter,
+        unit: "{refusal}",
+        labels: &[SERVICE, WHY],
+        meaning: "Breaches that were not answered by a write, and why",
+    },
+    Name {
+        metric: Metric::Dropped,
+        prometheus: "serin_dropped_total",
+        otlp: "serin.dropped",
+        kind: Counter,
+        unit: "{item}",
+        labels: &[DESTINATION],
+        meaning: "Items, exports and metric data that a destination never got",
+    },
+];
+
+impl Metric {
+    /// Its row in the catalogue.
+    #[must_use]
+    pub const fn name(self) -> &'static Name {
+        &NAMES[self as usize]
+    }
+}
+
+/// One figure of `CloudWatch`. Dimensions are `Service`, or `Service` and `Target`: nothing that changes with a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloudWatchName {
+    /// The metric's name.
+    pub name: &'static str,
+    /// `CloudWatch`'s unit.
+    pub unit: &'static str,
+    /// It exists for each target too.
+    pub by_target: bool,
+    /// One sentence, without the full stop.
+    pub meaning: &'static str,
+}
+
+/// What `CloudWatch` gets.
+pub const CLOUDWATCH: [CloudWatchName; 9] = [
+    CloudWatchName::new("Attempts", "Count", true, "Production probes that came to an end"),
+    CloudWatchName::new("Failures", "Count", true, "Those that failed by the target's doing"),
+    CloudWatchName::new(
+        "ErrorRate",
+        "Percent",
+        true,
+        "Failures in a hundred probes that our own side didn't spoil; absent without one",
+    ),
+    CloudWatchName::new("Latency", "Milliseconds", true, "Response times, as a distribution"),
+    CloudWatchName::new(
+        "P95",
+        "Milliseconds",
+        false,
+        "P95 of the judge's rolling window; absent without an answer",
+    ),
+    CloudWatchName::new("Reverts", "Count", false, "Reverts that were verified"),
+    CloudWatchName::new("Breaches", "Count", false, "Releases that broke a promise"),
+    CloudWatchName::new("Armed", "None", false, "1 when a breach would be answered by a write"),
+    CloudWatchName::new(
+        "Blind",
+        "None",
+        false,
+        "1 when the prober can't tell the target's fault from its own",
+    ),
+];
+
+impl CloudWatchName {
+    const fn new(name: &'static str, unit: &'static str, by_target: bool, meaning: &'static str) -> Self {
+        Self { name, unit, by_target, meaning }
+    }
+}
+
+/// Names of the guard's conditions, which are reasons of refusal too.
+pub const CONDITIONS: [&str; 14] = [
+    "lever",
+    "known-good",
+    "understood",
+    "listener-read",
+    "no-hold",
+    "reversible",
+    "cool-down",
+    "budget",
+    "one-action",
+    "authority",
+    "blue-healthy",
+    "blue-answers",
+    "blue-is-what-it-was",
+    "evidence",
+];
+
+/// Reasons of refusal that are no conditions.
+pub const REFUSALS: [&str; 3] = ["ledger", "deadline", "write-refused"];
+
+/// Ends of a release that need a person and are no refusals by name.
+pub const LATCHES: [&str; 4] = ["partial", "overridden", "interrupted", "refused"];
+
+/// How a revert can end.
+pub const REVERTS: [&str; 5] = ["verified", "partial", "overridden", "interrupted", "dry_run"];
+
+/// What can come of a mutating call.
+pub const WRITES: [&str; 3] = ["accepted", "refused", "unknown"];
+
+/// Classes of HTTP statuses.
+pub const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+/// Every reason for which a probe can fail.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    Fault::ALL.map(Fault::name).into_iter().chain(["saturated"]).chain(Ours::ALL.map(Ours::name))
+}
+
+/// Whether `reason` is our own doing.
+#[must_use]
+pub fn is_ours(reason: &str) -> bool {
+    reason.starts_with("prober.")
+}
+
+/// The class of `status`.
+#[must_use]
+pub fn class(status: u16) -> &'static str {
+    match status {
+        100..=599 => CLASSES[usize::from(status / 100 - 1)],
+        _ => "other",
+    }
+}
+
+/// The name of target `index` as a label: the control has none of its own.
+#[must_use]
+pub(super) fn target_label(
+    targets: &[std::sync::Arc<str>],
+    delta: &crate::model::delta::Delta,
+) -> std::sync::Arc<str> {
+    use crate::model::sample::Purpose;
+    match (delta.purpose, targets.get(usize::from(delta.target.0))) {
+        (Some(Purpose::Control), _) => "control".into(),
+        (_, Some(name)) => std::sync::Arc::clone(name),
+        (_, None) => "unknown".into(),
+    }
+}
