@@ -19,8 +19,8 @@ class World:
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self.folder = folder
         self._stack = stack
-        self.blue = self._owned(Nginx(folder / "blue", "blue-1"))
-        self.green = self._owned(Nginx(folder / "green", "green-2"))
+        self.blue = self.start_nginx("blue-1")
+        self.green = self.start_nginx("green-2")
         self.collector = self._owned(Collector(folder / "collector"))
         self.ministack = self._owned(Ministack(folder / "ministack"))
         self.elb = self.ministack.client("elbv2")
@@ -32,6 +32,9 @@ class World:
         self.listener = self._load_balancer()
         self.host = f"shop.alb.localhost:{self.ministack.port}"
         self.referee = self._owned(Referee(self.ministack.port, ledger_path(folder)))
+
+    def start_nginx(self, name: str) -> Nginx:
+        return self._owned(Nginx(self.folder / name, name))
 
     def start_serin(self, **options: str) -> Daemon:
         return self._owned(

@@ -13,7 +13,7 @@ SERVICE = "checkout"
 
 
 class Daemon:
-    """A running daemon. Times in its file are short, so that a test takes seconds."""
+    """A running daemon, with one file and one service."""
 
     def __init__(
         self,
@@ -24,12 +24,25 @@ class Daemon:
         aws: str,
         collector: str,
         mode: str = "act",
+        judge_for: str = "2m",
+        control: str | None = None,
     ) -> None:
         self.admin_port = free_port()
         self._folder = folder
         self._config = folder / "serin.toml"
         self._config.write_text(
-            _config(folder, listener, balancer, collector, mode, self.admin_port)
+            _TEMPLATE.format(
+                service=SERVICE,
+                listener=listener,
+                balancer=balancer,
+                balancer_port=balancer.rsplit(":", 1)[1],
+                collector=collector,
+                mode=mode,
+                judge_for=judge_for,
+                control=f'control = "{control}"' if control else "",
+                admin_port=self.admin_port,
+                folder=folder,
+            )
         )
         env = environment(
             AWS_ENDPOINT_URL=aws, AWS_REGION=REGION, AWS_EC2_METADATA_DISABLED="true", **CREDENTIALS
@@ -46,17 +59,26 @@ class Daemon:
     def ledger(self) -> list[dict]:
         return parse_ledger(self.ledger_path.read_bytes())
 
+    def events(self, event: str) -> list[dict]:
+        """The ledger's records of one event, oldest first."""
+        return of_event(self.ledger(), event)
+
+    def wait_event(self, event: str, within_s: float, count: int = 1) -> dict:
+        """The `count`-th record of an event, once it is there."""
+        return wait_until(
+            f"{count} × `{event}` in the ledger",
+            lambda: self._process.alive() and self.events(event)[count - 1],
+            within_s,
+        )
+
     def armed(self) -> bool:
-        """Whether it would act on a breach: it has seen a good state and nothing stands against."""
+        """Whether it says that it would act on a breach."""
         status, body = self._get("/-/armed")
         return status == 200 and '"armed":true' in body.replace(" ", "")
 
     def wait_armed(self) -> None:
-        wait_until(
-            "serin has seen a good state and is armed",
-            lambda: self._process.alive() and self.armed(),
-            30,
-        )
+        self.wait_event("good", 30)
+        wait_until("/-/armed says so", self.armed, 5)
 
     def status(self) -> str:
         return self._get("/api/v1/status")[1]
@@ -90,25 +112,23 @@ def parse_ledger(raw: bytes) -> list[dict]:
     return [json.loads(line) for line in raw.split(b"\n")[:-1]]
 
 
-def of_kind(records: list[dict], kind: str) -> list[dict]:
-    return [record for record in records if record["kind"] == kind]
+def of_event(records: list[dict], event: str) -> list[dict]:
+    return [record for record in records if record["event"] == event]
 
 
-def _config(
-    folder: Path, listener: str, balancer: str, collector: str, mode: str, admin_port: int
-) -> str:
-    port = balancer.rsplit(":", 1)[1]
-    return f"""service = "{SERVICE}"
+# Times are short, so that a test takes seconds.
+_TEMPLATE = """service = "{service}"
 listener = "{listener}"
 mode = "{mode}"
 owner = "none"
 sole_actuator = true
 max_rate = "200/s"
+{control}
 
 [[targets]]
 name = "home"
 url = "http://{balancer}/"
-connect_to = "127.0.0.1:{port}"
+connect_to = "127.0.0.1:{balancer_port}"
 version = {{ header = "x-version" }}
 timeout = "1s"
 expect = {{ status = ["200-299"], body = "ok" }}
@@ -124,6 +144,8 @@ grace = "1s"
 settle = "5s"
 settle_answers = 20
 propagation = "1s"
+judge_for = "{judge_for}"
+onset = "{judge_for}"
 
 [guard]
 min_healthy = 1
