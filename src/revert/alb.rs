@@ -53,7 +53,10 @@ pub enum AlbError {
     /// The rule is not one that may be governed; the text lists what there is.
     #[error("{0}")]
     NotGovernable(String),
-    /// It couldn't be read.
+    /// There is no such rule or listener.
+    #[error("{0}: AWS knows no such listener or rule; check the ARN, its region and the account of the credentials")]
+    NotFound(String),
+    /// It couldn't be read now.
     #[error("{0}")]
     Read(String),
 }
@@ -88,7 +91,10 @@ impl Alb {
     /// # Errors
     /// It isn't: the text lists the listener's rules with their conditions and what they do.
     pub async fn governable(&self) -> Result<ListenerState, AlbError> {
-        let read = self.actions().await.map_err(|error| AlbError::Read(error.to_string()))?;
+        let read = self.actions().await.map_err(|error| match error {
+            ReadError::NotFound(what) => AlbError::NotFound(what.into()),
+            other => AlbError::Read(other.to_string()),
+        })?;
         let state = state(self.lever.arn(), &read.0, read.1);
         match state.understood() {
             Ok(_) => Ok(state),
