@@ -11,6 +11,7 @@
 //! Stopping goes the other way round: no new action, what was sent is read back, then the engine, the
 //! ledger, the publishers.
 
+mod keep;
 mod start;
 mod steward;
 
@@ -63,8 +64,9 @@ impl App {
     /// # Errors
     /// The engine could not be started, or broke down.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, AppError> {
-        let Parts { services, ports, dialer, options, stewards, ledgers, publisher, board, tcp, socket } = self.parts;
+        let Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket } = self.parts;
         let engine = engine_thread(services, ports, dialer, options)?;
+        let kept = keeping.run().map_err(AppError::Thread)?;
         let (drain, draining) = watch::channel(false);
         let mut doors = JoinSet::new();
         serve(&mut doors, tcp, socket, &board, &draining);
@@ -87,8 +89,8 @@ impl App {
         // The stewards held the ends of the engine's channels and of the ledgers'.
         tasks.shutdown().await;
         join(engine)?;
-        for ledger in ledgers {
-            join(ledger)?;
+        for thread in kept {
+            join(thread)?;
         }
         doors.shutdown().await;
         drop(board);

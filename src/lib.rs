@@ -4,8 +4,13 @@ pub use serin_model as model;
 
 pub mod clock;
 pub mod config;
+pub mod settings;
+
+pub mod admin;
 pub mod engine;
+pub mod evidence;
 pub mod lab;
 pub mod publish;
 pub mod revert;
-pub mod settings;
+
+pub mod app;

@@ -1,10 +1,11 @@
 //! From checked settings to everything that runs: ledgers, ports, levers, channels.
 
+use super::keep::Keeping;
 use super::steward::Steward;
 use crate::admin::{Board, Desk, Shown};
 use crate::clock;
 use crate::engine::{Dialer, DialerError, EngineOptions, Port};
-use crate::evidence::{self, EvidenceError};
+use crate::evidence::ledger::LedgerError;
 use crate::model::guard::Guard;
 use crate::model::policy::Mode;
 use crate::model::record::Record;
@@ -19,7 +20,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
@@ -37,7 +37,7 @@ pub(super) struct Parts {
     pub(super) dialer: Dialer,
     pub(super) options: EngineOptions,
     pub(super) stewards: Vec<Steward>,
-    pub(super) ledgers: Vec<JoinHandle<io::Result<()>>>,
+    pub(super) keeping: Keeping,
     pub(super) publisher: Arc<Publisher>,
     pub(super) board: Arc<Board>,
     pub(super) tcp: TcpListener,
@@ -65,7 +65,7 @@ pub enum AppError {
     },
     /// The evidence can't be kept.
     #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+    Ledger(#[from] LedgerError),
     /// TLS can't be set up as the file says.
     #[error(transparent)]
     Dialer(#[from] DialerError),
@@ -130,13 +130,13 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         token: process.admin.token.clone(),
         services: desks,
     });
-    let (mut ports, mut stewards, mut ledgers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ports, mut stewards) = (Vec::new(), Vec::new());
+    let mut keeping = Keeping::new(&process.evidence);
     for (service, commands) in services.iter().zip(commands) {
         let (order_sender, orders) = mpsc::channel(ORDERS);
         let (finding_sender, findings) = mpsc::channel(FINDINGS);
         ports.push(Port { orders, findings: finding_sender });
-        let kept = evidence::open(&process.evidence, service)?;
-        ledgers.extend(kept.threads);
+        let kept = keeping.open(&process.evidence, &service.name)?;
         let mut memory = recover(kept.lines, clock::wall());
         // The engine's own epoch, before the listener was ever read, is 0.
         memory.next_epoch = memory.next_epoch.max(1);
@@ -151,7 +151,6 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
             lever,
             hold_file: service.hold_file.clone(),
             ledger: kept.ledger,
-            samples: kept.samples,
             publisher: Arc::clone(&publisher),
             board: Arc::clone(&board),
             opening: vec![Record::Started {
@@ -165,7 +164,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         });
     }
     let options = EngineOptions { quantum: process.engine.quantum, instance };
-    Ok(Parts { services, ports, dialer, options, stewards, ledgers, publisher, board, tcp, socket })
+    Ok(Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket })
 }
 
 /// The board asks the publisher, and must not keep it from ending.

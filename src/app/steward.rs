@@ -5,7 +5,7 @@
 use crate::admin::Board;
 use crate::clock;
 use crate::engine::{Finding, Order};
-use crate::evidence::{LedgerHandle, SampleHandle};
+use crate::evidence::ledger::LedgerHandle;
 use crate::model::guard::{Action, Command, Depth, Event, Full, Guard, Observed, OpId, ReadError, Status, WriteOutcome};
 use crate::model::record::{Intent, Record};
 use crate::model::time::Mono;
@@ -30,7 +30,6 @@ pub(super) struct Steward {
     pub(super) lever: Option<Arc<Alb>>,
     pub(super) hold_file: Option<PathBuf>,
     pub(super) ledger: LedgerHandle,
-    pub(super) samples: SampleHandle,
     pub(super) publisher: Arc<Publisher>,
     pub(super) board: Arc<Board>,
     pub(super) opening: Vec<Record>,
@@ -91,7 +90,6 @@ impl Steward {
     async fn route(&self, action: Action, replies: &mut JoinSet<Event>) {
         match action {
             Action::Open(stage) => {
-                self.samples.open(&stage);
                 self.order(Order::Open(stage)).await;
             }
             Action::Pace(cadence) => self.order(Order::Pace(cadence)).await,
@@ -111,9 +109,14 @@ impl Steward {
                 });
             }
             Action::Persist(op, intent) => {
-                let done = self.ledger.persist(intent.clone());
                 self.tell(Arc::new(Record::Intent(Intent::clone(&intent))));
-                replies.spawn(async move { Event::Durable(op, done.await.map_err(|error| Full(error.to_string().into()))) });
+                let (reply, done) = oneshot::channel();
+                let reply = Box::new(move |result| drop(reply.send(result)));
+                self.ledger.persist(clock::now(), clock::wall(), intent, reply);
+                replies.spawn(async move {
+                    let gone = |_| Err(Full("the ledger's thread is gone".into()));
+                    Event::Durable(op, done.await.unwrap_or_else(gone))
+                });
             }
             Action::Note(record) => self.note(record),
             Action::Page(page) => {
@@ -130,10 +133,8 @@ impl Steward {
     }
 
     fn note(&self, record: Box<Record>) {
-        let record: Arc<Record> = Arc::from(record);
-        self.samples.note(&record);
-        self.ledger.note(Arc::clone(&record));
-        self.tell(record);
+        self.tell(Arc::new(Record::clone(&record)));
+        self.ledger.note(clock::now(), clock::wall(), record);
     }
 
     fn tell(&self, record: Arc<Record>) {
@@ -154,10 +155,7 @@ impl Steward {
                 self.publisher.send(Item::Second(second));
                 None
             }
-            Finding::Samples(samples) => {
-                self.samples.keep(samples);
-                None
-            }
+            Finding::Samples(_) => None,
             Finding::Started => {
                 self.desk(|shown| shown.probing = true);
                 None
