@@ -5,7 +5,7 @@
 
 mod client;
 
-pub use client::{ClientError, get, post};
+pub use client::{At, ClientError, get, post};
 
 use crate::clock;
 use crate::model::guard::{Command, Status};
@@ -122,7 +122,8 @@ async fn ready(State((board, _)): Shared) -> Response {
     if waiting.is_empty() {
         "ready\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("not probing yet: {}\n", waiting.join(", "))).into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not probing yet: {}\n", waiting.join(", ")))
+            .into_response()
     }
 }
 
@@ -157,7 +158,7 @@ async fn status(State((board, _)): Shared) -> Json<Value> {
         .map(|(name, desk)| {
             let shown = desk.read();
             let verdict = shown.verdict.map(|(word, says)| json!({ "word": word, "says": says }));
-            let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict, "guard": shown.status });
+            let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict, "guard": shown.status.as_deref() });
             (name.to_string(), one)
         })
         .collect();
@@ -185,7 +186,10 @@ async fn command(
     }
     let Some(desk) = board.services.get(service.as_str()) else {
         let names: Vec<&str> = board.services.keys().map(|name| &**name).collect();
-        return refusal(StatusCode::NOT_FOUND, &format!("no service {service:?}; there are: {}", names.join(", ")));
+        return refusal(
+            StatusCode::NOT_FOUND,
+            &format!("no service {service:?}; there are: {}", names.join(", ")),
+        );
     };
     let (taken, answer) = oneshot::channel();
     if desk.commands.send((command, taken)).await.is_err() || answer.await.is_err() {

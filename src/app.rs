@@ -12,14 +12,15 @@
 //! ledger, the publishers.
 
 mod keep;
+mod look;
 mod start;
 mod steward;
 
+pub use look::{Look, look};
 pub use start::{AppError, instance};
 
 use crate::admin::Board;
 use crate::engine::{self, Dialer, EngineOptions, Port};
-use crate::publish::Publisher;
 use crate::settings::{Service, Settings};
 use start::Parts;
 use std::future::Future;
@@ -64,7 +65,8 @@ impl App {
     /// # Errors
     /// The engine could not be started, or broke down.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, AppError> {
-        let Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket } = self.parts;
+        let Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket } =
+            self.parts;
         let engine = engine_thread(services, ports, dialer, options)?;
         let kept = keeping.run().map_err(AppError::Thread)?;
         let (drain, draining) = watch::channel(false);

@@ -13,11 +13,13 @@
 //! | `engine/origin.rs` | connections to one origin, and which address is next |
 //! | `engine/connect.rs` | names, TCP and TLS, each timed, each failure told as theirs or ours |
 //! | `engine/exchange.rs` | one HTTP/1.1 request and its answer |
+//! | `engine/once.rs` | each target once, in words |
 //! | `engine/verify.rs` | the proof by fresh connections |
 
 mod calendar;
 mod connect;
 mod exchange;
+mod once;
 mod origin;
 mod probe;
 mod service;
@@ -25,6 +27,7 @@ mod timer;
 mod verify;
 
 pub use connect::{Dialer, DialerError};
+pub use once::{Answered, ask_once};
 pub use service::{Finding, Order, Port};
 
 use crate::clock;

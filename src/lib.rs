@@ -14,3 +14,4 @@ pub mod publish;
 pub mod revert;
 
 pub mod app;
+pub mod cli;

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -48,37 +48,58 @@ pub enum ClientError {
     },
 }
 
-/// GET `path` over TCP; the body of an answer that is below 400.
-///
-/// # Errors
-/// No answer, or a refusal.
-pub async fn get(address: SocketAddr, path: &str) -> Result<String, ClientError> {
-    let at = address.to_string();
-    let work = async {
-        let stream = TcpStream::connect(address).await.map_err(|source| ClientError::Away { at: at.clone(), source })?;
-        ask(stream, &at, Method::GET, path, String::new()).await
-    };
-    tokio::time::timeout(WITHIN, work).await.map_err(|_| ClientError::Slow(at.clone()))?
+/// Where a Serin listens.
+#[derive(Clone, Debug)]
+pub enum At {
+    /// Its read-only listener.
+    Tcp(SocketAddr),
+    /// Its Unix socket.
+    Socket(PathBuf),
 }
 
-/// POST `body` (JSON) to `path` over the Unix socket.
+/// GET `path`; the body of an answer that is below 400.
 ///
 /// # Errors
 /// No answer, or a refusal.
-pub async fn post(socket: &Path, path: &str, body: String) -> Result<String, ClientError> {
-    let at = socket.display().to_string();
-    let work = async {
-        let stream = UnixStream::connect(socket).await.map_err(|source| ClientError::Away { at: at.clone(), source })?;
-        ask(stream, &at, Method::POST, path, body).await
+pub async fn get(at: &At, path: &str) -> Result<String, ClientError> {
+    call(at, Method::GET, path, String::new()).await
+}
+
+/// POST `body` (JSON) to `path`.
+///
+/// # Errors
+/// No answer, or a refusal.
+pub async fn post(at: &At, path: &str, body: String) -> Result<String, ClientError> {
+    call(at, Method::POST, path, body).await
+}
+
+async fn call(at: &At, method: Method, path: &str, body: String) -> Result<String, ClientError> {
+    let place = match at {
+        At::Tcp(address) => address.to_string(),
+        At::Socket(path) => path.display().to_string(),
     };
-    tokio::time::timeout(WITHIN, work).await.map_err(|_| ClientError::Slow(at.clone()))?
+    let away = |source| ClientError::Away { at: place.clone(), source };
+    let work = async {
+        match at {
+            At::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(away)?;
+                ask(stream, &place, method, path, body).await
+            }
+            At::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await.map_err(away)?;
+                ask(stream, &place, method, path, body).await
+            }
+        }
+    };
+    tokio::time::timeout(WITHIN, work).await.map_err(|_| ClientError::Slow(place.clone()))?
 }
 
 async fn ask<S>(stream: S, at: &str, method: Method, path: &str, body: String) -> Result<String, ClientError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let garbled = |why: &dyn std::fmt::Display| ClientError::Garbled { at: at.to_owned(), why: why.to_string() };
+    let garbled =
+        |why: &dyn std::fmt::Display| ClientError::Garbled { at: at.to_owned(), why: why.to_string() };
     let (mut send, work) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| garbled(&error))?;
     let request = Request::builder()
         .method(method)
@@ -90,7 +111,8 @@ where
     let exchange = async {
         let answer = send.send_request(request).await.map_err(|error| garbled(&error))?;
         let code = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await.map_err(|error| garbled(&error))?;
+        let body =
+            Limited::new(answer.into_body(), ANSWER_MAX).collect().await.map_err(|error| garbled(&error))?;
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
         if code.is_client_error() || code.is_server_error() {
             return Err(ClientError::Refused { code, why: text.trim().to_owned() });

@@ -48,7 +48,9 @@ pub(super) struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The admin port can't be bound.
-    #[error("admin.listen = {address}: {source}; is another Serin running? choose another port, or 127.0.0.1:0 for any")]
+    #[error(
+        "admin.listen = {address}: {source}; is another Serin running? choose another port, or 127.0.0.1:0 for any"
+    )]
     Port {
         /// Where.
         address: SocketAddr,
@@ -103,8 +105,11 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
     let instance = instance();
     let Settings { process, services, .. } = settings;
     let (tcp, socket) = bind(&process).await?;
-    let ca_files: BTreeSet<&Path> =
-        services.iter().flat_map(|service| &service.targets).filter_map(|target| target.ca_file.as_deref()).collect();
+    let ca_files: BTreeSet<&Path> = services
+        .iter()
+        .flat_map(|service| &service.targets)
+        .filter_map(|target| target.ca_file.as_deref())
+        .collect();
     let dialer = Dialer::new(ca_files)?;
     let publisher = Arc::new(Publisher::start(
         &process.publish,
@@ -112,7 +117,8 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         &instance,
         env!("CARGO_PKG_VERSION"),
     )?);
-    let shared = if services.iter().any(|service| service.lever.is_some()) { Some(aws().await) } else { None };
+    let shared =
+        if services.iter().any(|service| service.lever.is_some()) { Some(aws().await) } else { None };
     let mut desks = BTreeMap::new();
     let mut commands = Vec::new();
     for service in &services {
@@ -182,12 +188,15 @@ fn roster(services: &[Service]) -> Roster {
                 (Arc::from(service.name.as_str()), targets, service.mode)
             })
             .collect(),
-        region: services.iter().find_map(|service| service.lever.as_ref()).map(|lever| lever.region().to_owned()),
+        region: services
+            .iter()
+            .find_map(|service| service.lever.as_ref())
+            .map(|lever| lever.region().to_owned()),
     }
 }
 
 /// Credentials, endpoint and the like from the environment, as every AWS tool reads them.
-pub async fn aws() -> SdkConfig {
+pub(super) async fn aws() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await
 }
 

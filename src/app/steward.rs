@@ -6,7 +6,9 @@ use crate::admin::Board;
 use crate::clock;
 use crate::engine::{Finding, Order};
 use crate::evidence::ledger::LedgerHandle;
-use crate::model::guard::{Action, Command, Depth, Event, Full, Guard, Observed, OpId, ReadError, Status, WriteOutcome};
+use crate::model::guard::{
+    Action, Command, Depth, Event, Full, Guard, Observed, OpId, ReadError, Status, WriteOutcome,
+};
 use crate::model::record::{Intent, Record};
 use crate::model::time::Mono;
 use crate::publish::{Item, Publisher};
@@ -57,7 +59,7 @@ impl Steward {
                 _ = draining.wait_for(|drain| *drain), if !drained => { drained = true; Some(Event::Drain) }
                 Some((command, taken)) = self.commands.recv() => {
                     // Gone when the asker gave up; the command counts all the same.
-                    drop(taken.send(()));
+                    let _ = taken.send(());
                     Some(Event::Operator(command))
                 }
                 finding = self.findings.recv() => match finding {
@@ -96,7 +98,13 @@ impl Steward {
             Action::Ask(targets) => self.order(Order::Ask(targets)).await,
             Action::Verify(op, aim) => self.order(Order::Verify(op, aim)).await,
             Action::Read(op, depth) => {
-                replies.spawn(read(op, depth, self.guard.groups(), self.lever.clone(), self.hold_file.clone()));
+                replies.spawn(read(
+                    op,
+                    depth,
+                    self.guard.groups(),
+                    self.lever.clone(),
+                    self.hold_file.clone(),
+                ));
             }
             Action::Write(op, write) => {
                 let lever = self.lever.clone();

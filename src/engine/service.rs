@@ -7,7 +7,7 @@ use super::exchange::request;
 use super::origin::{Origin, Registered};
 use super::probe::{Ended, probe};
 use super::timer::Timer;
-use super::verify::prove;
+use super::verify::{places, prove};
 use crate::clock;
 use crate::model::delta::{Delta, Rolling, Second};
 use crate::model::guard::{Aim, Cadence, OpId, Proof};
@@ -242,9 +242,9 @@ impl Service {
                 self.plan(now);
             }
             Order::Verify(op, aim) => {
-                let Some(lane) = self.lanes.first() else { return };
-                let (target, dialer) = (Rc::clone(&lane.target), Rc::clone(&self.dialer));
-                self.proofs.spawn_local(async move { (op, prove(target, dialer, aim).await) });
+                let targets = places(self.lanes.iter().map(|lane| Rc::clone(&lane.target)));
+                let dialer = Rc::clone(&self.dialer);
+                self.proofs.spawn_local(async move { (op, prove(targets, dialer, aim).await) });
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::model::target::{TargetId, VersionId};
 use crate::settings::Target;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,27 +24,35 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A round asks at most so many addresses before they are all known.
 const ROUND: usize = 64;
 
-/// Asks the first target over fresh connections until each address gave `aim.answers` good answers in a row.
-pub(super) async fn prove(target: Rc<Target>, dialer: Rc<Dialer>, aim: Aim) -> Proof {
-    let fresh = Rc::new(Target { fresh: true, ..Target::clone(&target) });
-    let origin = Rc::new(Origin::new(Rc::clone(&fresh), None, Rc::new(Cell::new(0))));
+/// Asks `targets`, one after the other, over fresh connections until each of their addresses gave `aim.answers` good
+/// answers in a row.
+pub(super) async fn prove(targets: Vec<Rc<Target>>, dialer: Rc<Dialer>, aim: Aim) -> Proof {
+    let fresh: Vec<(Rc<Target>, Rc<Origin>)> = targets
+        .iter()
+        .map(|target| {
+            let target = Rc::new(Target { fresh: true, ..Target::clone(target) });
+            (Rc::clone(&target), Rc::new(Origin::new(target, None, Rc::new(Cell::new(0)))))
+        })
+        .collect();
     let until = clock::now().after(aim.within);
-    let mut runs: BTreeMap<u16, u32> = BTreeMap::new();
+    let mut runs: BTreeMap<(usize, u16), u32> = BTreeMap::new();
     let mut last = String::from("nothing answered");
     let mut asked = 0_usize;
     while clock::now() < until {
-        let ended = ask(&fresh, &origin, &dialer).await;
+        let index = asked % fresh.len().max(1);
+        let Some((target, origin)) = fresh.get(index) else { break };
+        let ended = ask_by(target, origin, &dialer).await;
         asked += 1;
+        let run = runs.entry((index, ended.sample.addr)).or_default();
         match refusal(&ended, &aim) {
-            None => *runs.entry(ended.sample.addr).or_default() += 1,
+            None => *run += 1,
             Some(why) => {
                 last = why;
-                runs.insert(ended.sample.addr, 0);
+                *run = 0;
             }
         }
-        // Addresses take turns, so after as many questions as answers are wanted each has been asked.
-        let known = runs.len().clamp(1, ROUND);
-        let wanted = usize::try_from(aim.answers).unwrap_or(usize::MAX).saturating_mul(known);
+        // Targets and their addresses take turns, so after so many questions each has been asked often enough.
+        let wanted = usize::try_from(aim.answers).unwrap_or(usize::MAX).saturating_mul(runs.len().min(ROUND));
         if asked >= wanted && runs.values().all(|run| *run >= aim.answers) {
             let answers = runs.values().sum();
             return Proof::Shown { answers, addresses: u32::try_from(runs.len()).unwrap_or(u32::MAX) };
@@ -53,7 +62,23 @@ pub(super) async fn prove(target: Rc<Target>, dialer: Rc<Dialer>, aim: Aim) -> P
     Proof::NotShown(format!("after {} s: {last}", aim.within.as_secs()).into())
 }
 
-async fn ask(target: &Rc<Target>, origin: &Rc<Origin>, dialer: &Rc<Dialer>) -> Ended {
+/// One target for each place that is connected to: the way to the balancer is what is proved, not every URL.
+pub(super) fn places(targets: impl Iterator<Item = Rc<Target>>) -> Vec<Rc<Target>> {
+    let mut places: BTreeMap<(String, u16, Option<SocketAddr>), Rc<Target>> = BTreeMap::new();
+    for target in targets {
+        let key = (target.endpoint.host.clone(), target.endpoint.port, target.connect_to);
+        places.entry(key).or_insert(target);
+    }
+    places.into_values().collect()
+}
+
+/// One question outside any schedule, on a connection of its own.
+pub(super) async fn ask(target: &Rc<Target>, dialer: &Rc<Dialer>) -> Ended {
+    let origin = Rc::new(Origin::new(Rc::clone(target), None, Rc::new(Cell::new(0))));
+    ask_by(target, &origin, dialer).await
+}
+
+async fn ask_by(target: &Rc<Target>, origin: &Rc<Origin>, dialer: &Rc<Dialer>) -> Ended {
     let now = clock::now();
     let sample = Sample {
         due: now,

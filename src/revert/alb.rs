@@ -54,7 +54,9 @@ pub enum AlbError {
     #[error("{0}")]
     NotGovernable(String),
     /// There is no such rule or listener.
-    #[error("{0}: AWS knows no such listener or rule; check the ARN, its region and the account of the credentials")]
+    #[error(
+        "{0}: AWS knows no such listener or rule; check the ARN, its region and the account of the credentials"
+    )]
     NotFound(String),
     /// It couldn't be read now.
     #[error("{0}")]
