@@ -81,9 +81,9 @@ class World:
         return arn
 
     def _load_balancer(self) -> str:
-        (balancer,) = self.elb.create_load_balancer(
-            Name="shop", Subnets=["subnet-1", "subnet-2"]
-        )["LoadBalancers"]
+        (balancer,) = self.elb.create_load_balancer(Name="shop", Subnets=["subnet-1", "subnet-2"])[
+            "LoadBalancers"
+        ]
         (listener,) = self.elb.create_listener(
             LoadBalancerArn=balancer["LoadBalancerArn"],
             Protocol="HTTP",

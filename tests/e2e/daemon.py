@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 from pathlib import Path
 
 from peers import CREDENTIALS, REGION, release_binary
@@ -66,7 +67,7 @@ class Daemon:
     def wait_event(self, event: str, within_s: float, count: int = 1) -> dict:
         """The `count`-th record of an event, once it is there."""
         return wait_until(
-            f"{count} × `{event}` in the ledger",
+            f"`{event}` in the ledger, {count} times",
             lambda: self._process.alive() and self.events(event)[count - 1],
             within_s,
         )
@@ -88,6 +89,11 @@ class Daemon:
 
     def log(self) -> str:
         return self._process.tail(20_000)
+
+    def kill(self) -> None:
+        """As the machine's end does: no drain, no last line."""
+        self._process.signal(signal.SIGKILL)
+        self._process.stop()
 
     def stop(self) -> int:
         return self._process.stop(within_s=15)

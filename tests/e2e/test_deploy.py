@@ -185,9 +185,7 @@ def unlisted_words(value: object, shape) -> list[str]:
     """Strings outside their enumeration, which botocore's validator lets pass."""
     if shape.type_name == "structure":
         return [
-            word
-            for key, item in value.items()
-            for word in unlisted_words(item, shape.members[key])
+            word for key, item in value.items() for word in unlisted_words(item, shape.members[key])
         ]
     if shape.type_name == "list":
         return [word for item in value for word in unlisted_words(item, shape.member)]

@@ -86,9 +86,7 @@ def test_operator_who_reverts_first_is_left_alone(world: World) -> None:
 @pytest.mark.parametrize(
     ("with_control", "reason"), [(True, "shared-dependency"), (False, "network")]
 )
-def test_both_colours_bad_is_not_reverted(
-    world: World, with_control: bool, reason: str
-) -> None:
+def test_both_colours_bad_is_not_reverted(world: World, with_control: bool, reason: str) -> None:
     control = f"http://127.0.0.1:{world.start_nginx('control').port}/" if with_control else None
     daemon = world.start_serin(control=control)
     daemon.wait_armed()
@@ -106,6 +104,39 @@ def test_both_colours_bad_is_not_reverted(
     no_write(world, daemon)
 
 
+def test_operator_who_holds_is_obeyed(world: World) -> None:
+    daemon = world.start_serin()
+    daemon.wait_armed()
+    world.elb.add_tags(
+        ResourceArns=[world.listener], Tags=[{"Key": "canary:hold", "Value": "load test"}]
+    )
+    cut_over_and_seen(world, daemon)
+    world.green.fail()
+    wait_until(
+        "it refuses: no-hold",
+        lambda: "no-hold" in {record["reason"] for record in daemon.events("refused")},
+        15,
+    )
+    time.sleep(4)
+    assert world.serves() == "green"
+    no_write(world, daemon)
+
+
+def test_started_in_the_middle_of_a_release_only_observes(world: World) -> None:
+    first = world.start_serin()
+    first.wait_armed()
+    first.kill()
+    world.cut_over("green")
+    second = world.start_serin()
+    wait_until("it sees green", lambda: len(second.events("epoch")) >= 2, 10)
+    time.sleep(3)
+    world.green.fail()
+    second.wait_event("first_bad", 10)
+    time.sleep(8)
+    assert world.serves() == "green", "nobody saw what was good right before"
+    no_write(world, second)
+
+
 def test_observe_mode_says_what_it_would_do_and_writes_nothing(world: World) -> None:
     daemon = world.start_serin(mode="observe")
     daemon.wait_event("good", REVERT_WITHIN_S)
@@ -121,7 +152,7 @@ def test_observe_mode_says_what_it_would_do_and_writes_nothing(world: World) -> 
 
 
 def test_release_is_seen_in_cloudwatch_and_the_collector(world: World) -> None:
-    started = datetime.datetime.now(datetime.timezone.utc)
+    started = datetime.datetime.now(datetime.UTC)
     daemon = world.start_serin()
     daemon.wait_armed()
     cut_over_and_seen(world, daemon)
