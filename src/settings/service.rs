@@ -112,7 +112,7 @@ fn fits(root: &Section<'_>, service: &Service) -> Result<(), Noted> {
         checked = Err(root.refuse("instances", Fault::new(rule, remedy)));
     }
     if let Some(control) = &service.control
-        && let Some(target) = service.targets.iter().find(|target| target.endpoint.host == control.host)
+        && let Some(target) = service.targets.iter().find(|target| same_place(&target.endpoint, control))
     {
         let rule =
             format!("is on the host of {}, so it fails with it and tells nothing", quoted(&target.name));
@@ -131,4 +131,10 @@ fn fits(root: &Section<'_>, service: &Service) -> Result<(), Noted> {
         }
     }
     checked
+}
+
+/// The same name, or the same address and port: addresses hold unrelated services on other ports, names seldom do.
+fn same_place(one: &super::Endpoint, other: &super::Endpoint) -> bool {
+    let literal = one.host.parse::<std::net::IpAddr>().is_ok();
+    one.host == other.host && (!literal || one.port == other.port)
 }
