@@ -18,6 +18,8 @@ use std::time::Duration;
 const SIDE_SPAN: Duration = Duration::from_secs(5);
 /// Fewer answers than this from a side path are no word at all.
 const SIDE_MIN: u32 = 3;
+/// And how long its last answers outweigh what was before.
+const SIDE_RECENT: Duration = Duration::from_secs(1);
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// The most own-fault marks that are kept.
@@ -584,16 +586,27 @@ impl Judge {
     }
 }
 
-/// A side path vetoes when in doubt: it is bad when one answer in ten is, or when it is half as bad as production.
+/// A side path vetoes when in doubt. It is weighed over the very time of the breach, and over the last second, because
+/// answers from before would hide that it went bad together with production: it is bad when more than one answer in ten
+/// is, or when it is half as bad as production.
 fn side(window: &Window, production: Option<&Evidence>) -> Side {
-    let n = window.count();
+    let newest = window.entries().map(|entry| entry.due).max().unwrap_or_default();
+    let breach = production.map_or(Mono(0), |evidence| evidence.first_bad);
+    let spans = [breach, breach.max(newest.before(SIDE_RECENT))];
+    let words = spans.map(|since| side_since(window, since, production));
+    if words.contains(&Side::Bad) { Side::Bad } else { words[0] }
+}
+
+fn side_since(window: &Window, since: Mono, production: Option<&Evidence>) -> Side {
+    let slow_counts = production.is_some_and(|evidence| evidence.stream == Stream::Latency);
+    let (mut n, mut worst) = (0_u32, 0_u32);
+    for entry in window.entries().filter(|entry| entry.due >= since) {
+        n += 1;
+        worst += u32::from(entry.bad || (slow_counts && entry.slow));
+    }
     if n < SIDE_MIN {
         return Side::NoData;
     }
-    let worst = match production.map(|evidence| evidence.stream) {
-        Some(Stream::Latency) => window.slow().max(window.bad()),
-        Some(Stream::Errors) | None => window.bad(),
-    };
     let half_as_bad = production.is_some_and(|evidence| {
         worst >= 2
             && f64::from(worst) / f64::from(n) * 2.0
