@@ -3,3 +3,4 @@
 
 mod ledger;
 mod records;
+mod samples;
