@@ -88,7 +88,7 @@ impl Walk {
         self.timeline.push(Step { step: step.into(), ts: rfc3339(at.wall), ms, detail });
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm a record, each a line or three")]
+    /// What was seen and judged.
     fn take(&mut self, story: &Story, at: Point, record: &Record) {
         match record {
             Record::Release { base, from, to, cutover, irreversible, .. } => {
@@ -139,6 +139,30 @@ impl Walk {
                 (self.verified, self.good_again) = (None, None);
                 self.step(story, at, "breach", says.to_string());
             }
+            Record::Preflight { .. }
+            | Record::WouldRevert { .. }
+            | Record::Intent(_)
+            | Record::WriteSent { .. }
+            | Record::Wrote { .. }
+            | Record::Confirmed { .. }
+            | Record::Verified { .. }
+            | Record::Abandoned { .. }
+            | Record::Refused { .. }
+            | Record::Held { .. }
+            | Record::Kept { .. }
+            | Record::Drift { .. }
+            | Record::Operator { .. } => self.acted(story, at, record),
+            Record::Started { .. }
+            | Record::Good { .. }
+            | Record::NotGood { .. }
+            | Record::Paged { .. }
+            | Record::Stopped { .. } => {}
+        }
+    }
+
+    /// What was done about it, or not.
+    fn acted(&mut self, story: &Story, at: Point, record: &Record) {
+        match record {
             Record::Preflight { conditions, .. } => {
                 let holding = conditions.iter().filter(|condition| condition.holds).count();
                 let mut detail = format!("{holding} of {} hold", conditions.len());
@@ -194,6 +218,13 @@ impl Walk {
             }
             Record::Operator { command } => self.step(story, at, "operator", told(command)),
             Record::Started { .. }
+            | Record::Release { .. }
+            | Record::Epoch { .. }
+            | Record::Seen { .. }
+            | Record::FirstBad { .. }
+            | Record::Verdict { .. }
+            | Record::Pulse { .. }
+            | Record::Breach { .. }
             | Record::Good { .. }
             | Record::NotGood { .. }
             | Record::Paged { .. }
