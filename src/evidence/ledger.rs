@@ -27,7 +27,8 @@ pub use thread::{Counts, Job, LedgerHandle, LedgerThread, Reply, channel};
 
 use crate::model::record::Record;
 use crate::model::time::{Mono, Wall};
-use line::{digest, render};
+use line::render;
+pub(crate) use line::{digest, parse, rfc3339};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;

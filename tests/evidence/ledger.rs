@@ -186,7 +186,8 @@ impl Disk for Small {
         if disk.sync_fails {
             return Err(io::Error::other("EIO"));
         }
-        disk.synced = disk.file.clone();
+        let SmallDisk { file, synced, .. } = &mut *disk;
+        synced.clone_from(file);
         Ok(())
     }
     fn truncate(&mut self, length: u64) -> io::Result<()> {

@@ -3,3 +3,5 @@
 
 mod ledger;
 mod records;
+mod report;
+mod samples;

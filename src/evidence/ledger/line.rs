@@ -176,6 +176,12 @@ impl Naming {
         self.labels.get(&release).cloned().unwrap_or_else(|| release.to_string().into())
     }
 
+    /// The label of a release, if the pipeline gave one.
+    #[must_use]
+    pub fn label_of(&self, release: ReleaseId) -> Option<&str> {
+        self.labels.get(&release).map(|label| &**label)
+    }
+
     /// The release of a record, by its number.
     pub fn release_of(&mut self, record: &Record, now: Mono) -> Option<ReleaseId> {
         match record {
