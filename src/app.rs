@@ -16,6 +16,7 @@ mod look;
 mod start;
 mod steward;
 
+pub use keep::KeepError;
 pub use look::{Look, look};
 pub use start::{AppError, instance};
 

@@ -55,7 +55,7 @@ struct ConfigArgs {
     /// A file (.toml, .json, .yaml), a folder with one file a service, or env:NAME for a document in a variable.
     #[arg(long = "config", short = 'c', value_name = "PATH", env = "SERIN_CONFIG_PATH", value_delimiter = ',', num_args = 1..)]
     config: Vec<String>,
-    /// Override one key of every service: --set judge.grace=5s. Stronger than files and SERIN__SECTION__KEY variables.
+    /// Override one key of every service: --set judge.grace=5s. Stronger than files and `SERIN__SECTION__KEY` variables.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
     /// Override `mode`: observe or act.

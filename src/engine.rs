@@ -28,7 +28,7 @@ mod verify;
 
 pub use connect::{Dialer, DialerError};
 pub use once::{Answered, ask_once};
-pub use service::{Finding, Order, Port};
+pub use service::{Chapter, Finding, Keeper, Order, Port};
 
 use crate::clock;
 use crate::settings::Service;

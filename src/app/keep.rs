@@ -1,36 +1,117 @@
-//! The threads that keep evidence: one for each ledger, one for the copy on standard output.
+//! Who keeps evidence: a thread for each ledger, one for each service's raw samples, one for the copy on standard output.
 
+use crate::clock;
+use crate::engine::{Chapter, Keeper};
 use crate::evidence::ledger::{Echo, EchoThread, Ledger, LedgerError, LedgerHandle, LedgerThread, channel};
+use crate::evidence::samples::{
+    self, Cutover, Limits, Names, SampleHandle, SampleKeeper, SampleThread, SampleWriter,
+};
 use crate::model::record::Record;
-use crate::model::time::Wall;
-use crate::settings::EvidenceStore;
+use crate::model::sample::Sample;
+use crate::model::target::Versions;
+use crate::model::time::{Span, Wall};
+use crate::settings::{EvidenceStore, Service};
 use std::io;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Which bad samples stay when there are too many is drawn from this, so that a replay draws the same.
+const SEED: u64 = 0x5e21;
 
 /// What one service's steward needs of the evidence, and what the ledger remembers.
 pub(super) struct Kept {
     pub(super) ledger: LedgerHandle,
     pub(super) lines: Vec<(Wall, Record)>,
+    pub(super) keeper: Box<dyn Keeper>,
 }
 
 /// Everything that is kept, before its threads run.
 pub(super) struct Keeping {
     echo: Option<(Echo, EchoThread)>,
     ledgers: Vec<LedgerThread>,
+    samples: Vec<SampleThread>,
+    /// The disk budget of each service, bytes.
+    share: u64,
+}
+
+/// Why evidence can't be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The raw samples.
+    #[error("raw samples can't be kept in {dir:?}: {source}; it needs a folder that this user may write to")]
+    Samples {
+        /// evidence.dir.
+        dir: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Raw samples of one service, on the engine's thread.
+struct ServiceKeeper {
+    keeper: SampleKeeper,
+    handle: SampleHandle,
+    judge_for: Duration,
+}
+
+impl Keeper for ServiceKeeper {
+    fn sample(&mut self, sample: &Sample) {
+        self.keeper.push(sample);
+    }
+
+    fn chapter(&mut self, chapter: Chapter) {
+        self.keeper.cutover(Cutover {
+            epoch: chapter.epoch,
+            release: chapter.release,
+            label: chapter.label,
+            after: chapter.after,
+            since: chapter.since,
+            until: chapter.since.after(self.judge_for),
+        });
+    }
+
+    fn pump(&mut self, versions: &Versions) {
+        self.handle.pump(&mut self.keeper, versions, (clock::now(), clock::wall()));
+    }
+
+    fn finish(&mut self, versions: &Versions) {
+        self.keeper.finish();
+        self.pump(versions);
+    }
 }
 
 impl Keeping {
-    pub(super) fn new(store: &EvidenceStore) -> Self {
-        Self { echo: store.stdout.then(Echo::new), ledgers: Vec::new() }
+    pub(super) fn new(store: &EvidenceStore, services: usize) -> Self {
+        let share = store.max_disk / u64::try_from(services.max(1)).unwrap_or(1);
+        Self { echo: store.stdout.then(Echo::new), ledgers: Vec::new(), samples: Vec::new(), share }
     }
 
-    /// Opens one service's ledger.
-    pub(super) fn open(&mut self, store: &EvidenceStore, service: &str) -> Result<Kept, LedgerError> {
+    /// Opens one service's ledger, and the way of its samples to disk.
+    pub(super) fn open(&mut self, store: &EvidenceStore, service: &Service) -> Result<Kept, KeepError> {
         let echo = self.echo.as_ref().map(|(echo, _)| echo.clone());
-        let (ledger, lines) = Ledger::open(&store.dir, service, echo)?;
+        let (ledger, lines) = Ledger::open(&store.dir, &service.name, echo)?;
         let (handle, thread) = channel(ledger);
         self.ledgers.push(thread);
-        Ok(Kept { ledger: handle, lines })
+        let names = service.targets.iter().map(|target| {
+            (target.endpoint.url.to_string().into_boxed_str(), target.name.clone().into_boxed_str())
+        });
+        let writer = SampleWriter::open(&store.dir, &service.name, Names(names.collect()), self.share)
+            .map_err(|source| KeepError::Samples { dir: store.dir.clone(), source })?;
+        let (samples, thread) = samples::channel(writer);
+        self.samples.push(thread);
+        // One release may take a quarter of the budget, so that several stay readable.
+        let limits =
+            Limits { slow: service.judge.objectives.p95_max.map(Span::of), window_bytes: self.share / 4 };
+        let keeper = ServiceKeeper {
+            keeper: SampleKeeper::new(limits, SEED),
+            handle: samples,
+            judge_for: service.judge.judge_for,
+        };
+        Ok(Kept { ledger: handle, lines, keeper: Box::new(keeper) })
     }
 
     /// Starts the threads. They end when every handle is gone.
@@ -39,6 +120,12 @@ impl Keeping {
         for ledger in self.ledgers {
             threads.push(std::thread::Builder::new().name("ledger".into()).spawn(move || {
                 drop(ledger.run());
+                Ok(())
+            })?);
+        }
+        for samples in self.samples {
+            threads.push(std::thread::Builder::new().name("samples".into()).spawn(move || {
+                samples.run();
                 Ok(())
             })?);
         }

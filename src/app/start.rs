@@ -1,11 +1,10 @@
 //! From checked settings to everything that runs: ledgers, ports, levers, channels.
 
-use super::keep::Keeping;
+use super::keep::{KeepError, Keeping};
 use super::steward::Steward;
 use crate::admin::{Board, Desk, Shown};
 use crate::clock;
 use crate::engine::{Dialer, DialerError, EngineOptions, Port};
-use crate::evidence::ledger::LedgerError;
 use crate::model::guard::Guard;
 use crate::model::policy::Mode;
 use crate::model::record::Record;
@@ -67,7 +66,7 @@ pub enum AppError {
     },
     /// The evidence can't be kept.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Keep(#[from] KeepError),
     /// TLS can't be set up as the file says.
     #[error(transparent)]
     Dialer(#[from] DialerError),
@@ -137,12 +136,12 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         services: desks,
     });
     let (mut ports, mut stewards) = (Vec::new(), Vec::new());
-    let mut keeping = Keeping::new(&process.evidence);
+    let mut keeping = Keeping::new(&process.evidence, services.len());
     for (service, commands) in services.iter().zip(commands) {
         let (order_sender, orders) = mpsc::channel(ORDERS);
         let (finding_sender, findings) = mpsc::channel(FINDINGS);
-        ports.push(Port { orders, findings: finding_sender });
-        let kept = keeping.open(&process.evidence, &service.name)?;
+        let kept = keeping.open(&process.evidence, service)?;
+        ports.push(Port { orders, findings: finding_sender, keeper: kept.keeper });
         let mut memory = recover(kept.lines, clock::wall());
         // The engine's own epoch, before the listener was ever read, is 0.
         memory.next_epoch = memory.next_epoch.max(1);

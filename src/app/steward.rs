@@ -4,7 +4,7 @@
 
 use crate::admin::Board;
 use crate::clock;
-use crate::engine::{Finding, Order};
+use crate::engine::{Chapter, Finding, Order};
 use crate::evidence::ledger::LedgerHandle;
 use crate::model::guard::{
     Action, Command, Depth, Event, Full, Guard, Observed, OpId, ReadError, Status, WriteOutcome,
@@ -126,7 +126,12 @@ impl Steward {
                     Event::Durable(op, done.await.unwrap_or_else(gone))
                 });
             }
-            Action::Note(record) => self.note(record),
+            Action::Note(record) => {
+                if let Some(chapter) = chapter(&record) {
+                    self.order(Order::Keep(chapter)).await;
+                }
+                self.note(record);
+            }
             Action::Page(page) => {
                 tracing::warn!(service = %self.name, kind = page.kind.name(), dry_run = page.dry_run, "{}", page.text);
                 self.publisher.send(Item::Page(Arc::clone(&self.name), Arc::new(page)));
@@ -163,7 +168,6 @@ impl Steward {
                 self.publisher.send(Item::Second(second));
                 None
             }
-            Finding::Samples(_) => None,
             Finding::Started => {
                 self.desk(|shown| shown.probing = true);
                 None
@@ -188,6 +192,20 @@ impl Steward {
         let status = Arc::new(status);
         self.desk(|shown| shown.status = Some(Arc::clone(&status)));
         self.publisher.send(Item::Status(Arc::clone(&self.name), status));
+    }
+}
+
+/// What whoever keeps raw samples must know of a record.
+fn chapter(record: &Record) -> Option<Chapter> {
+    match record {
+        Record::Epoch { epoch, release, label, after, since, .. } => Some(Chapter {
+            epoch: *epoch,
+            release: *release,
+            label: label.clone(),
+            after: *after,
+            since: *since,
+        }),
+        _ => None,
     }
 }
 

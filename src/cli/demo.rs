@@ -116,6 +116,17 @@ impl DemoFault {
         }
     }
 
+    /// As on the command line.
+    fn name(self) -> String {
+        match self {
+            Self::Outage => "outage".into(),
+            Self::Errors(share) => format!("errors={}%", share * 100.0),
+            Self::Latency(extra) => format!("latency={}ms", extra.as_millis()),
+            Self::BothBad => "both-bad".into(),
+            Self::None => "none".into(),
+        }
+    }
+
     fn words(self) -> String {
         match self {
             Self::Outage => "green answers 500".into(),
@@ -145,7 +156,7 @@ struct Played {
 async fn play(args: &DemoArgs) -> Result<Played, anyhow::Error> {
     let options = LabOptions { propagation: args.propagation, ..LabOptions::default() };
     let lab = Lab::start(options).await.context("the lab can't start")?;
-    let mut daemon = Daemon::start(&lab, args.propagation).await?;
+    let mut daemon = Daemon::start(&lab, args.propagation)?;
     if !args.json {
         narrate(&format!(
             "lab      blue and green, 3 targets each, behind a load balancer at {}\n",
@@ -270,7 +281,7 @@ async fn serving(lab: &Lab) -> Result<String, anyhow::Error> {
         .default_actions()
         .iter()
         .filter_map(Action::forward_config)
-        .flat_map(|config| config.target_groups());
+        .flat_map(ForwardActionConfig::target_groups);
     let heaviest =
         groups.max_by_key(|group| group.weight().unwrap_or(0)).and_then(|group| group.target_group_arn());
     Ok(crate::model::listener::group_name(heaviest.unwrap_or_default()).to_owned())
@@ -299,7 +310,7 @@ fn finish(args: &DemoArgs, story: &Story, users: UserCounts, serving: &str, daem
     });
     let shown = if args.json {
         let value = json!({
-            "fault": args.fault.words(),
+            "fault": args.fault.name(),
             "outcome": outcome.word(),
             "timeline": story.timeline(),
             "user_bad_answers": users.bad,

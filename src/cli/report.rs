@@ -1,7 +1,9 @@
 //! `serin report`: the account of a release.
 
-use super::Failure;
+use super::{Failure, say};
+use crate::evidence::report::{self, ReportFilter};
 use clap::Args;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 /// `serin report`
@@ -25,6 +27,21 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn report(args: &ReportArgs) -> Result<(), Failure> {
-    let _ = args;
-    Err(Failure::Failed(anyhow::anyhow!("not wired yet")))
+    let filter = ReportFilter { service: args.service.clone(), release: args.release.clone() };
+    let report = match &args.file {
+        None => report::from_folder(&args.dir, &filter),
+        Some(path) if path.as_os_str() == "-" => report::from_lines(std::io::stdin().lock(), &filter),
+        Some(path) => {
+            let file = std::fs::File::open(path)
+                .map_err(|error| Failure::Failed(anyhow::anyhow!("{}: {error}", path.display())))?;
+            report::from_lines(BufReader::new(file), &filter)
+        }
+    };
+    let report = report.map_err(|error| Failure::Failed(error.into()))?;
+    if args.json {
+        let value = serde_json::to_value(&report).map_err(|error| Failure::Failed(error.into()))?;
+        say(&format!("{value:#}\n"))
+    } else {
+        say(&report.text())
+    }
 }

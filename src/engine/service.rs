@@ -12,10 +12,10 @@ use crate::clock;
 use crate::model::delta::{Delta, Rolling, Second};
 use crate::model::guard::{Aim, Cadence, OpId, Proof};
 use crate::model::judge::{Judge, Judgement, Notice};
-use crate::model::release::{Baseline, EpochId, Stage};
+use crate::model::release::{Baseline, EpochId, ReleaseId, Stage};
 use crate::model::sample::{Ours, Outcome, Phases, Purpose, Sample, Taint};
 use crate::model::schedule::Schedule;
-use crate::model::target::{TargetId, Version, VersionId};
+use crate::model::target::{TargetId, Version, VersionId, Versions};
 use crate::model::time::{Mono, Span};
 use crate::model::verdict::Verdict;
 use crate::settings::{Endpoint, StatusSet, Target};
@@ -33,8 +33,8 @@ use tokio::task::JoinSet;
 
 /// Registered targets that are asked directly, at most.
 const DIRECT_MAX: usize = 64;
-/// Samples cross to the evidence in batches of at most so many.
-const BATCH: usize = 128;
+/// How often what is due to be kept is handed on.
+const PUMP_EVERY: Duration = Duration::from_millis(50);
 /// The unrelated control is asked so often; it is somebody else's service.
 const CONTROL_EVERY: Duration = Duration::from_millis(500);
 /// How often the judge is asked inside a release; a bad sample asks at once.
@@ -55,6 +55,35 @@ pub enum Order {
     Ask(BTreeSet<Box<str>>),
     /// Prove it with fresh connections.
     Verify(OpId, Aim),
+    /// The ledger has a new epoch.
+    Keep(Chapter),
+}
+
+/// An epoch as whoever keeps raw samples must know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chapter {
+    /// Its number.
+    pub epoch: EpochId,
+    /// Its release, while that is under judgement or held.
+    pub release: Option<ReleaseId>,
+    /// What the pipeline calls that release.
+    pub label: Option<Box<str>>,
+    /// The last read that showed the previous state.
+    pub after: Mono,
+    /// The first that showed this one.
+    pub since: Mono,
+}
+
+/// Takes raw samples on the engine's thread, so it must never wait.
+pub trait Keeper: Send {
+    /// A sample has ended.
+    fn sample(&mut self, sample: &Sample);
+    /// A new epoch began.
+    fn chapter(&mut self, chapter: Chapter);
+    /// Hands on what is due.
+    fn pump(&mut self, versions: &Versions);
+    /// The engine stops.
+    fn finish(&mut self, versions: &Versions);
 }
 
 /// What the engine tells of one service.
@@ -66,8 +95,6 @@ pub enum Finding {
     Notice(Notice),
     /// One second of figures.
     Second(Arc<Second>),
-    /// Raw samples with the versions behind their ids, for the evidence.
-    Samples(Vec<(Sample, Option<Version>)>),
     /// The proof came, or not.
     Proof(OpId, Proof),
     /// The first probe was sent.
@@ -75,12 +102,13 @@ pub enum Finding {
 }
 
 /// The two ends of a service's channels that belong to the engine.
-#[derive(Debug)]
 pub struct Port {
     /// Orders; their end stops the service.
     pub orders: mpsc::Receiver<Order>,
     /// Findings; what doesn't fit is dropped and counted.
     pub findings: mpsc::Sender<Finding>,
+    /// Who keeps raw samples.
+    pub keeper: Box<dyn Keeper>,
 }
 
 /// See the module.
@@ -109,7 +137,7 @@ pub(super) struct Service {
     next_judge: Mono,
     next_second: Mono,
     deltas: BTreeMap<(Purpose, TargetId), Delta>,
-    batch: Vec<(Sample, Option<Version>)>,
+    next_pump: Mono,
     told: Option<(EpochId, &'static str, Mono)>,
     started: bool,
     dropped: u64,
@@ -174,7 +202,7 @@ impl Service {
             next_judge: origin,
             next_second: origin.after(Duration::from_secs(1)),
             deltas: BTreeMap::new(),
-            batch: Vec::new(),
+            next_pump: origin,
             told: None,
             started: false,
             dropped: 0,
@@ -211,11 +239,16 @@ impl Service {
             if now >= self.next_judge {
                 self.judge(now);
             }
+            if now >= self.next_pump {
+                self.next_pump = now.after(PUMP_EVERY);
+                self.port.keeper.pump(&self.judge.versions);
+            }
             if now >= self.next_second {
                 self.second(now);
             }
         }
         self.second(clock::now());
+        self.port.keeper.finish(&self.judge.versions);
         Ok(())
     }
 
@@ -241,6 +274,7 @@ impl Service {
                     .collect();
                 self.plan(now);
             }
+            Order::Keep(chapter) => self.port.keeper.chapter(chapter),
             Order::Verify(op, aim) => {
                 let targets = places(self.lanes.iter().map(|lane| Rc::clone(&lane.target)));
                 let dialer = Rc::clone(&self.dialer);
@@ -333,7 +367,7 @@ impl Service {
             // Every slot waits for the target: that is the target's doing, and evidence.
             sample.phases.wake = Span::of(now.since(due.at));
             sample.outcome = Outcome::Saturated;
-            self.take(sample, None, now);
+            self.take(&sample, None, now);
             return;
         }
         let origin = match purpose {
@@ -399,13 +433,13 @@ impl Service {
         if let Some(name) = &version {
             sample.version = self.judge.versions.intern(name);
         }
-        self.take(sample, version.map(Version::from), now);
+        self.take(&sample, version.map(Version::from).as_ref(), now);
     }
 
     /// A sample is whole: count it, judge it, keep it.
-    fn take(&mut self, sample: Sample, version: Option<Version>, now: Mono) {
-        self.count(&sample, version.as_ref());
-        if let Some(notice) = self.judge.observe(&sample, now) {
+    fn take(&mut self, sample: &Sample, version: Option<&Version>, now: Mono) {
+        self.count(sample, version);
+        if let Some(notice) = self.judge.observe(sample, now) {
             if matches!(notice, Notice::Version(_)) {
                 self.next_judge = now;
             }
@@ -414,10 +448,7 @@ impl Service {
         if matches!(sample.outcome, Outcome::Bad(_) | Outcome::Saturated) {
             self.next_judge = now;
         }
-        self.batch.push((sample, version));
-        if self.batch.len() >= BATCH {
-            self.send_batch();
-        }
+        self.port.keeper.sample(sample);
     }
 
     fn delta(&mut self, purpose: Purpose, target: TargetId) -> &mut Delta {
@@ -492,7 +523,6 @@ impl Service {
 
     fn second(&mut self, now: Mono) {
         self.next_second = now.after(Duration::from_secs(1));
-        self.send_batch();
         let judgement = self.judge.judge(now);
         let deltas = std::mem::take(&mut self.deltas).into_values().collect();
         let rolling = Rolling {
@@ -506,13 +536,6 @@ impl Service {
         if self.dropped > 0 {
             tracing::warn!(service = %self.name, dropped = self.dropped, "findings were dropped: nobody took them");
             self.dropped = 0;
-        }
-    }
-
-    fn send_batch(&mut self) {
-        if !self.batch.is_empty() {
-            let batch = std::mem::take(&mut self.batch);
-            self.tell(Finding::Samples(batch));
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Writes the configuration and starts `serin run` on it, with the lab as its AWS.
-    pub(super) async fn start(lab: &Lab, propagation: Duration) -> Result<Self, anyhow::Error> {
+    pub(super) fn start(lab: &Lab, propagation: Duration) -> Result<Self, anyhow::Error> {
         let folder = std::env::temp_dir().join(format!("serin-demo-{}", std::process::id()));
         std::fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
         let (config, log) = (folder.join("serin.toml"), folder.join("serin.log"));
@@ -82,11 +82,12 @@ impl Daemon {
         loop {
             match self.lines.next_line().await? {
                 None => return Ok(None),
-                Some(line) => match serde_json::from_str(&line) {
-                    Ok(value) => return Ok(Some(value)),
-                    // Whatever isn't a ledger line is no part of the story.
-                    Err(_) => {}
-                },
+                // Whatever isn't a ledger line is no part of the story.
+                Some(line) => {
+                    if let Ok(value) = serde_json::from_str(&line) {
+                        return Ok(Some(value));
+                    }
+                }
             }
         }
     }

@@ -130,7 +130,7 @@ impl Story {
                 self.tell("accepted", mono, "accepted", &format!("AWS request {detail}"));
             }
             Record::Confirmed { .. } => {
-                self.tell("confirmed", mono, "read back", "the listener is what it was")
+                self.tell("confirmed", mono, "read back", "the listener is what it was");
             }
             Record::Verified { answers, addresses, .. } => {
                 let detail = format!(
