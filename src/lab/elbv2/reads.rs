@@ -268,7 +268,7 @@ fn state_and_reason(group: &Group, health: Option<Health>) -> (&'static str, Opt
         Some(Health::Draining(_)) => {
             ("draining", because("Target.DeregistrationInProgress", "Target deregistration is in progress"))
         }
-        Some(_) if false => (
+        Some(_) if !group.in_use() => (
             "unused",
             because(
                 "Target.NotInUse",
