@@ -35,6 +35,29 @@ async fn a_target_is_initial_until_its_first_check_passes_or_fails() {
 }
 
 #[tokio::test]
+async fn one_passed_check_makes_a_new_target_healthy() {
+    // After the first round, the only check within half a minute is the one that comes with a change.
+    let rare = LabOptions { health_interval: Duration::from_secs(30), ..LabOptions::default() };
+    let lab = start(LabOptions { forward: ForwardForm::Single, ..rare }).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    register(&lab, "blue", lab.service("green").addresses()[0]).await;
+    becomes(&lab, "blue", state("healthy", None)).await;
+    assert_eq!(lab.service("green").requests(), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_group_that_comes_into_use_is_judged_anew() {
+    let rare = LabOptions { health_interval: Duration::from_secs(30), ..LabOptions::default() };
+    let lab = start(rare).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    set_default(&lab, vec![forward(&lab, &[("blue", 1)])]).await.unwrap();
+    lab.service("green").set_healthy(false);
+    set_weights(&lab, 100, 0).await;
+    // An old "healthy" would outlive one failed check.
+    becomes(&lab, "green", state("unhealthy", Some("Target.ResponseCodeMismatch"))).await;
+}
+
+#[tokio::test]
 async fn faults_do_not_touch_the_health_path_unless_nothing_listens() {
     let lab = start(LabOptions::default()).await;
     for fault in [Fault::Outage, Fault::Hang, Fault::Dark502] {

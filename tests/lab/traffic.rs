@@ -138,6 +138,24 @@ async fn an_unhealthy_target_gets_nothing_while_another_is_healthy() {
 }
 
 #[tokio::test]
+async fn a_connection_that_the_target_closed_long_ago_costs_no_request() {
+    let lab = start(one_zone()).await;
+    let target = lab.service("blue").addresses()[0];
+    for _ in 0..3 {
+        assert_eq!(verdict(&ask(&lab).await), (200, false));
+    }
+    lab.service("blue").set_fault(Fault::Refuse);
+    eventually("nobody listens", || async { Browser::open(target).await.is_err() }).await;
+    lab.service("blue").set_fault(Fault::None);
+    for target in lab.service("blue").addresses() {
+        eventually("all listen", || async { Browser::open(target).await.is_ok() }).await;
+    }
+    for _ in 0..6 {
+        assert_eq!(verdict(&ask(&lab).await), (200, false));
+    }
+}
+
+#[tokio::test]
 async fn connections_to_targets_are_kept_whoever_asks() {
     let lab = start(one_zone()).await;
     let target = Counter::start().await;
