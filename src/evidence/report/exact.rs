@@ -6,6 +6,7 @@ use crate::evidence::ledger::rfc3339;
 use crate::evidence::samples::{BEFORE, SampleLine};
 use crate::model::record::Record;
 use crate::model::sample::{Purpose, Taint};
+use crate::model::target::Version;
 use crate::model::time::Wall;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ struct Answer {
     /// An index into the versions.
     version: Option<u16>,
     straddling: bool,
+    known_old: bool,
 }
 
 /// What the samples files say of one release.
@@ -37,6 +39,8 @@ struct Answer {
 pub(super) struct Samples {
     cutover: Point,
     before_ms: f64,
+    /// The versions of the state before: an answer that names one, due before the cutover, is no straddling one.
+    old: BTreeSet<Version>,
     until_ms: f64,
     answers: Vec<Answer>,
     versions: Vec<Box<str>>,
@@ -50,6 +54,7 @@ impl Samples {
         Self {
             cutover: story.cutover,
             before_ms: story.before.ms_since(story.cutover),
+            old: old_versions(story),
             until_ms: last.map_or(0.0, |at| at.ms_since(story.cutover)) + slack,
             answers: Vec::new(),
             versions: Vec::new(),
@@ -80,6 +85,7 @@ impl Samples {
         if ms < -BEFORE.as_secs_f64() * 1_000.0 || ms > self.until_ms {
             return;
         }
+        let known_old = ms < 0.0 && sample.version.as_deref().is_some_and(|name| self.old.contains(name));
         let version = sample.version.as_deref().and_then(|name| self.intern(name));
         self.answers.push(Answer {
             ms,
@@ -87,7 +93,8 @@ impl Samples {
             bad: &*sample.outcome != "ok",
             sent: &*sample.outcome != "saturated",
             version,
-            straddling: sample.taint == Taint::Straddling,
+            straddling: sample.taint == Taint::Straddling && !known_old,
+            known_old,
         });
     }
 
@@ -117,9 +124,9 @@ impl Samples {
         let verified =
             report.timeline.iter().rev().find(|step| &*step.step == "verified").map(|step| step.ms);
         let during = bad_from.unwrap_or(0.0)..verified.unwrap_or(f64::INFINITY);
-        let before = self.measure(|ms| ms <= self.before_ms);
-        let during = self.measure(|ms| during.contains(&ms));
-        let after = verified.map(|verified| self.measure(|ms| ms >= verified)).unwrap_or_default();
+        let before = self.measure(|answer| answer.known_old || answer.ms <= self.before_ms);
+        let during = self.measure(|answer| during.contains(&answer.ms));
+        let after = verified.map(|verified| self.measure(|answer| answer.ms >= verified)).unwrap_or_default();
         report.answers = Stages { before: before.0, during: during.0, after: after.0 };
         report.error_rate = Stages { before: before.1, during: during.1, after: after.1 };
         report.p95_ms = Stages { before: before.2, during: during.2, after: after.2 };
@@ -145,10 +152,10 @@ impl Samples {
     }
 
     /// Answers, share of bad ones and P95 (nearest rank, milliseconds) of the samples due then.
-    fn measure(&self, then: impl Fn(f64) -> bool) -> (Option<u64>, Option<f64>, Option<f64>) {
+    fn measure(&self, then: impl Fn(&Answer) -> bool) -> (Option<u64>, Option<f64>, Option<f64>) {
         let (mut all, mut bad) = (0_u32, 0_u32);
         let mut times = Vec::new();
-        for answer in self.answers.iter().filter(|answer| !answer.straddling && then(answer.ms)) {
+        for answer in self.answers.iter().filter(|answer| !answer.straddling && then(answer)) {
             all += 1;
             bad += u32::from(answer.bad);
             if answer.sent {
@@ -192,6 +199,15 @@ impl Samples {
         }
         over_time
     }
+}
+
+/// The versions of the state that the release began from.
+fn old_versions(story: &Story) -> BTreeSet<Version> {
+    let base = story.records.iter().find_map(|(_, record)| match record {
+        Record::Release { base: Some(base), .. } => Some(base.versions.clone()),
+        _ => None,
+    });
+    base.unwrap_or_default()
 }
 
 /// When the first bad answer of the last breach was due, since the cutover.
