@@ -61,6 +61,8 @@ const READ_FRESH: Duration = Duration::from_secs(130);
 const PULSE_RELEASE: Duration = Duration::from_secs(5);
 /// The same in peace.
 const PULSE_PEACE: Duration = Duration::from_mins(1);
+/// How often that is looked at.
+const STANDING_LOOK: Duration = Duration::from_secs(1);
 /// A refusal that stands so long is told, rather than found out at the breach.
 const STANDING: Duration = Duration::from_mins(2);
 
@@ -82,6 +84,8 @@ pub struct Guard {
     reading: Option<(OpId, Mono)>,
     next_read: Mono,
     last_sent: Option<Mono>,
+    /// When the background read was sent that came back last.
+    answered: Mono,
     read_backoff: u32,
     read_error: Option<ReadError>,
     judged: Option<Judgement>,
@@ -93,6 +97,7 @@ pub struct Guard {
     asked: BTreeSet<Box<str>>,
     cadence: Option<Cadence>,
     standing: BTreeMap<&'static str, (Mono, bool)>,
+    next_standing: Mono,
     next_pulse: Mono,
     last_full: Option<Mono>,
     draining: bool,
@@ -118,7 +123,14 @@ struct Epoch {
     cause: Cause,
     fingerprint: Option<Fingerprint>,
     since: Mono,
+    /// Every version that answered.
     versions: BTreeSet<Version>,
+    /// Those that still did when the change had spread, and since when.
+    settled: BTreeMap<Version, Mono>,
+    /// When the last read was sent that showed this state: what answered before then is this state's.
+    confirmed: Mono,
+    /// A version answered that the good state didn't have: since then.
+    stranger: Option<Mono>,
     targets: BTreeSet<Box<str>>,
     good_since: Option<Mono>,
     first_bad_told: bool,
@@ -197,6 +209,20 @@ enum Phase {
     },
 }
 
+impl Epoch {
+    /// The versions that are this state's own, as far as is known: neither those that the state before left behind,
+    /// nor those of a cutover that no read has shown yet.
+    fn own_versions(&self) -> BTreeSet<Version> {
+        let own: BTreeSet<Version> = self
+            .settled
+            .iter()
+            .filter(|(_, since)| **since <= self.confirmed)
+            .map(|(version, _)| version.clone())
+            .collect();
+        if own.is_empty() { self.versions.clone() } else { own }
+    }
+}
+
 impl Guard {
     /// A guard that knows what the ledger remembers.
     #[must_use]
@@ -215,6 +241,7 @@ impl Guard {
             reading: None,
             next_read: now,
             last_sent: None,
+            answered: now,
             read_backoff: 0,
             read_error: None,
             judged: None,
@@ -226,6 +253,7 @@ impl Guard {
             asked: BTreeSet::new(),
             cadence: None,
             standing: BTreeMap::new(),
+            next_standing: now,
             next_pulse: now,
             last_full: None,
             draining: false,
@@ -263,7 +291,11 @@ impl Guard {
             | Phase::Writing { at, .. }
             | Phase::Verifying { at, .. } => *at,
         };
-        let read = self.reading.map_or(self.next_read, |(_, sent)| sent.after(REPLY_MAX));
+        let read = match self.reading {
+            Some((_, sent)) => sent.after(REPLY_MAX),
+            None if self.reads_in_background() => self.next_read,
+            None => Mono(u64::MAX),
+        };
         deadline.min(read).min(self.next_pulse)
     }
 
@@ -289,7 +321,12 @@ impl Guard {
             self.read_failed(now, ReadError::Timeout);
         }
         self.end_authority(now, out);
-        if self.reading.is_none() && now >= self.next_read && self.policy.has_lever && !self.draining {
+        if !self.policy.has_lever && self.epoch.is_none() {
+            // Nothing to read: what production shows is all that is known, from the start.
+            self.recovered = None;
+            self.begin_epoch(now, now, Cause::Start, false, out);
+        }
+        if self.reading.is_none() && now >= self.next_read && self.reads_in_background() {
             let depth = match self.last_full {
                 Some(full) if self.in_release(now) && now.since(full) < READ_FULL => Depth::Listener,
                 _ => Depth::Full,
@@ -303,6 +340,11 @@ impl Guard {
         self.pace(now, out);
         self.pulse(now, out);
         self.tell_standing(now, out);
+    }
+
+    /// While we act, the acting path asks for its own reads: another one in flight could only bring an older state.
+    const fn reads_in_background(&self) -> bool {
+        self.policy.has_lever && !self.draining && matches!(self.phase, Phase::Watching | Phase::Verifying { .. })
     }
 
     fn op(&mut self) -> OpId {

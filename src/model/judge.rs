@@ -42,6 +42,8 @@ pub struct Judgement {
     pub good_answers: u64,
     /// The versions that production answered with in this epoch.
     pub versions: BTreeSet<Version>,
+    /// Those of them that still answered when the change had spread: what came before may be the previous state's.
+    pub settled: BTreeSet<Version>,
     /// The first bad production answer of this epoch.
     pub first_bad: Option<FirstBad>,
     /// The old version, asked directly.
@@ -113,6 +115,7 @@ pub struct Judge {
     direct: Window,
     control: Window,
     seen: BTreeSet<VersionId>,
+    settled: BTreeSet<VersionId>,
     first_green: Option<Mono>,
     green_known: u64,
     green_good: u64,
@@ -168,6 +171,7 @@ impl Judge {
             direct: Window::new(SIDE_SPAN),
             control: Window::new(SIDE_SPAN),
             seen: BTreeSet::new(),
+            settled: BTreeSet::new(),
             first_green: None,
             green_known: 0,
             green_good: 0,
@@ -189,6 +193,7 @@ impl Judge {
         }
         self.outside.clear();
         self.seen.clear();
+        self.settled.clear();
         self.first_green = None;
         (self.green_known, self.green_good, self.good_answers) = (0, 0, 0);
         self.first_bad = None;
@@ -271,6 +276,7 @@ impl Judge {
             p95: self.rolling.quantile(0.95),
             good_answers: self.good_answers,
             versions: named(&mut self.seen.iter().copied()),
+            settled: named(&mut self.settled.iter().copied()),
             first_bad: self.first_bad.clone(),
             direct: self.direct_answers(named(&mut self.direct.entries().map(|entry| entry.version))),
             baseline: Baseline {
@@ -311,6 +317,11 @@ impl Judge {
             if self.past_grace(sample.due) {
                 keep(&mut self.green, now, entry, sample.told_slow);
             }
+        }
+        if sample.version != VersionId::NONE
+            && sample.due >= self.stage.since.after(self.policy.propagation)
+        {
+            self.settled.insert(sample.version);
         }
         if sample.version != VersionId::NONE && self.seen.insert(sample.version) && self.seen.len() > 1 {
             return self.versions.name(sample.version).cloned().map(Notice::Version);

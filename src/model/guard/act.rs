@@ -33,6 +33,8 @@ impl Guard {
             self.refuse("lever", "no listener or rule is governed, so nothing can be reverted", out);
             return;
         }
+        // A background read that is out shows an older state than ours will: its reply comes too late.
+        self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Full));
         self.phase =

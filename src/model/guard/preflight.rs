@@ -1,6 +1,6 @@
 //! Every condition of acting (SAFETY.md C.4). All must hold; each says in words how it stands.
 
-use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING};
+use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING, STANDING_LOOK};
 use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};
 use crate::plan;
 use crate::policy::Mode;
@@ -70,9 +70,11 @@ impl Guard {
 
     /// What forbids acting and has done so for minutes is told in peace, not found out at the breach.
     pub(super) fn tell_standing(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if self.policy.mode == Mode::Observe || self.epoch.is_none() || !self.may_stop() {
+        let quiet = self.policy.mode == Mode::Observe || self.epoch.is_none() || !self.may_stop();
+        if quiet || now < self.next_standing {
             return;
         }
+        self.next_standing = now.after(STANDING_LOOK);
         let failing: Vec<(&'static str, Condition)> =
             self.conditions(now, None).into_iter().filter(|(_, condition)| !condition.holds).collect();
         self.standing.retain(|name, _| failing.iter().any(|(failed, _)| failed == name));

@@ -8,9 +8,10 @@ use crate::judge::{Judgement, Notice};
 use crate::record::Record;
 use crate::recover::Recovered;
 use crate::release::{Cause, Earlier, EpochId, Good, ReleaseId};
+use crate::target::Version;
 use crate::time::Mono;
 use crate::verdict::{Verdict, WhyBlind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A mark by the pipeline speaks of the next cutover within this time.
@@ -52,6 +53,7 @@ impl Guard {
             self.late_replies += 1;
             return;
         }
+        self.answered = self.reading.map_or(now, |(_, sent)| sent);
         self.reading = None;
         match result {
             Ok(observed) => {
@@ -98,11 +100,11 @@ impl Guard {
         let same =
             self.epoch.as_ref().is_some_and(|epoch| epoch.fingerprint.as_ref() == Some(&live.fingerprint));
         if same {
-            if let Some(epoch) = self.epoch.as_mut()
-                && !targets.is_empty()
-                && !epoch.established
-            {
-                epoch.targets = targets;
+            if let Some(epoch) = self.epoch.as_mut() {
+                epoch.confirmed = epoch.confirmed.max(self.answered);
+                if !targets.is_empty() && !epoch.established {
+                    epoch.targets = targets;
+                }
             }
             self.apply_marks();
         } else if self.epoch.is_none() {
@@ -280,6 +282,9 @@ impl Guard {
             fingerprint: live.map(|live| live.fingerprint.clone()),
             since: now,
             versions: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            confirmed: Mono(0),
+            stranger: None,
             targets,
             good_since: None,
             first_bad_told: false,
@@ -305,9 +310,9 @@ impl Guard {
 
     /// The epoch that ends becomes one of the earlier states.
     fn remember(&mut self) {
-        let Some(Epoch { fingerprint: Some(fingerprint), versions, targets, .. }) = self.epoch.take() else {
-            return;
-        };
+        let Some(epoch) = self.epoch.take() else { return };
+        let versions = epoch.own_versions();
+        let Epoch { fingerprint: Some(fingerprint), targets, .. } = epoch else { return };
         self.history.retain(|earlier| earlier.fingerprint != fingerprint);
         self.history.push_back(Earlier { fingerprint, versions, targets });
         while self.history.len() > HISTORY {
@@ -350,6 +355,11 @@ impl Guard {
             };
             out.push(Action::note(record));
         }
+        for version in &judgement.settled {
+            if !epoch.settled.contains_key(version) {
+                epoch.settled.insert(version.clone(), now);
+            }
+        }
         if let Some(first) = judgement.first_bad.as_ref().filter(|_| !epoch.first_bad_told) {
             epoch.first_bad_told = true;
             out.push(Action::note(Record::FirstBad {
@@ -375,44 +385,33 @@ impl Guard {
 
     /// The same colours, another version: what looked like a rollback, or like no change at all, is a release.
     fn unmask_release(&mut self, now: Mono, out: &mut Vec<Action>) -> bool {
-        let (Some(epoch), Some(judged)) = (&self.epoch, &self.judged) else { return false };
-        let none = BTreeSet::new();
+        let (Some(epoch), Some(judged)) = (&mut self.epoch, &self.judged) else { return false };
         if epoch.cause == Cause::Rollback {
-            let earlier = self
-                .history
-                .iter()
-                .rev()
-                .find(|earlier| Some(&earlier.fingerprint) == epoch.fingerprint.as_ref());
-            if earlier.is_some_and(|earlier| earlier.differs(&judged.versions, &none)) {
+            // While a change spreads, the state before it still answers: only a version that no earlier state had is news.
+            let known =
+                |version: &Version| self.history.iter().any(|earlier| earlier.versions.contains(version));
+            if self.policy.versions_known && judged.versions.iter().any(|version| !known(version)) {
                 let since = epoch.since;
                 self.begin(now, since, Cause::Foreign, true, out);
                 return true;
             }
         }
-        let stranger = self.good.as_ref().is_some_and(|good| {
-            good.epoch == epoch.id && judged.versions.iter().any(|version| !good.versions.contains(version))
-        });
+        let foreign = |good: &Good| judged.settled.iter().any(|version| !good.versions.contains(version));
         let peace = self.release.as_ref().is_none_or(|release| release.over);
-        // The rule was read after that answer and is what it was: a new version behind the same rule.
-        let read_since =
-            self.live.as_ref().is_some_and(|live| self.last_sent.is_some_and(|sent| live.read >= sent));
-        if stranger && peace && self.reading.is_none() && read_since && now >= self.next_version_check() {
-            self.begin(now, now, Cause::Version, true, out);
+        if !peace || !self.good.as_ref().is_some_and(|good| good.epoch == epoch.id && foreign(good)) {
+            return false;
+        }
+        let seen = *epoch.stranger.get_or_insert(now);
+        // A read that was sent since shows the rule as it was: a new version behind the same rule.
+        let read_since = self.last_sent.is_some_and(|sent| {
+            sent > seen && self.live.as_ref().is_some_and(|live| live.read >= sent)
+        });
+        if read_since && self.reading.is_none() {
+            self.begin(now, seen, Cause::Version, true, out);
             return true;
         }
-        if stranger {
-            self.read_soon(now);
-        }
+        self.read_soon(now);
         false
-    }
-
-    /// A read that was sent after the version was seen must have come back first.
-    fn next_version_check(&self) -> Mono {
-        let seen = self.judged.as_ref().map_or(Mono(0), |judged| judged.at);
-        match self.last_sent {
-            Some(sent) if sent >= seen.before(Duration::from_secs(1)) => Mono(0),
-            _ => Mono(u64::MAX),
-        }
     }
 
     /// One line a change of word, and a page where somebody should know.
@@ -478,7 +477,7 @@ impl Guard {
         let good = Good {
             epoch: epoch.id,
             state: live.state.clone(),
-            versions: epoch.versions.clone(),
+            versions: epoch.own_versions(),
             targets: epoch.targets.clone(),
             healthy,
             baseline: judged.baseline,
