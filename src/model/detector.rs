@@ -76,6 +76,8 @@ impl Threshold {
     fn evidence(&self, window: &Window, stretch: &Stretch) -> Evidence {
         let is_bad = |entry: &&Entry| self.stream.is_bad(entry);
         let since = || window.entries().filter(|entry| entry.due >= stretch.first);
+        // A probe that found no slot used no connection: it is bad by those that hang on theirs.
+        let ways = || since().filter(|entry| is_bad(entry) || entry.hangs()).filter(|entry| entry.conn != 0);
         Evidence {
             stream: self.stream,
             answers: u32::try_from(since().count()).unwrap_or(u32::MAX),
@@ -85,8 +87,8 @@ impl Threshold {
             luck_one_in: self.luck_one_in,
             first_bad: stretch.first,
             last_bad: stretch.last,
-            connections: distinct(since().filter(is_bad).map(|entry| entry.conn)),
-            addresses: distinct(since().filter(is_bad).map(|entry| u32::from(entry.addr))),
+            connections: distinct(ways().map(|entry| entry.conn)),
+            addresses: distinct(ways().map(|entry| u32::from(entry.addr))),
             targets: distinct(since().filter(is_bad).map(|entry| u32::from(entry.target.0))),
             window_answers: window.count(),
             window_p95: window.quantile(0.95),

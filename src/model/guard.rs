@@ -74,6 +74,8 @@ pub struct Guard {
     live: Option<Live>,
     epoch: Option<Epoch>,
     history: VecDeque<Earlier>,
+    /// The versions of the state that was left last, which answer on while a change spreads.
+    left: BTreeSet<Version>,
     good: Option<Good>,
     release: Option<Release>,
     recovered: Option<Recovered>,
@@ -90,7 +92,7 @@ pub struct Guard {
     read_error: Option<ReadError>,
     judged: Option<Judgement>,
     last_word: Option<(EpochId, Box<str>)>,
-    paged: BTreeSet<(EpochId, &'static str)>,
+    paged: BTreeSet<(EpochId, &'static str, &'static str)>,
     mark: Option<Mark>,
     hold: Option<Box<str>>,
     reverts: Vec<Mono>,
@@ -122,6 +124,7 @@ struct Epoch {
     id: EpochId,
     cause: Cause,
     fingerprint: Option<Fingerprint>,
+    after: Mono,
     since: Mono,
     /// Every version that answered.
     versions: BTreeSet<Version>,
@@ -143,7 +146,13 @@ struct Release {
     id: ReleaseId,
     label: Option<Box<str>>,
     base: Option<Good>,
+    /// The versions that were there before it: the base's, and those of the state that it replaced.
+    old_versions: BTreeSet<Version>,
+    /// Its first epoch.
+    first: EpochId,
     cutover: Mono,
+    /// Authority to act ends here. Not reckoned from `cutover`: after a reboot that may lie before the clock's origin.
+    until: Mono,
     irreversible: bool,
     /// The listener is a lever for it: its state differs from the base's.
     lever: bool,
@@ -212,14 +221,18 @@ enum Phase {
 impl Epoch {
     /// The versions that are this state's own, as far as is known: neither those that the state before left behind,
     /// nor those of a cutover that no read has shown yet.
-    fn own_versions(&self) -> BTreeSet<Version> {
+    fn own_versions(&self, good: Option<&Good>) -> BTreeSet<Version> {
         let own: BTreeSet<Version> = self
             .settled
             .iter()
             .filter(|(_, since)| **since <= self.confirmed)
             .map(|(version, _)| version.clone())
             .collect();
-        if own.is_empty() { self.versions.clone() } else { own }
+        match good.filter(|good| good.epoch == self.id) {
+            _ if !own.is_empty() => own,
+            Some(good) => good.versions.clone(),
+            None => self.versions.clone(),
+        }
     }
 }
 
@@ -232,6 +245,7 @@ impl Guard {
             live: None,
             epoch: None,
             history: recovered.history.iter().cloned().collect(),
+            left: BTreeSet::new(),
             good: None,
             release: None,
             next_epoch: recovered.next_epoch,
@@ -366,8 +380,8 @@ impl Guard {
     }
 
     /// A release is under judgement and its time is not over.
-    fn in_release(&self, _now: Mono) -> bool {
-        self.release.as_ref().is_some_and(|release| !release.over)
+    fn in_release(&self, now: Mono) -> bool {
+        self.release.as_ref().is_some_and(|release| !release.over && now < release.until)
     }
 
     fn pace(&mut self, now: Mono, out: &mut Vec<Action>) {
@@ -395,8 +409,13 @@ impl Guard {
 
     /// Tells somebody, once an epoch and kind.
     fn page(&mut self, kind: PageKind, text: &str, out: &mut Vec<Action>) {
+        self.page_for(kind, "", text, out);
+    }
+
+    /// Tells somebody, once an epoch, kind and reason.
+    fn page_for(&mut self, kind: PageKind, reason: &'static str, text: &str, out: &mut Vec<Action>) {
         let epoch = self.epoch.as_ref().map_or(EpochId(0), |epoch| epoch.id);
-        if !self.paged.insert((epoch, kind.name())) {
+        if !self.paged.insert((epoch, kind.name(), reason)) {
             return;
         }
         while self.paged.len() > 256 {
@@ -422,7 +441,7 @@ impl Guard {
     fn refuse(&mut self, reason: &'static str, says: &str, out: &mut Vec<Action>) {
         let release = self.release.as_ref().map(|release| release.id);
         out.push(Action::note(Record::Refused { release, reason: reason.into(), says: says.into() }));
-        self.page(PageKind::Refused, &format!("not reverting: {says}"), out);
+        self.page_for(PageKind::Refused, reason, &format!("not reverting: {says}"), out);
         self.latch(reason, true, out);
     }
 
@@ -432,12 +451,13 @@ impl Guard {
             Command::Hold { reason } => self.hold = Some(reason),
             Command::Unhold => self.hold = None,
             Command::Ack => {
-                if let (Phase::Watching, Some(release)) = (&self.phase, &mut self.release) {
-                    // The release that was acted on stays done; what is acknowledged is the need for a person.
+                // The release that was acted on stays done; what is acknowledged is the need for a person. A release
+                // that isn't latched is judged on: the word was meant for an earlier one.
+                if let (Phase::Watching, Some(release)) = (&self.phase, &mut self.release)
+                    && let Some(latch) = &mut release.latch
+                {
+                    latch.needs_human = false;
                     release.over = true;
-                    if let Some(latch) = &mut release.latch {
-                        latch.needs_human = false;
-                    }
                 }
             }
             Command::ReleaseBegin { label, irreversible } => {
@@ -500,13 +520,18 @@ impl Guard {
     }
 
     fn stage(&self, epoch: EpochId, after: Mono, since: Mono, release: bool) -> Stage {
-        let base = self.release.as_ref().filter(|_| release).and_then(|release| release.base.as_ref());
+        let judged = self.release.as_ref().filter(|_| release);
+        let base = judged.and_then(|release| release.base.as_ref());
         Stage {
             epoch,
             after,
             since,
+            cutover: judged.map_or(since, |release| release.cutover),
             release,
-            old_versions: base.map(|good| good.versions.clone()).unwrap_or_default(),
+            old_versions: match (judged, base) {
+                (Some(release), _) => release.old_versions.clone(),
+                (None, _) => self.left.clone(),
+            },
             one_has_all: self.live.as_ref().is_none_or(|live| live.state.one_has_all()),
             baseline: base.map(|good| good.baseline).unwrap_or_default(),
         }

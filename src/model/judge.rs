@@ -183,9 +183,15 @@ impl Judge {
         }
     }
 
-    /// A new epoch begins: nothing measured before counts after.
+    /// A new epoch begins: nothing measured before counts after. The same epoch again means that its release is
+    /// over: what was measured stays, and the old version has no word any more.
     pub fn open(&mut self, stage: Stage) {
+        let goes_on = stage.epoch == self.stage.epoch;
         self.stage = stage;
+        if goes_on {
+            self.direct.clear();
+            return;
+        }
         for window in
             [&mut self.rolling, &mut self.history, &mut self.green_all, &mut self.green, &mut self.direct]
         {
@@ -354,7 +360,14 @@ impl Judge {
 
     fn whose(&self, sample: &Sample) -> Whose {
         if !self.stage.release {
-            return Whose::New;
+            // What the state before left behind, while the change spreads, isn't this state's either.
+            let left = !self.stage.old_versions.is_empty()
+                && sample.due < self.stage.since.after(self.policy.propagation);
+            return match self.versions.name(sample.version) {
+                Some(name) if left && self.stage.old_versions.contains(name) => Whose::Old,
+                None if left => Whose::Unattributed,
+                Some(_) | None => Whose::New,
+            };
         }
         let spread = self.stage.one_has_all && sample.due >= self.stage.since.after(self.policy.propagation);
         match self.versions.name(sample.version) {
@@ -548,7 +561,7 @@ impl Judge {
         if !self.stage.release {
             return Finding::Breach(evidence);
         }
-        let late = evidence.first_bad > self.stage.since.after(self.policy.onset);
+        let late = evidence.first_bad > self.stage.cutover.after(self.policy.onset);
         if late || evidence.stream == Stream::Latency {
             let before = match evidence.stream {
                 Stream::Errors => self.stage.baseline.upper_share(self.stage.baseline.bad),
@@ -565,7 +578,7 @@ impl Judge {
         for entry in window.entries().filter(|entry| entry.due >= evidence.first_bad && entry.conn != 0) {
             let zone = zones.entry(entry.addr).or_default();
             zone.0 += 1;
-            zone.1 += u32::from(evidence.stream.is_bad(entry));
+            zone.1 += u32::from(evidence.stream.is_bad(entry) || entry.hangs());
         }
         let asked = zones.values().filter(|(count, _)| *count >= 5);
         if asked.clone().count() >= 2 && asked.filter(|(_, bad)| *bad > 0).count() == 1 {

@@ -46,6 +46,8 @@ pub struct Remembered {
     pub base: Option<Good>,
     /// When its cutover was seen, as time before now.
     pub cutover_ago: Duration,
+    /// Its first epoch.
+    pub first: EpochId,
     /// It must not be reverted.
     pub irreversible: bool,
     /// It was latched: why, and whether a person is needed.
@@ -109,6 +111,7 @@ impl Recovered {
                     label,
                     base,
                     cutover_ago: ago,
+                    first: EpochId(self.next_epoch),
                     irreversible,
                     latch: None,
                     over: false,

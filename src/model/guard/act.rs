@@ -459,10 +459,7 @@ impl Guard {
                 intent: intent.id,
                 why: "restarted before the write".into(),
             }));
-            let resumes = self
-                .release
-                .as_ref()
-                .is_some_and(|release| now.since(release.cutover) < self.policy.judge_for);
+            let resumes = self.release.as_ref().is_some_and(|release| now < release.until);
             if let Some(release) = &mut self.release {
                 release.over = !resumes;
             }

@@ -151,7 +151,10 @@ impl Guard {
             label: release.label.clone(),
             lever: release.base.as_ref().is_some_and(|base| base.state.fingerprint() != *fingerprint),
             base: release.base.clone(),
+            old_versions: release.base.as_ref().map(|base| base.versions.clone()).unwrap_or_default(),
+            first: release.first,
             cutover: now.before(release.cutover_ago),
+            until: now.after(self.policy.judge_for.saturating_sub(release.cutover_ago)),
             irreversible: release.irreversible,
             latch: release.latch.map(|(reason, needs_human)| Latch { reason, needs_human }),
             over: release.over,
@@ -170,7 +173,7 @@ impl Guard {
         }
         let acted = self.release.as_ref().is_some_and(|release| release.latch.is_some() && !release.over);
         let earlier = self.history.iter().rev().find(|earlier| earlier.fingerprint == fingerprint);
-        let rollback = earlier.is_some_and(|earlier| !earlier.differs(&BTreeSet::new(), &targets));
+        let rollback = earlier.is_some_and(|earlier| !self.is_recoloured(earlier, &targets));
         if rollback {
             if acted {
                 out.push(Action::note(Record::Drift { shows: shows.clone().into() }));
@@ -194,6 +197,17 @@ impl Guard {
         }
         let step = self.is_step();
         self.begin(now, before, if step { Cause::Step } else { Cause::Foreign }, !step, out);
+    }
+
+    /// The same colours as in an earlier state hold something else now, as far as targets tell; versions tell later
+    /// (`unmask_release`). Where versions are known, one replaced task is no deployment: only when none is left
+    /// of those that were there is it one.
+    fn is_recoloured(&self, earlier: &Earlier, targets: &BTreeSet<Box<str>>) -> bool {
+        if self.policy.versions_known && !earlier.versions.is_empty() {
+            !targets.is_empty() && !earlier.targets.is_empty() && targets.is_disjoint(&earlier.targets)
+        } else {
+            earlier.differs(&BTreeSet::new(), targets)
+        }
     }
 
     /// Another weight between the two groups of the release that is under judgement.
@@ -223,6 +237,15 @@ impl Guard {
             let Mark { label, irreversible, .. } =
                 mark.unwrap_or(Mark { label: None, irreversible: false, at: now });
             let base = self.good.clone();
+            let mut old_versions = base.as_ref().map(|base| base.versions.clone()).unwrap_or_default();
+            // A version that came without the listener is the release itself.
+            let left = self.epoch.as_ref().filter(|_| cause != Cause::Version);
+            old_versions.extend(left.map(|epoch| epoch.own_versions(base.as_ref())).unwrap_or_default());
+            if matches!(self.epoch, Some(Epoch { cause: Cause::Rollback, .. })) && cause == Cause::Foreign {
+                old_versions.retain(|version| {
+                    self.history.iter().any(|earlier| earlier.versions.contains(version))
+                });
+            }
             let lever = match (&base, &self.live) {
                 (Some(base), Some(live)) => base.state.fingerprint() != live.fingerprint,
                 _ => false,
@@ -232,7 +255,10 @@ impl Guard {
                 id: ReleaseId(self.next_release - 1),
                 label: label.or(tag_label),
                 base,
+                old_versions,
+                first: EpochId(self.next_epoch),
                 cutover: now,
+                until: now.after(self.policy.judge_for),
                 irreversible: irreversible || tag_irreversible,
                 lever,
                 latch: None,
@@ -240,6 +266,7 @@ impl Guard {
             });
         } else if let Some(release) = &mut self.release {
             release.cutover = now;
+            release.until = now.after(self.policy.judge_for);
         }
         if new {
             self.note_release(now, out);
@@ -280,6 +307,7 @@ impl Guard {
             id,
             cause,
             fingerprint: live.map(|live| live.fingerprint.clone()),
+            after,
             since: now,
             versions: BTreeSet::new(),
             settled: BTreeMap::new(),
@@ -305,13 +333,18 @@ impl Guard {
             after,
             since: now,
         }));
+        // The pause that was reckoned in peace is too long now.
+        self.read_soon(now);
+        // Asked first: answers of other targets than the new epoch's must not be among its own.
+        self.ask(out);
         out.push(Action::Open(self.stage(id, after, now, judged)));
     }
 
     /// The epoch that ends becomes one of the earlier states.
     fn remember(&mut self) {
         let Some(epoch) = self.epoch.take() else { return };
-        let versions = epoch.own_versions();
+        let versions = epoch.own_versions(self.good.as_ref());
+        self.left.clone_from(&versions);
         let Epoch { fingerprint: Some(fingerprint), targets, .. } = epoch else { return };
         self.history.retain(|earlier| earlier.fingerprint != fingerprint);
         self.history.push_back(Earlier { fingerprint, versions, targets });
@@ -390,7 +423,7 @@ impl Guard {
             // While a change spreads, the state before it still answers: only a version that no earlier state had is news.
             let known =
                 |version: &Version| self.history.iter().any(|earlier| earlier.versions.contains(version));
-            if self.policy.versions_known && judged.versions.iter().any(|version| !known(version)) {
+            if judged.versions.iter().any(|version| !known(version)) {
                 let since = epoch.since;
                 self.begin(now, since, Cause::Foreign, true, out);
                 return true;
@@ -442,7 +475,7 @@ impl Guard {
             Verdict::Blind(_) => self.page(PageKind::Blind, &format!("blind: {says}"), out),
             Verdict::Inconclusive(why) if judging && why.evidence().is_some() && why.name() != "grace" => {
                 self.note_refusal(why.name(), &says, out);
-                self.page(PageKind::Refused, &format!("not reverting: {says}"), out);
+                self.page_for(PageKind::Refused, why.name(), &format!("not reverting: {says}"), out);
             }
             Verdict::Good | Verdict::Bad(_) | Verdict::Inconclusive(_) => {}
         }
@@ -477,7 +510,7 @@ impl Guard {
         let good = Good {
             epoch: epoch.id,
             state: live.state.clone(),
-            versions: epoch.own_versions(),
+            versions: epoch.own_versions(None),
             targets: epoch.targets.clone(),
             healthy,
             baseline: judged.baseline,
@@ -492,14 +525,17 @@ impl Guard {
             return;
         }
         let Some(release) = self.release.as_mut().filter(|release| !release.over) else { return };
-        if now.since(release.cutover) < self.policy.judge_for {
+        if now < release.until || release.latch.is_some() {
             return;
         }
         release.over = true;
-        if release.latch.is_none() {
-            out.push(Action::note(Record::Kept { release: release.id }));
-        }
+        out.push(Action::note(Record::Kept { release: release.id }));
         self.ask(out);
+        // The same epoch goes on in peace: nobody asks the old version any more, so it has no word either.
+        self.left.clear();
+        if let Some(epoch) = &self.epoch {
+            out.push(Action::Open(self.stage(epoch.id, epoch.after, epoch.since, false)));
+        }
     }
 
     /// A breach where nothing may be done is told; where something may, preflight begins.
@@ -522,14 +558,14 @@ impl Guard {
             }
             return;
         };
-        if release.latch.is_some() {
+        if release.latch.is_some() || self.draining {
             return;
         }
-        let (id, base) = (release.id, release.base.clone());
-        // An epoch that ends in a breach is no place to return to.
+        let (id, first, base) = (release.id, release.first, release.base.clone());
+        // A release that ends in a breach is no place to return to, in none of its steps.
         let epoch = self.epoch.as_ref().map(|epoch| epoch.id);
-        if self.good.as_ref().map(|good| good.epoch) == epoch && self.good.is_some() {
-            out.extend(epoch.map(|epoch| Action::note(Record::NotGood { epoch })));
+        if let Some(good) = self.good.as_ref().filter(|good| good.epoch >= first) {
+            out.push(Action::note(Record::NotGood { epoch: good.epoch }));
             self.good = base;
         }
         let says: Box<str> = evidence.to_string().into();

@@ -266,6 +266,7 @@ impl App {
             epoch: EpochId(u32::MAX),
             after: self.now,
             since: self.now,
+            cutover: self.now,
             release: false,
             old_versions: BTreeSet::new(),
             one_has_all: true,
