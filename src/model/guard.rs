@@ -66,6 +66,9 @@ const STANDING_LOOK: Duration = Duration::from_secs(1);
 /// A refusal that stands so long is told, rather than found out at the breach.
 const STANDING: Duration = Duration::from_mins(2);
 
+/// A mark by the pipeline that comes so soon after a cutover speaks of that one.
+pub(crate) const MARK_FITS: Duration = Duration::from_mins(1);
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Guard {
@@ -96,6 +99,8 @@ pub struct Guard {
     mark: Option<Mark>,
     hold: Option<Box<str>>,
     reverts: Vec<Mono>,
+    /// A write of ours that may still take effect, or whose proof is still owed.
+    unproved: Option<Box<Intent>>,
     asked: BTreeSet<Box<str>>,
     cadence: Option<Cadence>,
     standing: BTreeMap<&'static str, (Mono, bool)>,
@@ -136,6 +141,7 @@ struct Epoch {
     stranger: Option<Mono>,
     targets: BTreeSet<Box<str>>,
     good_since: Option<Mono>,
+    bad_since: Option<Mono>,
     first_bad_told: bool,
     established: bool,
 }
@@ -173,6 +179,8 @@ struct Mark {
     label: Option<Box<str>>,
     irreversible: bool,
     at: Mono,
+    /// How old it was then already.
+    spent: Duration,
 }
 
 /// Where the acting path stands.
@@ -197,6 +205,7 @@ enum Phase {
         intent: Box<Intent>,
         attempt: u32,
         at: Mono,
+        /// An attempt went out whose outcome isn't known.
         sent: bool,
     },
     Writing {
@@ -204,6 +213,8 @@ enum Phase {
         intent: Box<Intent>,
         attempt: u32,
         at: Mono,
+        /// An earlier attempt may still take effect.
+        sent: bool,
     },
     Confirming {
         op: Option<OpId>,
@@ -261,9 +272,15 @@ impl Guard {
             judged: None,
             last_word: None,
             paged: BTreeSet::new(),
-            mark: None,
+            mark: recovered.mark.as_ref().map(|((label, irreversible), spent)| Mark {
+                label: label.clone(),
+                irreversible: *irreversible,
+                at: now,
+                spent: *spent,
+            }),
             hold: recovered.hold.clone(),
             reverts: recovered.reverts_ago.iter().map(|ago| now.before(*ago)).collect(),
+            unproved: None,
             asked: BTreeSet::new(),
             cadence: None,
             standing: BTreeMap::new(),
@@ -464,13 +481,13 @@ impl Guard {
                 let fresh = self.release.as_mut().filter(|release| {
                     !release.over
                         && release.label.is_none()
-                        && now.since(release.cutover) < Duration::from_mins(1)
+                        && now.since(release.cutover) < MARK_FITS
                 });
                 if let Some(release) = fresh {
                     release.label.clone_from(&label);
                     release.irreversible |= irreversible;
                 } else {
-                    self.mark = Some(Mark { label, irreversible, at: now });
+                    self.mark = Some(Mark { label, irreversible, at: now, spent: Duration::ZERO });
                 }
                 self.read_soon(now);
             }
@@ -486,18 +503,10 @@ impl Guard {
             | Phase::Confirming { .. }
             | Phase::Reading { sent: true, .. } => {}
             Phase::Preflight { .. } => self.phase = Phase::Watching,
-            Phase::Intending { intent, .. }
-            | Phase::Reading { intent, .. }
-            | Phase::Verifying { intent, .. } => {
-                let intent = intent.id;
-                if !matches!(self.phase, Phase::Verifying { .. }) {
-                    out.push(Action::note(Record::Abandoned {
-                        intent,
-                        why: "interrupted before the write".into(),
-                    }));
-                }
-                self.phase = Phase::Watching;
+            Phase::Intending { .. } | Phase::Reading { sent: false, .. } => {
+                self.abandon("interrupted before the write", out);
             }
+            Phase::Verifying { .. } => self.interrupted(out),
         }
     }
 

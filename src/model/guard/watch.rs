@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// A mark by the pipeline speaks of the next cutover within this time.
 const MARK_FOR: Duration = Duration::from_hours(1);
+/// A state that is bad for so long in peace is not good any more.
+const SPOILED_AFTER: Duration = Duration::from_secs(5);
 /// After a restart, a release goes on under judgement only if we were away for no longer.
 const AWAY_MAX: Duration = Duration::from_mins(1);
 
@@ -171,6 +173,13 @@ impl Guard {
         {
             self.overridden(&format!("the listener shows {shows} while our revert is being proved"), out);
         }
+        if let Some(late) = self.unproved.take_if(|intent| intent.write.becomes == fingerprint)
+            && matches!(self.phase, Phase::Watching)
+        {
+            // Our own write, later than we waited for it.
+            self.confirmed(now, late, out);
+            return;
+        }
         let acted = self.release.as_ref().is_some_and(|release| release.latch.is_some() && !release.over);
         let earlier = self.history.iter().rev().find(|earlier| earlier.fingerprint == fingerprint);
         let rollback = earlier.is_some_and(|earlier| !self.is_recoloured(earlier, &targets));
@@ -231,11 +240,12 @@ impl Guard {
     /// A new epoch of a release: a new one, or another step of the one that runs.
     pub(super) fn begin(&mut self, now: Mono, after: Mono, cause: Cause, new: bool, out: &mut Vec<Action>) {
         if new {
-            let mark = self.mark.take().filter(|mark| now.since(mark.at) < MARK_FOR);
+            let mark = self.mark.take().filter(|mark| now.since(mark.at) + mark.spent < MARK_FOR);
             let tags = self.live.as_ref().map(|live| (live.label.clone(), live.irreversible.is_some()));
             let (tag_label, tag_irreversible) = tags.unwrap_or_default();
-            let Mark { label, irreversible, .. } =
-                mark.unwrap_or(Mark { label: None, irreversible: false, at: now });
+            let (label, irreversible) =
+                mark.map_or((None, false), |mark| (mark.label, mark.irreversible));
+            self.unproved = None;
             let base = self.good.clone();
             let mut old_versions = base.as_ref().map(|base| base.versions.clone()).unwrap_or_default();
             // A version that came without the listener is the release itself.
@@ -315,6 +325,7 @@ impl Guard {
             stranger: None,
             targets,
             good_since: None,
+            bad_since: None,
             first_bad_told: false,
             established: false,
         });
@@ -388,6 +399,10 @@ impl Guard {
             };
             out.push(Action::note(record));
         }
+        epoch.bad_since = match judgement.verdict {
+            Verdict::Bad(_) => epoch.bad_since.or(Some(now)),
+            Verdict::Good | Verdict::Inconclusive(_) | Verdict::Blind(_) => None,
+        };
         for version in &judgement.settled {
             if !epoch.settled.contains_key(version) {
                 epoch.settled.insert(version.clone(), now);
@@ -538,6 +553,20 @@ impl Guard {
         }
     }
 
+    /// A good state that turns bad in peace is no place to return to. What a cutover that isn't read yet does must not
+    /// be held against it, so a read that was sent since has to show that the state is still this one.
+    fn spoil(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let Some(epoch) = &mut self.epoch else { return };
+        let stood = epoch.bad_since.is_some_and(|since| {
+            now.since(since) >= SPOILED_AFTER && epoch.confirmed > since
+        });
+        let is_good = |good: &mut Good| Some(good.state.fingerprint()) == epoch.fingerprint;
+        if stood && let Some(good) = self.good.take_if(is_good) {
+            (epoch.established, epoch.good_since) = (false, None);
+            out.push(Action::note(Record::NotGood { epoch: good.epoch }));
+        }
+    }
+
     /// A breach where nothing may be done is told; where something may, preflight begins.
     fn weigh(&mut self, now: Mono, out: &mut Vec<Action>) {
         let Some(Judgement { verdict: Verdict::Bad(evidence), .. }) = &self.judged else { return };
@@ -547,6 +576,7 @@ impl Guard {
         let Some(release) = judging
             .filter(|_| matches!(cause, Some(Cause::Foreign | Cause::Step | Cause::Version | Cause::Start)))
         else {
+            self.spoil(now, out);
             let proving = matches!(cause, Some(Cause::OwnRevert))
                 && self.epoch.as_ref().is_some_and(|epoch| now.since(epoch.since) < self.policy.verify_for);
             if !proving {
