@@ -127,8 +127,39 @@ impl Stretch {
     }
 }
 
-/// The smallest count up to `hits` that luck explains with at most `alpha`; the tail falls with k, so halve.
+/// The smallest count up to `hits` that luck explains with at most `alpha`: the terms of [`tail`] from zero on,
+/// each from the one before.
 fn fewest(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
+    let mut term = power(1.0 - share, n);
+    if term < 1e-280 {
+        return fewest_by_halves(n, hits, share, alpha);
+    }
+    let odds = share / (1.0 - share);
+    for k in 0..=hits.min(n) {
+        let ratio = f64::from(n - k) / f64::from(k + 1) * odds;
+        if k > 0 && ratio < 1.0 && term / (1.0 - ratio) <= alpha {
+            return Some(k);
+        }
+        term *= ratio;
+    }
+    None
+}
+
+/// By squaring, so that it is the same to the last bit on every machine.
+fn power(base: f64, exponent: u32) -> f64 {
+    let (mut square, mut left, mut product) = (base, exponent, 1.0);
+    while left > 0 {
+        if left % 2 == 1 {
+            product *= square;
+        }
+        square *= square;
+        left /= 2;
+    }
+    product
+}
+
+/// The same where the first terms underflow; the tail falls with k, so halve.
+fn fewest_by_halves(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
     if tail(n, hits, share) > alpha {
         return None;
     }
@@ -233,6 +264,19 @@ mod tests {
         assert!(tail(16_384, 16_384, 0.05) < 1e-200);
         assert!((tail(100, 0, 0.5) - 1.0).abs() < f64::EPSILON);
         assert!(tail(16_384, 1_200, 0.05) > 0.0);
+    }
+
+    #[test]
+    fn both_ways_to_the_fewest_agree() {
+        for (n, share) in [(20, 0.001), (100, 0.05), (1_000, 0.001), (1_000, 0.05), (4_000, 0.05)] {
+            for alpha in [1e-3, 1e-9, 1e-11] {
+                let halves = fewest_by_halves(n, n, share, alpha);
+                assert_eq!(fewest(n, n, share, alpha), halves, "{n} {share} {alpha}");
+                let none = halves.map(|k| k - 1);
+                assert_eq!(none.and_then(|hits| fewest(n, hits, share, alpha)), None);
+            }
+        }
+        assert!(fewest(16_384, 16_384, 0.05, 1e-11).is_some());
     }
 
     #[test]

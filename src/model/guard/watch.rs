@@ -2,7 +2,7 @@
 
 use super::preflight::serving_targets;
 use super::{
-    Action, Epoch, Guard, HISTORY, Latch, Live, Mark, Observed, OpId, PageKind, Phase, ReadError, Release,
+    Action, Epoch, Guard, HISTORY, Latch, Live, Observed, OpId, PageKind, Phase, ReadError, Release,
 };
 use crate::judge::{Judgement, Notice};
 use crate::record::Record;
@@ -378,10 +378,15 @@ impl Guard {
     /// Which targets are asked directly: those of the state to return to, or in peace those that serve.
     pub(super) fn ask(&mut self, out: &mut Vec<Action>) {
         let Some(live) = &self.live else { return };
-        let base =
-            self.release.as_ref().filter(|release| !release.over).and_then(|release| release.base.as_ref());
-        let wanted = serving_targets(base.map_or(&live.state, |base| &base.state), &live.health);
-        if !wanted.is_empty() && wanted != self.asked {
+        let release = self.release.as_ref().filter(|release| !release.over);
+        let wanted = match release.map(|release| release.base.as_ref()) {
+            Some(Some(base)) => serving_targets(&base.state, &live.health),
+            // Without a state to return to there is no old version, and the new one is no word for it.
+            Some(None) => BTreeSet::new(),
+            None => serving_targets(&live.state, &live.health),
+        };
+        let gone = release.is_none_or(|release| release.base.is_some()) && wanted.is_empty();
+        if !gone && wanted != self.asked {
             self.asked.clone_from(&wanted);
             out.push(Action::Ask(wanted));
         }
@@ -403,9 +408,11 @@ impl Guard {
             Verdict::Bad(_) => epoch.bad_since.or(Some(now)),
             Verdict::Good | Verdict::Inconclusive(_) | Verdict::Blind(_) => None,
         };
+        let mut unconfirmed = false;
         for version in &judgement.settled {
             if !epoch.settled.contains_key(version) {
                 epoch.settled.insert(version.clone(), now);
+                unconfirmed = true;
             }
         }
         if let Some(first) = judgement.first_bad.as_ref().filter(|_| !epoch.first_bad_told) {
@@ -419,6 +426,10 @@ impl Guard {
                 fault: first.fault.map_or("saturated", crate::sample::Fault::name).into(),
                 version: first.version.clone(),
             }));
+        }
+        if unconfirmed && self.policy.has_lever {
+            // Only a read that is sent from now on shows that it is this state's.
+            self.read_soon(now);
         }
         self.note_word(&judgement, out);
         self.judged = Some(judgement);
@@ -489,8 +500,14 @@ impl Guard {
             }
             Verdict::Blind(_) => self.page(PageKind::Blind, &format!("blind: {says}"), out),
             Verdict::Inconclusive(why) if judging && why.evidence().is_some() && why.name() != "grace" => {
-                self.note_refusal(why.name(), &says, out);
-                self.page_for(PageKind::Refused, why.name(), &format!("not reverting: {says}"), out);
+                let no_base = self.release.as_ref().is_some_and(|release| release.base.is_none());
+                let (reason, says) = if no_base {
+                    ("known-good", format!("no-known-good: no state was judged good before this one; {says}"))
+                } else {
+                    (why.name(), says.into())
+                };
+                self.note_refusal(reason, &says, out);
+                self.page_for(PageKind::Refused, reason, &format!("not reverting: {says}"), out);
             }
             Verdict::Good | Verdict::Bad(_) | Verdict::Inconclusive(_) => {}
         }

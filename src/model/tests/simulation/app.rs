@@ -91,6 +91,8 @@ pub(crate) struct App {
     /// Own writes that had an effect, with the time.
     pub(crate) effects: Vec<(Mono, Write)>,
     pub(crate) pages: Vec<(Mono, PageKind, Box<str>)>,
+    /// Nobody is asked directly.
+    pub(crate) deaf: bool,
     process: Option<Process>,
     life: u32,
     jobs: BTreeMap<(Mono, u64), (u32, Job)>,
@@ -156,6 +158,7 @@ impl App {
             laws: Laws::default(),
             effects: vec![],
             pages: vec![],
+            deaf: false,
             process: None,
             life: 0,
             jobs: BTreeMap::new(),
@@ -308,7 +311,8 @@ impl App {
             Purpose::Direct => {
                 let turn = usize::try_from(now.0 / 1_000_000).unwrap_or(0) / if fast { 50 } else { 200 };
                 let index = turn % process.asked.len().max(1);
-                let sample = process.asked.get(index).map(|id| {
+                let asked = if self.deaf { None } else { process.asked.get(index) };
+                let sample = asked.map(|id| {
                     self.prober.direct(&mut self.world, names, epoch, now, (index, id))
                 });
                 (sample, if fast { 50 } else { 200 }, Job::Direct)
@@ -403,6 +407,8 @@ impl App {
             Action::Read(op, depth) => {
                 if depth == Depth::Marks {
                     self.moment(Moment::Reread);
+                } else if self.confirming() {
+                    self.moment(Moment::Readback);
                 }
                 let at = self.soon(10, 40);
                 self.queue(at, Job::ServeRead(op, depth));
@@ -438,6 +444,10 @@ impl App {
                 }
             }
         }
+    }
+
+    fn confirming(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.guard.status(self.now).state == "verify_api")
     }
 
     fn note(&mut self, record: Record) {

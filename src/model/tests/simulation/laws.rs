@@ -26,8 +26,7 @@ pub(crate) struct Laws {
     written: BTreeMap<u32, u32>,
     /// A story in which another writer comes between our fenced read and our write: nothing can prevent that.
     pub(crate) unpreventable_race: bool,
-    /// Reads or the ledger fail for the whole story.
-    pub(crate) intents: BTreeSet<u64>,
+    intents: BTreeSet<u64>,
 }
 
 impl Laws {

@@ -83,13 +83,17 @@ impl Prober {
             return sample;
         }
         let group = world.services.iter().find(|(_, service)| service.targets.iter().any(|t| *t.id == *target.1));
-        let Some((group, _)) = group else {
+        // Deregistered ones may still run.
+        let gone = world.services.iter().find(|_| target.1.starts_with("10.0.1."));
+        let Some((group, _)) = group.or(gone) else {
             fail(&mut sample, Fault::ConnectTimeout, TIMEOUT);
             return sample;
         };
         let group = *group;
         let (version, ways) = (world.service(group).version, world.service(group).course.at(now));
-        if !behave(world, Ways { bare: 0.0, edge: 0.0, ..ways }, version, names, &mut sample) {
+        if world.service(group).dead == Some(target.1) {
+            answer(&mut sample, 500, version, names);
+        } else if !behave(world, Ways { bare: 0.0, edge: 0.0, ..ways }, version, names, &mut sample) {
             answer(&mut sample, 200, version, names);
         }
         sample

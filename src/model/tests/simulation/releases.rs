@@ -2,7 +2,7 @@
 
 use crate::app::{App, Moment, secs};
 use crate::world::{BLUE, GREEN, RED, Ways, blue, forward, green, targets};
-use serin_model::guard::{Command, PageKind};
+use serin_model::guard::PageKind;
 use serin_model::record::Record;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -79,6 +79,8 @@ pub(crate) struct Service {
     pub(crate) version: Option<&'static str>,
     pub(crate) targets: Vec<TargetHealth>,
     pub(crate) course: Course,
+    /// One target that answers nothing but errors.
+    pub(crate) dead: Option<&'static str>,
 }
 
 /// What AWS does to one of our calls.
@@ -148,6 +150,7 @@ impl World {
             version: Some(version),
             targets: targets(prefix, 3),
             course: Course::default(),
+            dead: None,
         };
         let services = BTreeMap::from([
             (BLUE, service("v1", "10.0.1")),
