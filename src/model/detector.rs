@@ -10,7 +10,6 @@
 use crate::time::Mono;
 use crate::verdict::{Evidence, Stream};
 use crate::window::{Entry, Window};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One promise turned into a test.
@@ -107,8 +106,12 @@ struct Stretch {
 
 impl Stretch {
     fn of(window: &Window, stream: Stream, blip: Duration, needed: u32) -> Self {
-        let mut due: Vec<Mono> = window.entries().filter(|e| stream.is_bad(e)).map(|e| e.due).collect();
-        due.sort_unstable();
+        // In the order in which they were done, which is nearly the order in which they were due.
+        let mut due: Vec<Mono> = Vec::new();
+        for entry in window.entries().filter(|entry| stream.is_bad(entry)) {
+            let later = due.iter().rev().take_while(|known| **known > entry.due).count();
+            due.insert(due.len() - later, entry.due);
+        }
         let cap = (needed / 4).max(1);
         let mut counted = 0;
         let mut from = 0;
@@ -171,8 +174,15 @@ fn fewest_by_halves(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
     Some(low)
 }
 
+/// There are few different ones among many: a short sorted list, and no allocation a value.
 fn distinct(values: impl Iterator<Item = u32>) -> u32 {
-    u32::try_from(values.collect::<BTreeSet<_>>().len()).unwrap_or(u32::MAX)
+    let mut known: Vec<u32> = Vec::new();
+    for value in values {
+        if let Err(place) = known.binary_search(&value) {
+            known.insert(place, value);
+        }
+    }
+    u32::try_from(known.len()).unwrap_or(u32::MAX)
 }
 
 /// An upper bound of P(X ≥ k) for X binomial(n, p): the term at k, and a geometric series above it.
@@ -238,7 +248,7 @@ mod tests {
                 bad: bad(i),
                 slow: false,
                 answered: true,
-                conn: u32::try_from(i % 4).unwrap(),
+                conn: u32::try_from(1 + i % 4).unwrap(),
                 addr: 0,
                 target: TargetId(0),
                 version: VersionId::NONE,

@@ -91,6 +91,7 @@ pub(crate) struct App {
     /// Own writes that had an effect, with the time.
     pub(crate) effects: Vec<(Mono, Write)>,
     pub(crate) pages: Vec<(Mono, PageKind, Box<str>)>,
+    judged: Mono,
     /// Nobody is asked directly.
     pub(crate) deaf: bool,
     process: Option<Process>,
@@ -158,6 +159,7 @@ impl App {
             laws: Laws::default(),
             effects: vec![],
             pages: vec![],
+            judged: Mono(0),
             deaf: false,
             process: None,
             life: 0,
@@ -357,13 +359,15 @@ impl App {
         if let Some(notice) = notice {
             self.step(Event::Notice(notice));
         }
-        if bad {
+        let rested = self.now.since(self.judged) >= Duration::from_millis(4);
+        if bad && rested {
             self.judge();
         }
     }
 
     fn judge(&mut self) {
         let Some(process) = &mut self.process else { return };
+        self.judged = self.now;
         let judgement = process.judge.judge(self.now);
         if let Verdict::Bad(evidence) = &judgement.verdict {
             self.laws.bad(self.now, judgement.epoch, evidence);
