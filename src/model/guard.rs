@@ -101,6 +101,8 @@ pub struct Guard {
     reverts: Vec<Mono>,
     /// A write of ours that may still take effect, or whose proof is still owed.
     unproved: Option<Box<Intent>>,
+    /// Until then a write whose outcome isn't known may still take effect.
+    lands_until: Mono,
     asked: BTreeSet<Box<str>>,
     cadence: Option<Cadence>,
     standing: BTreeMap<&'static str, (Mono, bool)>,
@@ -281,6 +283,7 @@ impl Guard {
             hold: recovered.hold.clone(),
             reverts: recovered.reverts_ago.iter().map(|ago| now.before(*ago)).collect(),
             unproved: None,
+            lands_until: Mono(0),
             asked: BTreeSet::new(),
             cadence: None,
             standing: BTreeMap::new(),

@@ -18,6 +18,9 @@ use std::time::Duration;
 const CONFIRM_MAX: Duration = Duration::from_secs(10);
 /// At most so many writes are sent for one intent, each after a read that shows the judged state.
 const ATTEMPTS: u32 = 5;
+/// A request whose outcome we don't know may have reached AWS, which does it within this time or not at all [own
+/// guess]: no second one before.
+const LANDS_WITHIN: Duration = Duration::from_secs(5);
 /// The pause before a retry doubles from here.
 const RETRY: Duration = Duration::from_millis(200);
 /// How long preflight may wait for AWS.
@@ -215,6 +218,10 @@ impl Guard {
                 let at = now.after(RETRY.saturating_mul(1 << attempt.min(5)));
                 self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
             }
+        } else if sent && now < self.lands_until {
+            // Reading on: a second write while the first is on its way would be two.
+            let at = self.lands_until.min(now.after(RETRY.saturating_mul(2)));
+            self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
         } else if let Some(why) = hold {
             let says = format!("an operator holds: {why}");
             self.abandon(&says, out);
@@ -239,7 +246,7 @@ impl Guard {
 
     /// A write came back.
     pub(super) fn wrote(&mut self, now: Mono, op: OpId, outcome: WriteOutcome, out: &mut Vec<Action>) {
-        let Phase::Writing { op: open, intent, attempt, sent, .. } = &self.phase else {
+        let Phase::Writing { op: open, intent, attempt, at, sent } = &self.phase else {
             self.late_replies += 1;
             return;
         };
@@ -248,6 +255,7 @@ impl Guard {
             return;
         }
         let (intent, attempt, sent) = (intent.clone(), *attempt, *sent);
+        let lands_until = at.before(REPLY_MAX).after(LANDS_WITHIN);
         let note = |word: &str, detail: Box<str>| {
             Action::note(Record::Wrote { intent: intent.id, outcome: word.into(), detail })
         };
@@ -262,6 +270,7 @@ impl Guard {
             }
             WriteOutcome::Unknown(why) => {
                 out.push(note("unknown", why.clone()));
+                self.lands_until = lands_until;
                 self.again(now, intent, attempt + 1, true, &why, out);
             }
             WriteOutcome::Refused(code) if sent => {

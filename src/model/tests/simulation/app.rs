@@ -188,6 +188,7 @@ impl App {
         self.life += 1;
         if !keeps_ledger {
             self.ledger.clear();
+            self.laws.forget();
         }
         self.queue(self.now.after(away), Job::Boot);
     }
@@ -527,7 +528,8 @@ impl App {
         let mut state = self.world.listener.clone();
         state.forward = Some(write.to.clone());
         if state.fingerprint() != self.world.listener.fingerprint() {
-            self.laws.effect(&write, &self.world.listener);
+            let story = self.story();
+            self.laws.effect(&write, &self.world.listener, &story);
             self.world.set(self.now, state);
             self.effects.push((self.now, write));
         }

@@ -37,6 +37,12 @@ impl Laws {
         }
     }
 
+    /// The ledger is lost, and with it every number that was used.
+    pub(crate) fn forget(&mut self) {
+        self.intents.clear();
+        self.written.clear();
+    }
+
     pub(crate) fn bad(&mut self, now: Mono, epoch: EpochId, evidence: &Evidence) {
         if self.bad.as_ref().is_none_or(|(open, _)| *open != epoch) {
             self.bad_since = Some(now);
@@ -110,10 +116,10 @@ impl Laws {
     }
 
     /// Our write changed the listener.
-    pub(crate) fn effect(&mut self, write: &Write, before: &ListenerState) {
+    pub(crate) fn effect(&mut self, write: &Write, before: &ListenerState, story: &str) {
         let intent = self.intent.as_ref().expect("I1");
         *self.written.entry(intent.release.0).or_default() += 1;
-        assert_eq!(self.written[&intent.release.0], 1, "I2: a release is reverted once");
+        assert_eq!(self.written[&intent.release.0], 1, "I2: a release is reverted once\n{story}");
         assert!(
             before.fingerprint() == write.over || self.unpreventable_race,
             "I5: another state was overwritten"
