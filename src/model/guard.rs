@@ -377,8 +377,16 @@ impl Guard {
     }
 
     /// While we act, the acting path asks for its own reads: another one in flight could only bring an older state.
+    /// While a write is out, reading tells of its effect before its answer does.
     const fn reads_in_background(&self) -> bool {
-        self.policy.has_lever && !self.draining && matches!(self.phase, Phase::Watching | Phase::Verifying { .. })
+        match self.phase {
+            Phase::Watching | Phase::Verifying { .. } => self.policy.has_lever && !self.draining,
+            Phase::Writing { .. } => true,
+            Phase::Preflight { .. }
+            | Phase::Intending { .. }
+            | Phase::Reading { .. }
+            | Phase::Confirming { .. } => false,
+        }
     }
 
     fn op(&mut self) -> OpId {

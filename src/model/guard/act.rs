@@ -168,6 +168,7 @@ impl Guard {
         sent: bool,
         out: &mut Vec<Action>,
     ) {
+        self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Marks));
         self.phase = Phase::Reading { op: Some(op), intent, attempt, at: now.after(REPLY_MAX), sent };
@@ -284,6 +285,21 @@ impl Guard {
         }
     }
 
+    /// A read while a write is out and unanswered. Its effect is its answer; waiting for the answer instead could hide
+    /// that somebody undid it meanwhile.
+    pub(super) fn glimpse(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let Phase::Writing { intent, .. } = &self.phase else { return };
+        let intent = intent.clone();
+        let Some(live) = &self.live else { return };
+        if live.fingerprint == intent.write.becomes {
+            self.spend(&intent, now);
+            self.confirmed(now, intent, out);
+        } else if live.fingerprint != intent.write.over {
+            let label = live.state.label();
+            self.overridden(&format!("the listener shows {label} while our write is out"), out);
+        }
+    }
+
     /// Tries again after a pause: a read first, always.
     fn again(
         &mut self,
@@ -315,6 +331,7 @@ impl Guard {
 
     fn accepted(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
         self.spend(&intent, now);
+        self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Listener));
         self.phase = Phase::Confirming { op: Some(op), intent, at: now.after(REPLY_MAX), since: now };

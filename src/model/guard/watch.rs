@@ -61,9 +61,14 @@ impl Guard {
             Ok(observed) => {
                 let before = self.live.as_ref().map_or(now, |live| live.read);
                 self.take(now, observed);
-                // While we act, the acting path's own reads decide; ours only keep the picture fresh.
-                if matches!(self.phase, Phase::Watching | Phase::Preflight { .. } | Phase::Verifying { .. }) {
-                    self.compare(now, before, out);
+                match self.phase {
+                    Phase::Watching | Phase::Verifying { .. } => self.compare(now, before, out),
+                    Phase::Writing { .. } => self.glimpse(now, out),
+                    // The acting path's own reads decide.
+                    Phase::Preflight { .. }
+                    | Phase::Intending { .. }
+                    | Phase::Reading { .. }
+                    | Phase::Confirming { .. } => {}
                 }
             }
             Err(error) => self.read_failed(now, error),
