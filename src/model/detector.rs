@@ -10,7 +10,6 @@
 use crate::time::Mono;
 use crate::verdict::{Evidence, Stream};
 use crate::window::{Entry, Window};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// One promise turned into a test.
@@ -76,6 +75,8 @@ impl Threshold {
     fn evidence(&self, window: &Window, stretch: &Stretch) -> Evidence {
         let is_bad = |entry: &&Entry| self.stream.is_bad(entry);
         let since = || window.entries().filter(|entry| entry.due >= stretch.first);
+        // A probe that found no slot used no connection: it is bad by those that hang on theirs.
+        let ways = || since().filter(|entry| is_bad(entry) || entry.hangs()).filter(|entry| entry.conn != 0);
         Evidence {
             stream: self.stream,
             answers: u32::try_from(since().count()).unwrap_or(u32::MAX),
@@ -85,8 +86,8 @@ impl Threshold {
             luck_one_in: self.luck_one_in,
             first_bad: stretch.first,
             last_bad: stretch.last,
-            connections: distinct(since().filter(is_bad).map(|entry| entry.conn)),
-            addresses: distinct(since().filter(is_bad).map(|entry| u32::from(entry.addr))),
+            connections: distinct(ways().map(|entry| entry.conn)),
+            addresses: distinct(ways().map(|entry| u32::from(entry.addr))),
             targets: distinct(since().filter(is_bad).map(|entry| u32::from(entry.target.0))),
             window_answers: window.count(),
             window_p95: window.quantile(0.95),
@@ -105,8 +106,12 @@ struct Stretch {
 
 impl Stretch {
     fn of(window: &Window, stream: Stream, blip: Duration, needed: u32) -> Self {
-        let mut due: Vec<Mono> = window.entries().filter(|e| stream.is_bad(e)).map(|e| e.due).collect();
-        due.sort_unstable();
+        // In the order in which they were done, which is nearly the order in which they were due.
+        let mut due: Vec<Mono> = Vec::new();
+        for entry in window.entries().filter(|entry| stream.is_bad(entry)) {
+            let later = due.iter().rev().take_while(|known| **known > entry.due).count();
+            due.insert(due.len() - later, entry.due);
+        }
         let cap = (needed / 4).max(1);
         let mut counted = 0;
         let mut from = 0;
@@ -125,8 +130,39 @@ impl Stretch {
     }
 }
 
-/// The smallest count up to `hits` that luck explains with at most `alpha`; the tail falls with k, so halve.
+/// The smallest count up to `hits` that luck explains with at most `alpha`: the terms of [`tail`] from zero on,
+/// each from the one before.
 fn fewest(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
+    let mut term = power(1.0 - share, n);
+    if term < 1e-280 {
+        return fewest_by_halves(n, hits, share, alpha);
+    }
+    let odds = share / (1.0 - share);
+    for k in 0..=hits.min(n) {
+        let ratio = f64::from(n - k) / f64::from(k + 1) * odds;
+        if k > 0 && ratio < 1.0 && term / (1.0 - ratio) <= alpha {
+            return Some(k);
+        }
+        term *= ratio;
+    }
+    None
+}
+
+/// By squaring, so that it is the same to the last bit on every machine.
+fn power(base: f64, exponent: u32) -> f64 {
+    let (mut square, mut left, mut product) = (base, exponent, 1.0);
+    while left > 0 {
+        if left % 2 == 1 {
+            product *= square;
+        }
+        square *= square;
+        left /= 2;
+    }
+    product
+}
+
+/// The same where the first terms underflow; the tail falls with k, so halve.
+fn fewest_by_halves(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
     if tail(n, hits, share) > alpha {
         return None;
     }
@@ -138,8 +174,15 @@ fn fewest(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
     Some(low)
 }
 
+/// There are few different ones among many: a short sorted list, and no allocation a value.
 fn distinct(values: impl Iterator<Item = u32>) -> u32 {
-    u32::try_from(values.collect::<BTreeSet<_>>().len()).unwrap_or(u32::MAX)
+    let mut known: Vec<u32> = Vec::new();
+    for value in values {
+        if let Err(place) = known.binary_search(&value) {
+            known.insert(place, value);
+        }
+    }
+    u32::try_from(known.len()).unwrap_or(u32::MAX)
 }
 
 /// An upper bound of P(X ≥ k) for X binomial(n, p): the term at k, and a geometric series above it.
@@ -205,7 +248,7 @@ mod tests {
                 bad: bad(i),
                 slow: false,
                 answered: true,
-                conn: u32::try_from(i % 4).unwrap(),
+                conn: u32::try_from(1 + i % 4).unwrap(),
                 addr: 0,
                 target: TargetId(0),
                 version: VersionId::NONE,
@@ -231,6 +274,19 @@ mod tests {
         assert!(tail(16_384, 16_384, 0.05) < 1e-200);
         assert!((tail(100, 0, 0.5) - 1.0).abs() < f64::EPSILON);
         assert!(tail(16_384, 1_200, 0.05) > 0.0);
+    }
+
+    #[test]
+    fn both_ways_to_the_fewest_agree() {
+        for (n, share) in [(20, 0.001), (100, 0.05), (1_000, 0.001), (1_000, 0.05), (4_000, 0.05)] {
+            for alpha in [1e-3, 1e-9, 1e-11] {
+                let halves = fewest_by_halves(n, n, share, alpha);
+                assert_eq!(fewest(n, n, share, alpha), halves, "{n} {share} {alpha}");
+                let none = halves.map(|k| k - 1);
+                assert_eq!(none.and_then(|hits| fewest(n, hits, share, alpha)), None);
+            }
+        }
+        assert!(fewest(16_384, 16_384, 0.05, 1e-11).is_some());
     }
 
     #[test]

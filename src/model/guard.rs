@@ -62,8 +62,13 @@ const READ_FRESH: Duration = Duration::from_secs(130);
 const PULSE_RELEASE: Duration = Duration::from_secs(5);
 /// The same in peace.
 const PULSE_PEACE: Duration = Duration::from_mins(1);
+/// How often that is looked at.
+const STANDING_LOOK: Duration = Duration::from_secs(1);
 /// A refusal that stands so long is told, rather than found out at the breach.
 const STANDING: Duration = Duration::from_mins(2);
+
+/// A mark by the pipeline that comes so soon after a cutover speaks of that one.
+pub(crate) const MARK_FITS: Duration = Duration::from_mins(1);
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -73,6 +78,8 @@ pub struct Guard {
     live: Option<Live>,
     epoch: Option<Epoch>,
     history: VecDeque<Earlier>,
+    /// The versions of the state that was left last, which answer on while a change spreads.
+    left: BTreeSet<Version>,
     good: Option<Good>,
     release: Option<Release>,
     recovered: Option<Recovered>,
@@ -83,17 +90,24 @@ pub struct Guard {
     reading: Option<(OpId, Mono)>,
     next_read: Mono,
     last_sent: Option<Mono>,
+    /// When the background read was sent that came back last.
+    answered: Mono,
     read_backoff: u32,
     read_error: Option<ReadError>,
     judged: Option<Judgement>,
     last_word: Option<(EpochId, Box<str>)>,
-    paged: BTreeSet<(EpochId, &'static str)>,
+    paged: BTreeSet<(EpochId, &'static str, &'static str)>,
     mark: Option<Mark>,
     hold: Option<Box<str>>,
     reverts: Vec<Mono>,
+    /// A write of ours that may still take effect, or whose proof is still owed.
+    unproved: Option<Box<Intent>>,
+    /// Until then a write whose outcome isn't known may still take effect.
+    lands_until: Mono,
     asked: BTreeSet<Box<str>>,
     cadence: Option<Cadence>,
     standing: BTreeMap<&'static str, (Mono, bool)>,
+    next_standing: Mono,
     next_pulse: Mono,
     last_full: Option<Mono>,
     draining: bool,
@@ -118,10 +132,19 @@ struct Epoch {
     id: EpochId,
     cause: Cause,
     fingerprint: Option<Fingerprint>,
+    after: Mono,
     since: Mono,
+    /// Every version that answered.
     versions: BTreeSet<Version>,
+    /// Those that still did when the change had spread, and since when.
+    settled: BTreeMap<Version, Mono>,
+    /// When the last read was sent that showed this state: what answered before then is this state's.
+    confirmed: Mono,
+    /// A version answered that the good state didn't have: since then.
+    stranger: Option<Mono>,
     targets: BTreeSet<Box<str>>,
     good_since: Option<Mono>,
+    bad_since: Option<Mono>,
     first_bad_told: bool,
     established: bool,
 }
@@ -132,7 +155,13 @@ struct Release {
     id: ReleaseId,
     label: Option<Box<str>>,
     base: Option<Good>,
+    /// The versions that were there before it: the base's, and those of the state that it replaced.
+    old_versions: BTreeSet<Version>,
+    /// Its first epoch.
+    first: EpochId,
     cutover: Mono,
+    /// Authority to act ends here. Not reckoned from `cutover`: after a reboot that may lie before the clock's origin.
+    until: Mono,
     irreversible: bool,
     /// The listener is a lever for it: its state differs from the base's.
     lever: bool,
@@ -153,6 +182,8 @@ struct Mark {
     label: Option<Box<str>>,
     irreversible: bool,
     at: Mono,
+    /// How old it was then already.
+    spent: Duration,
 }
 
 /// Where the acting path stands.
@@ -177,6 +208,7 @@ enum Phase {
         intent: Box<Intent>,
         attempt: u32,
         at: Mono,
+        /// An attempt went out whose outcome isn't known.
         sent: bool,
     },
     Writing {
@@ -184,6 +216,8 @@ enum Phase {
         intent: Box<Intent>,
         attempt: u32,
         at: Mono,
+        /// An earlier attempt may still take effect.
+        sent: bool,
     },
     Confirming {
         op: Option<OpId>,
@@ -198,6 +232,24 @@ enum Phase {
     },
 }
 
+impl Epoch {
+    /// The versions that are this state's own, as far as is known: neither those that the state before left behind,
+    /// nor those of a cutover that no read has shown yet.
+    fn own_versions(&self, good: Option<&Good>) -> BTreeSet<Version> {
+        let own: BTreeSet<Version> = self
+            .settled
+            .iter()
+            .filter(|(_, since)| **since <= self.confirmed)
+            .map(|(version, _)| version.clone())
+            .collect();
+        match good.filter(|good| good.epoch == self.id) {
+            _ if !own.is_empty() => own,
+            Some(good) => good.versions.clone(),
+            None => self.versions.clone(),
+        }
+    }
+}
+
 impl Guard {
     /// A guard that knows what the ledger remembers.
     #[must_use]
@@ -207,6 +259,7 @@ impl Guard {
             live: None,
             epoch: None,
             history: recovered.history.iter().cloned().collect(),
+            left: BTreeSet::new(),
             good: None,
             release: None,
             next_epoch: recovered.next_epoch,
@@ -216,17 +269,26 @@ impl Guard {
             reading: None,
             next_read: now,
             last_sent: None,
+            answered: now,
             read_backoff: 0,
             read_error: None,
             judged: None,
             last_word: None,
             paged: BTreeSet::new(),
-            mark: None,
+            mark: recovered.mark.as_ref().map(|((label, irreversible), spent)| Mark {
+                label: label.clone(),
+                irreversible: *irreversible,
+                at: now,
+                spent: *spent,
+            }),
             hold: recovered.hold.clone(),
             reverts: recovered.reverts_ago.iter().map(|ago| now.before(*ago)).collect(),
+            unproved: None,
+            lands_until: Mono(0),
             asked: BTreeSet::new(),
             cadence: None,
             standing: BTreeMap::new(),
+            next_standing: now,
             next_pulse: now,
             last_full: None,
             draining: false,
@@ -264,7 +326,11 @@ impl Guard {
             | Phase::Writing { at, .. }
             | Phase::Verifying { at, .. } => *at,
         };
-        let read = self.reading.map_or(self.next_read, |(_, sent)| sent.after(REPLY_MAX));
+        let read = match self.reading {
+            Some((_, sent)) => sent.after(REPLY_MAX),
+            None if self.reads_in_background() => self.next_read,
+            None => Mono(u64::MAX),
+        };
         deadline.min(read).min(self.next_pulse)
     }
 
@@ -290,7 +356,12 @@ impl Guard {
             self.read_failed(now, ReadError::Timeout);
         }
         self.end_authority(now, out);
-        if self.reading.is_none() && now >= self.next_read && self.policy.has_lever && !self.draining {
+        if !self.policy.has_lever && self.epoch.is_none() {
+            // Nothing to read: what production shows is all that is known, from the start.
+            self.recovered = None;
+            self.begin_epoch(now, now, Cause::Start, false, out);
+        }
+        if self.reading.is_none() && now >= self.next_read && self.reads_in_background() {
             let depth = match self.last_full {
                 Some(full) if self.in_release(now) && now.since(full) < READ_FULL => Depth::Listener,
                 _ => Depth::Full,
@@ -304,6 +375,19 @@ impl Guard {
         self.pace(now, out);
         self.pulse(now, out);
         self.tell_standing(now, out);
+    }
+
+    /// While we act, the acting path asks for its own reads: another one in flight could only bring an older state.
+    /// While a write is out, reading tells of its effect before its answer does.
+    const fn reads_in_background(&self) -> bool {
+        match self.phase {
+            Phase::Watching | Phase::Verifying { .. } => self.policy.has_lever && !self.draining,
+            Phase::Writing { .. } => true,
+            Phase::Preflight { .. }
+            | Phase::Intending { .. }
+            | Phase::Reading { .. }
+            | Phase::Confirming { .. } => false,
+        }
     }
 
     fn op(&mut self) -> OpId {
@@ -325,8 +409,8 @@ impl Guard {
     }
 
     /// A release is under judgement and its time is not over.
-    fn in_release(&self, _now: Mono) -> bool {
-        self.release.as_ref().is_some_and(|release| !release.over)
+    fn in_release(&self, now: Mono) -> bool {
+        self.release.as_ref().is_some_and(|release| !release.over && now < release.until)
     }
 
     fn pace(&mut self, now: Mono, out: &mut Vec<Action>) {
@@ -354,8 +438,13 @@ impl Guard {
 
     /// Tells somebody, once an epoch and kind.
     fn page(&mut self, kind: PageKind, text: &str, out: &mut Vec<Action>) {
+        self.page_for(kind, "", text, out);
+    }
+
+    /// Tells somebody, once an epoch, kind and reason.
+    fn page_for(&mut self, kind: PageKind, reason: &'static str, text: &str, out: &mut Vec<Action>) {
         let epoch = self.epoch.as_ref().map_or(EpochId(0), |epoch| epoch.id);
-        if !self.paged.insert((epoch, kind.name())) {
+        if !self.paged.insert((epoch, kind.name(), reason)) {
             return;
         }
         while self.paged.len() > 256 {
@@ -381,7 +470,7 @@ impl Guard {
     fn refuse(&mut self, reason: &'static str, says: &str, out: &mut Vec<Action>) {
         let release = self.release.as_ref().map(|release| release.id);
         out.push(Action::note(Record::Refused { release, reason: reason.into(), says: says.into() }));
-        self.page(PageKind::Refused, &format!("not reverting: {says}"), out);
+        self.page_for(PageKind::Refused, reason, &format!("not reverting: {says}"), out);
         self.latch(reason, true, out);
     }
 
@@ -391,25 +480,26 @@ impl Guard {
             Command::Hold { reason } => self.hold = Some(reason),
             Command::Unhold => self.hold = None,
             Command::Ack => {
-                if let (Phase::Watching, Some(release)) = (&self.phase, &mut self.release) {
-                    // The release that was acted on stays done; what is acknowledged is the need for a person.
+                // The release that was acted on stays done; what is acknowledged is the need for a person. A release
+                // that isn't latched is judged on: the word was meant for an earlier one.
+                if let (Phase::Watching, Some(release)) = (&self.phase, &mut self.release)
+                    && let Some(latch) = &mut release.latch
+                {
+                    latch.needs_human = false;
                     release.over = true;
-                    if let Some(latch) = &mut release.latch {
-                        latch.needs_human = false;
-                    }
                 }
             }
             Command::ReleaseBegin { label, irreversible } => {
                 let fresh = self.release.as_mut().filter(|release| {
                     !release.over
                         && release.label.is_none()
-                        && now.since(release.cutover) < Duration::from_mins(1)
+                        && now.since(release.cutover) < MARK_FITS
                 });
                 if let Some(release) = fresh {
                     release.label.clone_from(&label);
                     release.irreversible |= irreversible;
                 } else {
-                    self.mark = Some(Mark { label, irreversible, at: now });
+                    self.mark = Some(Mark { label, irreversible, at: now, spent: Duration::ZERO });
                 }
                 self.read_soon(now);
             }
@@ -425,18 +515,10 @@ impl Guard {
             | Phase::Confirming { .. }
             | Phase::Reading { sent: true, .. } => {}
             Phase::Preflight { .. } => self.phase = Phase::Watching,
-            Phase::Intending { intent, .. }
-            | Phase::Reading { intent, .. }
-            | Phase::Verifying { intent, .. } => {
-                let intent = intent.id;
-                if !matches!(self.phase, Phase::Verifying { .. }) {
-                    out.push(Action::note(Record::Abandoned {
-                        intent,
-                        why: "interrupted before the write".into(),
-                    }));
-                }
-                self.phase = Phase::Watching;
+            Phase::Intending { .. } | Phase::Reading { sent: false, .. } => {
+                self.abandon("interrupted before the write", out);
             }
+            Phase::Verifying { .. } => self.interrupted(out),
         }
     }
 
@@ -459,13 +541,18 @@ impl Guard {
     }
 
     fn stage(&self, epoch: EpochId, after: Mono, since: Mono, release: bool) -> Stage {
-        let base = self.release.as_ref().filter(|_| release).and_then(|release| release.base.as_ref());
+        let judged = self.release.as_ref().filter(|_| release);
+        let base = judged.and_then(|release| release.base.as_ref());
         Stage {
             epoch,
             after,
             since,
+            cutover: judged.map_or(since, |release| release.cutover),
             release,
-            old_versions: base.map(|good| good.versions.clone()).unwrap_or_default(),
+            old_versions: match (judged, base) {
+                (Some(release), _) => release.old_versions.clone(),
+                (None, _) => self.left.clone(),
+            },
             one_has_all: self.live.as_ref().is_none_or(|live| live.state.one_has_all()),
             baseline: base.map(|good| good.baseline).unwrap_or_default(),
         }

@@ -17,9 +17,7 @@ use std::time::Duration;
 /// How long a side path's answers speak of now.
 const SIDE_SPAN: Duration = Duration::from_secs(5);
 /// Fewer answers than this from a side path are no word at all.
-const SIDE_MIN: u32 = 3;
-/// And how long its last answers outweigh what was before.
-const SIDE_RECENT: Duration = Duration::from_secs(1);
+const SIDE_MIN: usize = 3;
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// The most own-fault marks that are kept.
@@ -44,6 +42,8 @@ pub struct Judgement {
     pub good_answers: u64,
     /// The versions that production answered with in this epoch.
     pub versions: BTreeSet<Version>,
+    /// Those of them that still answered when the change had spread: what came before may be the previous state's.
+    pub settled: BTreeSet<Version>,
     /// The first bad production answer of this epoch.
     pub first_bad: Option<FirstBad>,
     /// The old version, asked directly.
@@ -115,6 +115,7 @@ pub struct Judge {
     direct: Window,
     control: Window,
     seen: BTreeSet<VersionId>,
+    settled: BTreeSet<VersionId>,
     first_green: Option<Mono>,
     green_known: u64,
     green_good: u64,
@@ -167,9 +168,10 @@ impl Judge {
             history: Window::new(policy.settle.max(policy.window)),
             green_all: window(),
             green: window(),
-            direct: Window::new(SIDE_SPAN),
-            control: Window::new(SIDE_SPAN),
+            direct: Window::new(policy.window.max(SIDE_SPAN)),
+            control: Window::new(policy.window.max(SIDE_SPAN)),
             seen: BTreeSet::new(),
+            settled: BTreeSet::new(),
             first_green: None,
             green_known: 0,
             green_good: 0,
@@ -181,9 +183,15 @@ impl Judge {
         }
     }
 
-    /// A new epoch begins: nothing measured before counts after.
+    /// A new epoch begins: nothing measured before counts after. The same epoch again means that its release is
+    /// over: what was measured stays, and the old version has no word any more.
     pub fn open(&mut self, stage: Stage) {
+        let goes_on = stage.epoch == self.stage.epoch;
         self.stage = stage;
+        if goes_on {
+            self.direct.clear();
+            return;
+        }
         for window in
             [&mut self.rolling, &mut self.history, &mut self.green_all, &mut self.green, &mut self.direct]
         {
@@ -191,6 +199,7 @@ impl Judge {
         }
         self.outside.clear();
         self.seen.clear();
+        self.settled.clear();
         self.first_green = None;
         (self.green_known, self.green_good, self.good_answers) = (0, 0, 0);
         self.first_bad = None;
@@ -273,8 +282,9 @@ impl Judge {
             p95: self.rolling.quantile(0.95),
             good_answers: self.good_answers,
             versions: named(&mut self.seen.iter().copied()),
+            settled: named(&mut self.settled.iter().copied()),
             first_bad: self.first_bad.clone(),
-            direct: self.direct_answers(named(&mut self.direct.entries().map(|entry| entry.version))),
+            direct: self.direct_answers(now),
             baseline: Baseline {
                 answers: self.history.count(),
                 bad: self.history.bad(),
@@ -304,7 +314,8 @@ impl Judge {
             self.first_bad = Some(self.first_bad_of(sample, now));
         }
         if whose == Whose::New {
-            self.green_known += u64::from(sample.version != VersionId::NONE);
+            let own = |name: &Version| !self.stage.old_versions.contains(name);
+            self.green_known += u64::from(self.versions.name(sample.version).is_some_and(own));
             self.green_good += u64::from(!entry.bad);
             if entry.answered && self.first_green.is_none() {
                 self.first_green = Some(sample.done());
@@ -313,6 +324,11 @@ impl Judge {
             if self.past_grace(sample.due) {
                 keep(&mut self.green, now, entry, sample.told_slow);
             }
+        }
+        if sample.version != VersionId::NONE
+            && sample.due >= self.stage.since.after(self.policy.propagation)
+        {
+            self.settled.insert(sample.version);
         }
         if sample.version != VersionId::NONE && self.seen.insert(sample.version) && self.seen.len() > 1 {
             return self.versions.name(sample.version).cloned().map(Notice::Version);
@@ -345,7 +361,14 @@ impl Judge {
 
     fn whose(&self, sample: &Sample) -> Whose {
         if !self.stage.release {
-            return Whose::New;
+            // What the state before left behind, while the change spreads, isn't this state's either.
+            let left = !self.stage.old_versions.is_empty()
+                && sample.due < self.stage.since.after(self.policy.propagation);
+            return match self.versions.name(sample.version) {
+                Some(name) if left && self.stage.old_versions.contains(name) => Whose::Old,
+                None if left => Whose::Unattributed,
+                Some(_) | None => Whose::New,
+            };
         }
         let spread = self.stage.one_has_all && sample.due >= self.stage.since.after(self.policy.propagation);
         match self.versions.name(sample.version) {
@@ -419,7 +442,7 @@ impl Judge {
                 Verdict::Inconclusive(Why::TooFew)
             };
         }
-        if let Some(word) = self.outside_word() {
+        if let Some(word) = self.outside_word(now) {
             return word;
         }
         match self.finding(now) {
@@ -446,28 +469,38 @@ impl Judge {
     }
 
     fn word(&self, production: Production, evidence: Option<Evidence>) -> Verdict {
-        let b = if self.stage.release { self.side_b(evidence.as_ref()) } else { Side::Ok };
-        let x = side(&self.control, None);
-        // In peace nothing is reverted, so the only question is whether the fault may be our own.
-        let row = match (self.stage.release, production, x) {
-            (false, Production::Bad, Side::Bad) => Row::Network,
-            _ => table(production, b, x),
+        let Some(evidence) = evidence else {
+            return match production {
+                Production::Ok => Verdict::Good,
+                Production::OkUnknown | Production::Bad => Verdict::Inconclusive(Why::NoKnownAnswer),
+                Production::NoData => Verdict::Blind(WhyBlind::NoData),
+            };
         };
-        match (row, evidence) {
-            (Row::Good, _) => Verdict::Good,
-            (Row::Bad, Some(evidence)) => Verdict::Bad(evidence),
-            (Row::Shared, Some(evidence)) => Verdict::Inconclusive(Why::SharedDependency(evidence)),
-            (Row::NoControl, Some(evidence)) => Verdict::Inconclusive(Why::NoControl(evidence)),
-            (Row::Network, _) => Verdict::Blind(WhyBlind::Network),
-            (Row::NoData, _) => Verdict::Blind(WhyBlind::NoData),
-            (Row::Wait, _) | (Row::Bad | Row::Shared | Row::NoControl, None) => {
-                Verdict::Inconclusive(Why::NoKnownAnswer)
-            }
+        // In peace nothing is reverted, so the only question is whether the fault may be our own.
+        let b = if self.stage.release { since(&self.direct, &evidence, SIDE_MIN) } else { Some(Side::Ok) };
+        let Some(b) = b else { return Verdict::Inconclusive(Why::Suspect) };
+        let x = match since(&self.control, &evidence, 1) {
+            Some(x) => x,
+            // Only where B has no good word does X decide what is said: then it is waited for.
+            None if b == Side::Ok => Side::NoData,
+            None => return Verdict::Inconclusive(Why::Suspect),
+        };
+        if !self.stage.release && x == Side::Bad {
+            return Verdict::Blind(WhyBlind::Network);
+        }
+        match table(production, b, x) {
+            Row::Good => Verdict::Good,
+            Row::Bad => Verdict::Bad(evidence),
+            Row::Shared => Verdict::Inconclusive(Why::SharedDependency(evidence)),
+            Row::NoControl => Verdict::Inconclusive(Why::NoControl(evidence)),
+            Row::Network => Verdict::Blind(WhyBlind::Network),
+            Row::NoData => Verdict::Blind(WhyBlind::NoData),
+            Row::Wait => Verdict::Inconclusive(Why::NoKnownAnswer),
         }
     }
 
     /// Refusals by what stands in front of the service outnumber its answers.
-    fn outside_word(&self) -> Option<Verdict> {
+    fn outside_word(&self, now: Mono) -> Option<Verdict> {
         let outside = u32::try_from(self.outside.len()).unwrap_or(u32::MAX);
         if outside <= self.rolling.count() {
             return None;
@@ -476,7 +509,7 @@ impl Judge {
         if edge * 2 > self.outside.len() {
             return Some(Verdict::Inconclusive(Why::Edge));
         }
-        let elsewhere = [self.side_b(None), side(&self.control, None)];
+        let elsewhere = [side(&self.direct, now), side(&self.control, now)];
         Some(if elsewhere.contains(&Side::Ok) {
             Verdict::Inconclusive(Why::BeforeBalancer)
         } else {
@@ -539,7 +572,7 @@ impl Judge {
         if !self.stage.release {
             return Finding::Breach(evidence);
         }
-        let late = evidence.first_bad > self.stage.since.after(self.policy.onset);
+        let late = evidence.first_bad > self.stage.cutover.after(self.policy.onset);
         if late || evidence.stream == Stream::Latency {
             let before = match evidence.stream {
                 Stream::Errors => self.stage.baseline.upper_share(self.stage.baseline.bad),
@@ -556,7 +589,7 @@ impl Judge {
         for entry in window.entries().filter(|entry| entry.due >= evidence.first_bad && entry.conn != 0) {
             let zone = zones.entry(entry.addr).or_default();
             zone.0 += 1;
-            zone.1 += u32::from(evidence.stream.is_bad(entry));
+            zone.1 += u32::from(evidence.stream.is_bad(entry) || entry.hangs());
         }
         let asked = zones.values().filter(|(count, _)| *count >= 5);
         if asked.clone().count() >= 2 && asked.filter(|(_, bad)| *bad > 0).count() == 1 {
@@ -565,54 +598,55 @@ impl Judge {
         Finding::Breach(evidence)
     }
 
-    fn side_b(&self, evidence: Option<&Evidence>) -> Side {
-        side(&self.direct, evidence)
-    }
-
-    fn direct_answers(&self, versions: BTreeSet<Version>) -> Direct {
+    fn direct_answers(&self, now: Mono) -> Direct {
+        let from = now.before(SIDE_SPAN);
+        let mut direct = Direct::default();
         let mut good: BTreeMap<u16, bool> = BTreeMap::new();
-        for entry in self.direct.entries() {
-            *good.entry(entry.addr).or_insert(true) &= !entry.bad;
+        let mut versions = BTreeSet::new();
+        for entry in self.direct.entries().filter(|entry| entry.due >= from) {
+            direct.answers += 1;
+            direct.bad += u32::from(entry.bad);
+            direct.slow += u32::from(entry.slow);
+            *good.entry(entry.addr).or_insert(true) &= !entry.bad && !entry.hangs();
+            versions.insert(entry.version);
         }
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Direct {
-            answers: self.direct.count(),
-            bad: self.direct.bad(),
-            slow: self.direct.slow(),
-            addresses_good: count(good.values().filter(|good| **good).count()),
-            addresses: count(good.len()),
-            versions,
-        }
+        direct.addresses = count(good.len());
+        direct.addresses_good = count(good.values().filter(|good| **good).count());
+        direct.versions = versions.into_iter().filter_map(|id| self.versions.name(id).cloned()).collect();
+        direct
     }
 }
 
-/// A side path vetoes when in doubt. It is weighed over the very time of the breach, and over the last second, because
-/// answers from before would hide that it went bad together with production: it is bad when more than one answer in ten
-/// is, or when it is half as bad as production.
-fn side(window: &Window, production: Option<&Evidence>) -> Side {
-    let newest = window.entries().map(|entry| entry.due).max().unwrap_or_default();
-    let breach = production.map_or(Mono(0), |evidence| evidence.first_bad);
-    let spans = [breach, breach.max(newest.before(SIDE_RECENT))];
-    let words = spans.map(|since| side_since(window, since, production));
-    if words.contains(&Side::Bad) { Side::Bad } else { words[0] }
+/// How a side path does over the last seconds; it is bad when one answer in ten is.
+fn side(window: &Window, now: Mono) -> Side {
+    let from = now.before(SIDE_SPAN);
+    let recent = || window.entries().filter(|entry| entry.due >= from);
+    let (n, bad) = (recent().count(), recent().filter(|entry| entry.bad).count());
+    match n < SIDE_MIN {
+        true => Side::NoData,
+        false if bad * 10 > n => Side::Bad,
+        false => Side::Ok,
+    }
 }
 
-fn side_since(window: &Window, since: Mono, production: Option<&Evidence>) -> Side {
-    let slow_counts = production.is_some_and(|evidence| evidence.stream == Stream::Latency);
-    let (mut n, mut worst) = (0_u32, 0_u32);
-    for entry in window.entries().filter(|entry| entry.due >= since) {
-        n += 1;
-        worst += u32::from(entry.bad || (slow_counts && entry.slow));
+/// How a side path did while production broke its promise: what it answered before proves nothing (a shared
+/// dependency takes both down at once), and when all is well again, what it answered meanwhile still counts.
+/// `None` until there are `enough` answers since. It vetoes when in doubt: it is bad when one answer in ten is, or when
+/// it is half as bad as production.
+fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
+    let slow_counts = evidence.stream == Stream::Latency;
+    // What hangs has not answered: it is no word about errors, and a bad one about latency.
+    let speaks = |entry: &&Entry| entry.due >= evidence.first_bad && (slow_counts || !entry.hangs() || entry.bad);
+    let spoke = || window.entries().filter(speaks);
+    let n = spoke().count();
+    if n < enough {
+        return if window.count() == 0 { Some(Side::NoData) } else { None };
     }
-    if n < SIDE_MIN {
-        return Side::NoData;
-    }
-    let half_as_bad = production.is_some_and(|evidence| {
-        worst >= 2
-            && f64::from(worst) / f64::from(n) * 2.0
-                >= f64::from(evidence.bad) / f64::from(evidence.answers.max(1))
-    });
-    if worst * 10 > n || half_as_bad { Side::Bad } else { Side::Ok }
+    let worst = spoke().filter(|entry| entry.bad || slow_counts && entry.slow).count();
+    let half_as_bad =
+        worst >= 2 && worst * 2 * evidence.answers.max(1) as usize >= n * evidence.bad as usize;
+    Some(if worst * 10 > n || half_as_bad { Side::Bad } else { Side::Ok })
 }
 
 fn keep(window: &mut Window, now: Mono, entry: Entry, told_slow: bool) {

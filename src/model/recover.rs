@@ -1,6 +1,6 @@
 //! What a restarted guard must know again, read back from the ledger.
 
-use crate::guard::Command;
+use crate::guard::{Command, MARK_FITS};
 use crate::listener::{Fingerprint, ListenerState};
 use crate::record::{Intent, Record};
 use crate::release::{Earlier, EpochId, Good, ReleaseId};
@@ -27,6 +27,13 @@ pub struct Recovered {
     pub release: Option<Remembered>,
     /// An intent whose end is not in the ledger.
     pub intent: Option<Intent>,
+    /// A write went out for it, and no answer to that is in the ledger.
+    pub intent_sent: bool,
+    /// It is among the reverts already.
+    pub intent_spent: bool,
+    /// What the pipeline said of a release that was not seen yet (its name, whether it is irreversible), and how
+    /// long ago.
+    pub mark: Option<((Option<Box<str>>, bool), Duration)>,
     /// When we reverted, as time before now.
     pub reverts_ago: Vec<Duration>,
     /// An operator's hold that was not lifted.
@@ -46,6 +53,8 @@ pub struct Remembered {
     pub base: Option<Good>,
     /// When its cutover was seen, as time before now.
     pub cutover_ago: Duration,
+    /// Its first epoch.
+    pub first: EpochId,
     /// It must not be reverted.
     pub irreversible: bool,
     /// It was latched: why, and whether a person is needed.
@@ -103,12 +112,13 @@ impl Recovered {
             }
             Record::Release { release, label, base, irreversible, .. } => {
                 self.next_release = self.next_release.max(release.0 + 1);
-                self.intent = None;
+                (self.intent, self.mark) = (None, None);
                 self.release = Some(Remembered {
                     id: release,
                     label,
                     base,
                     cutover_ago: ago,
+                    first: EpochId(self.next_epoch),
                     irreversible,
                     latch: None,
                     over: false,
@@ -117,14 +127,23 @@ impl Recovered {
             Record::Good { good } => self.good = Some(good),
             Record::NotGood { epoch } => {
                 if self.good.as_ref().is_some_and(|good| good.epoch == epoch) {
-                    self.good = self.release.as_ref().and_then(|release| release.base.clone());
+                    let running = self.release.as_ref().filter(|release| !release.over);
+                    self.good = running.and_then(|release| release.base.clone());
                 }
             }
             Record::Intent(intent) => {
                 self.next_intent = self.next_intent.max(intent.id.0 + 1);
                 self.intent = Some(intent);
+                (self.intent_sent, self.intent_spent) = (false, false);
             }
-            Record::Wrote { outcome, .. } if &*outcome == "accepted" => self.reverts_ago.push(ago),
+            Record::WriteSent { .. } => self.intent_sent = true,
+            Record::Wrote { outcome, .. } => match &*outcome {
+                // An unknown one may have had its effect: counted, as the more careful reading.
+                "accepted" | "unknown" => self.spend(ago),
+                "refused" => self.intent_sent = false,
+                _ => {}
+            },
+            Record::Confirmed { .. } => self.spend(ago),
             Record::Verified { .. } | Record::Abandoned { .. } => self.intent = None,
             Record::Held { reason, needs_human, .. } => {
                 self.intent = None;
@@ -137,16 +156,13 @@ impl Recovered {
                     release.over = true;
                 }
             }
-            Record::Operator { command } => self.command(command),
+            Record::Operator { command } => self.command(command, ago),
             Record::Started { .. }
             | Record::FirstBad { .. }
             | Record::Verdict { .. }
             | Record::Pulse { .. }
             | Record::Breach { .. }
             | Record::Preflight { .. }
-            | Record::WriteSent { .. }
-            | Record::Wrote { .. }
-            | Record::Confirmed { .. }
             | Record::WouldRevert { .. }
             | Record::Refused { .. }
             | Record::Drift { .. }
@@ -155,16 +171,40 @@ impl Recovered {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    /// One revert an intent, whether its answer or its effect is what the ledger has.
+    fn spend(&mut self, ago: Duration) {
+        if !self.intent_spent {
+            self.intent_spent = true;
+            self.reverts_ago.push(ago);
+        }
+    }
+
+    fn command(&mut self, command: Command, ago: Duration) {
         match command {
             Command::Hold { reason } => self.hold = Some(reason),
             Command::Unhold => self.hold = None,
             Command::Ack => {
-                if let Some(release) = &mut self.release {
+                if let Some(release) = &mut self.release
+                    && let Some(latch) = &mut release.latch
+                {
+                    latch.1 = false;
                     release.over = true;
                 }
             }
-            Command::ReleaseBegin { .. } => {}
+            Command::ReleaseBegin { label, irreversible } => {
+                let fresh = self.release.as_mut().filter(|release| {
+                    !release.over
+                        && release.label.is_none()
+                        && release.cutover_ago.saturating_sub(ago) < MARK_FITS
+                });
+                match fresh {
+                    Some(release) => {
+                        release.label = label;
+                        release.irreversible |= irreversible;
+                    }
+                    None => self.mark = Some(((label, irreversible), ago)),
+                }
+            }
         }
     }
 }

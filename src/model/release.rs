@@ -118,9 +118,12 @@ pub struct Stage {
     pub after: Mono,
     /// The first read that showed this state.
     pub since: Mono,
+    /// When the release was cut over; `since` when there is none. After a restart it lies before `since`.
+    pub cutover: Mono,
     /// Whether a release is under judgement. Otherwise every answer is the current version's.
     pub release: bool,
-    /// The versions of the state to return to; answers that carry them are not the new version's.
+    /// The versions of the state to return to and of the one that was just left; answers that carry them are not the
+    /// new version's.
     pub old_versions: BTreeSet<Version>,
     /// One target group has all the weight, so that answers without a version are its own once the change has spread.
     pub one_has_all: bool,

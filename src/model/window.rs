@@ -63,6 +63,14 @@ pub struct Entry {
     pub version: VersionId,
 }
 
+impl Entry {
+    /// It was told of as slow while in flight, and nothing has come back.
+    #[must_use]
+    pub const fn hangs(&self) -> bool {
+        self.slow && !self.answered
+    }
+}
+
 /// The samples of one stream over the last `span`, at most [`Window::CAP`] of them.
 #[derive(Clone, Debug)]
 pub struct Window {

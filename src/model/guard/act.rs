@@ -1,7 +1,7 @@
 //! From breach to proof: preflight, intent, one write over exactly the judged state, read-back, and verification.
 
 use super::{
-    Action, Aim, Cadence, Condition, Depth, Full, Guard, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX,
+    Action, Aim, Cadence, Condition, Depth, Full, Guard, Latch, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX,
     ReadError, Status, WriteOutcome,
 };
 use crate::listener::Fingerprint;
@@ -18,6 +18,9 @@ use std::time::Duration;
 const CONFIRM_MAX: Duration = Duration::from_secs(10);
 /// At most so many writes are sent for one intent, each after a read that shows the judged state.
 const ATTEMPTS: u32 = 5;
+/// A request whose outcome we don't know may have reached AWS, which does it within this time or not at all [own
+/// guess]: no second one before.
+const LANDS_WITHIN: Duration = Duration::from_secs(5);
 /// The pause before a retry doubles from here.
 const RETRY: Duration = Duration::from_millis(200);
 /// How long preflight may wait for AWS.
@@ -33,6 +36,8 @@ impl Guard {
             self.refuse("lever", "no listener or rule is governed, so nothing can be reverted", out);
             return;
         }
+        // A background read that is out shows an older state than ours will: its reply comes too late.
+        self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Full));
         self.phase =
@@ -163,6 +168,7 @@ impl Guard {
         sent: bool,
         out: &mut Vec<Action>,
     ) {
+        self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Marks));
         self.phase = Phase::Reading { op: Some(op), intent, attempt, at: now.after(REPLY_MAX), sent };
@@ -182,28 +188,49 @@ impl Guard {
         self.take(now, observed);
         let Some(shows) = self.live.as_ref().map(|live| live.fingerprint.clone()) else { return };
         if sent && shows == intent.write.becomes {
-            self.accepted(now, intent, out);
+            self.spend(&intent, now);
+            self.confirmed(now, intent, out);
         } else if shows != intent.write.over {
             let label = self.live.as_ref().map(|live| live.state.label()).unwrap_or_default();
             self.overridden(&format!("the listener shows {label} directly before our write"), out);
         } else {
-            self.write_or_leave(now, intent, attempt, out);
+            self.write_or_leave(now, intent, attempt, sent, out);
         }
     }
 
     /// The last look before the call: hold, drain, deadline and verdict, as they are now.
-    fn write_or_leave(&mut self, now: Mono, intent: Box<Intent>, attempt: u32, out: &mut Vec<Action>) {
+    fn write_or_leave(
+        &mut self,
+        now: Mono,
+        intent: Box<Intent>,
+        attempt: u32,
+        sent: bool,
+        out: &mut Vec<Action>,
+    ) {
         let hold = self.hold.as_ref().or_else(|| self.live.as_ref().and_then(|live| live.hold.as_ref()));
         let irreversible = self.release.as_ref().is_some_and(|release| release.irreversible)
             || self.live.as_ref().is_some_and(|live| live.irreversible.is_some());
-        if let Some(why) = hold {
+        let too_late = now > intent.deadline || attempt > ATTEMPTS;
+        if sent && (hold.is_some() || irreversible || too_late || self.draining || !self.verdict_is_bad()) {
+            // No second write. The first may still take effect, so this is neither done nor left.
+            if now > intent.deadline.after(CONFIRM_MAX) || !too_late {
+                self.partial(now, "whether our write takes effect is not known, and no second one may follow", out);
+            } else {
+                let at = now.after(RETRY.saturating_mul(1 << attempt.min(5)));
+                self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
+            }
+        } else if sent && now < self.lands_until {
+            // Reading on: a second write while the first is on its way would be two.
+            let at = self.lands_until.min(now.after(RETRY.saturating_mul(2)));
+            self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
+        } else if let Some(why) = hold {
             let says = format!("an operator holds: {why}");
             self.abandon(&says, out);
             self.refuse("no-hold", &says, out);
         } else if irreversible {
             self.abandon("the release is marked irreversible", out);
             self.refuse("reversible", "the release is marked irreversible", out);
-        } else if now > intent.deadline || attempt > ATTEMPTS {
+        } else if too_late {
             self.abandon("too late: the evidence is old", out);
             self.refuse("deadline", "the write could not be sent while the evidence was fresh", out);
         } else if self.draining {
@@ -214,13 +241,13 @@ impl Guard {
             let op = self.op();
             out.push(Action::note(Record::WriteSent { intent: intent.id, attempt }));
             out.push(Action::Write(op, intent.write.clone()));
-            self.phase = Phase::Writing { op, intent, attempt, at: now.after(REPLY_MAX) };
+            self.phase = Phase::Writing { op, intent, attempt, at: now.after(REPLY_MAX), sent };
         }
     }
 
     /// A write came back.
     pub(super) fn wrote(&mut self, now: Mono, op: OpId, outcome: WriteOutcome, out: &mut Vec<Action>) {
-        let Phase::Writing { op: open, intent, attempt, .. } = &self.phase else {
+        let Phase::Writing { op: open, intent, attempt, at, sent } = &self.phase else {
             self.late_replies += 1;
             return;
         };
@@ -228,7 +255,8 @@ impl Guard {
             self.late_replies += 1;
             return;
         }
-        let (intent, attempt) = (intent.clone(), *attempt);
+        let (intent, attempt, sent) = (intent.clone(), *attempt, *sent);
+        let lands_until = at.before(REPLY_MAX).after(LANDS_WITHIN);
         let note = |word: &str, detail: Box<str>| {
             Action::note(Record::Wrote { intent: intent.id, outcome: word.into(), detail })
         };
@@ -239,16 +267,36 @@ impl Guard {
             }
             WriteOutcome::Throttled => {
                 out.push(note("refused", "Throttling".into()));
-                self.again(now, intent, attempt + 1, attempt > 1, "AWS throttles our writes", out);
+                self.again(now, intent, attempt + 1, sent, "AWS throttles our writes", out);
             }
             WriteOutcome::Unknown(why) => {
                 out.push(note("unknown", why.clone()));
+                self.lands_until = lands_until;
                 self.again(now, intent, attempt + 1, true, &why, out);
+            }
+            WriteOutcome::Refused(code) if sent => {
+                out.push(note("refused", code.clone()));
+                self.partial(now, &format!("AWS refuses the write ({code}), and an earlier one is unknown"), out);
             }
             WriteOutcome::Refused(code) => {
                 out.push(note("refused", code.clone()));
                 self.refuse("write-refused", &format!("AWS refuses the write: {code}"), out);
             }
+        }
+    }
+
+    /// A read while a write is out and unanswered. Its effect is its answer; waiting for the answer instead could hide
+    /// that somebody undid it meanwhile.
+    pub(super) fn glimpse(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let Phase::Writing { intent, .. } = &self.phase else { return };
+        let intent = intent.clone();
+        let Some(live) = &self.live else { return };
+        if live.fingerprint == intent.write.becomes {
+            self.spend(&intent, now);
+            self.confirmed(now, intent, out);
+        } else if live.fingerprint != intent.write.over {
+            let label = live.state.label();
+            self.overridden(&format!("the listener shows {label} while our write is out"), out);
         }
     }
 
@@ -263,25 +311,36 @@ impl Guard {
         out: &mut Vec<Action>,
     ) {
         let at = now.after(RETRY.saturating_mul(1 << attempt.min(5)));
-        if at > intent.deadline || attempt > ATTEMPTS {
-            if sent {
-                self.partial(&format!("whether the write went in is not known: {why}"), out);
-            } else {
-                self.abandon(why, out);
-                self.refuse("deadline", why, out);
-            }
+        // What was sent is resolved by reading, beyond the deadline of writing too.
+        let give_up = if sent {
+            at > intent.deadline.after(CONFIRM_MAX)
+        } else {
+            at > intent.deadline || attempt > ATTEMPTS
+        };
+        if give_up && sent {
+            self.partial(now, &format!("whether the write went in is not known: {why}"), out);
+            return;
+        }
+        if give_up {
+            self.abandon(why, out);
+            self.refuse("deadline", why, out);
             return;
         }
         self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
     }
 
     fn accepted(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
-        if self.reverts.last() != Some(&now) {
-            self.reverts.push(now);
-        }
+        self.spend(&intent, now);
+        self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Listener));
         self.phase = Phase::Confirming { op: Some(op), intent, at: now.after(REPLY_MAX), since: now };
+    }
+
+    /// One revert of the budget, and a proof that is owed.
+    fn spend(&mut self, intent: &Intent, now: Mono) {
+        self.reverts.push(now);
+        self.unproved = Some(Box::new(intent.clone()));
     }
 
     fn read_back(&mut self, now: Mono, result: &Result<Observed, ReadError>, out: &mut Vec<Action>) {
@@ -303,19 +362,19 @@ impl Guard {
             }
         }
         if now.since(since) >= CONFIRM_MAX {
-            self.partial("the write was accepted, and reading back doesn't show it", out);
+            self.partial(now, "the write was accepted, and reading back doesn't show it", out);
             return;
         }
         self.phase = Phase::Confirming { op: None, intent, at: now.after(RETRY), since };
     }
 
     /// The API shows what was written; now the data plane has to.
-    fn confirmed(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
+    pub(super) fn confirmed(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
         out.push(Action::note(Record::Confirmed { intent: intent.id }));
         let before = self.epoch.as_ref().map_or(now, |epoch| epoch.since);
         self.begin_epoch(now, before, Cause::OwnRevert, false, out);
         if self.draining {
-            self.latch("interrupted", true, out);
+            self.interrupted(out);
             return;
         }
         let op = self.op();
@@ -331,8 +390,18 @@ impl Guard {
         self.phase = Phase::Verifying { op, intent, at };
     }
 
+    /// We stop between the write and its proof. The intent stays open in the ledger, so that whoever starts next owes
+    /// the proof.
+    pub(super) fn interrupted(&mut self, out: &mut Vec<Action>) {
+        self.page(PageKind::Partial, "PARTIAL: stopped before the revert was proved", out);
+        if let Some(release) = &mut self.release {
+            release.latch = Some(Latch { reason: "interrupted", needs_human: true });
+        }
+        self.phase = Phase::Watching;
+    }
+
     /// The proof came, or not.
-    pub(super) fn verified(&mut self, _now: Mono, op: OpId, proof: &Proof, out: &mut Vec<Action>) {
+    pub(super) fn verified(&mut self, now: Mono, op: OpId, proof: &Proof, out: &mut Vec<Action>) {
         let Phase::Verifying { op: open, intent, .. } = &self.phase else {
             self.late_replies += 1;
             return;
@@ -353,17 +422,23 @@ impl Guard {
                 let text = format!(
                     "reverted to {shows}: {answers} of {answers} fresh connections answered by it, {addresses} addresses; because {evidence}; holding until a person or a new release"
                 );
+                self.unproved = None;
                 self.page(PageKind::Reverted, &text, out);
                 self.latch("reverted", false, out);
             }
             Proof::NotShown(why) => {
-                self.partial(&format!("the listener is back, and users may not be: {why}"), out);
+                self.partial(now, &format!("the listener is back, and users may not be: {why}"), out);
             }
         }
     }
 
     /// The write is in, or may be, and the end is not what it should be: a person is needed.
-    fn partial(&mut self, why: &str, out: &mut Vec<Action>) {
+    fn partial(&mut self, now: Mono, why: &str, out: &mut Vec<Action>) {
+        if let Phase::Reading { intent, sent: true, .. } | Phase::Writing { intent, .. } = &self.phase {
+            // It may have had its effect: the budget is spent.
+            let intent = intent.clone();
+            self.spend(&intent, now);
+        }
         self.page(PageKind::Partial, &format!("PARTIAL: {why}"), out);
         self.latch("partial", true, out);
     }
@@ -371,6 +446,7 @@ impl Guard {
     /// A third state: somebody else is at work, and we never fight.
     pub(super) fn overridden(&mut self, why: &str, out: &mut Vec<Action>) {
         self.abandon(why, out);
+        self.unproved = None;
         self.page(PageKind::Overridden, &format!("overridden: {why}; we leave it so"), out);
         self.latch("overridden", true, out);
     }
@@ -446,21 +522,22 @@ impl Guard {
     ) {
         self.restore_release(now, memory);
         if *shows == intent.write.becomes {
+            if !memory.intent_spent {
+                self.reverts.push(now);
+            }
             if let Some(release) = &mut self.release {
                 self.good.clone_from(&release.base);
                 release.over = false;
             }
             self.confirmed(now, Box::new(intent), out);
         } else if *shows == intent.write.over {
-            // Untouched. A second attempt needs a verdict of its own.
+            // Untouched so far. A second attempt needs a verdict of its own.
+            self.unproved = memory.intent_sent.then(|| Box::new(intent.clone()));
             out.push(Action::note(Record::Abandoned {
                 intent: intent.id,
                 why: "restarted before the write".into(),
             }));
-            let resumes = self
-                .release
-                .as_ref()
-                .is_some_and(|release| now.since(release.cutover) < self.policy.judge_for);
+            let resumes = self.release.as_ref().is_some_and(|release| now < release.until);
             if let Some(release) = &mut self.release {
                 release.over = !resumes;
             }

@@ -1,6 +1,6 @@
 //! Every condition of acting (SAFETY.md C.4). All must hold; each says in words how it stands.
 
-use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING};
+use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING, STANDING_LOOK};
 use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};
 use crate::plan;
 use crate::policy::Mode;
@@ -70,9 +70,11 @@ impl Guard {
 
     /// What forbids acting and has done so for minutes is told in peace, not found out at the breach.
     pub(super) fn tell_standing(&mut self, now: Mono, out: &mut Vec<Action>) {
-        if self.policy.mode == Mode::Observe || self.epoch.is_none() || !self.may_stop() {
+        let quiet = self.policy.mode == Mode::Observe || self.epoch.is_none() || !self.may_stop();
+        if quiet || now < self.next_standing {
             return;
         }
+        self.next_standing = now.after(STANDING_LOOK);
         let failing: Vec<(&'static str, Condition)> =
             self.conditions(now, None).into_iter().filter(|(_, condition)| !condition.holds).collect();
         self.standing.retain(|name, _| failing.iter().any(|(failed, _)| failed == name));
@@ -84,7 +86,7 @@ impl Guard {
                 *told = true;
                 let text =
                     format!("a breach now would not be reverted: {}: {}", condition.name, condition.detail);
-                self.page(PageKind::Standing, &text, out);
+                self.page_for(PageKind::Standing, name, &text, out);
                 return;
             }
         }
@@ -161,7 +163,7 @@ impl Guard {
 
     fn authority(&self, now: Mono, release: Option<&Release>) -> Result<String, String> {
         let Some(release) = release else { return Ok("begins with the next cutover".into()) };
-        let left = self.policy.judge_for.saturating_sub(now.since(release.cutover));
+        let left = release.until.since(now);
         if left.is_zero() {
             Err("the judged time is over".into())
         } else {
@@ -184,8 +186,12 @@ impl Guard {
         let counted = |state| targets.iter().filter(|target| target.state == state).count();
         let (all, healthy, unused) =
             (targets.len(), counted(HealthState::Healthy), counted(HealthState::Unused));
-        let green = healthy_serving(&live.state, &live.health);
-        let wanted = self.wanted(green);
+        // Green's registered targets, healthy or not: an outage must not make the wanted capacity small. Blue's own share
+        // of a canary is blue's already.
+        let blue: BTreeSet<&str> = targets.iter().map(|target| &*target.id).collect();
+        let all_serving = serving_targets(&live.state, &live.health);
+        let green = all_serving.iter().filter(|target| !blue.contains(&***target)).count();
+        let wanted = self.wanted(u32::try_from(green).unwrap_or(u32::MAX));
         if unused == all {
             return self.unused_blue(base, &name, all, wanted);
         }

@@ -2,19 +2,22 @@
 
 use super::preflight::serving_targets;
 use super::{
-    Action, Epoch, Guard, HISTORY, Latch, Live, Mark, Observed, OpId, PageKind, Phase, ReadError, Release,
+    Action, Epoch, Guard, HISTORY, Latch, Live, Observed, OpId, PageKind, Phase, ReadError, Release,
 };
 use crate::judge::{Judgement, Notice};
 use crate::record::Record;
 use crate::recover::Recovered;
 use crate::release::{Cause, Earlier, EpochId, Good, ReleaseId};
+use crate::target::Version;
 use crate::time::Mono;
 use crate::verdict::{Verdict, WhyBlind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A mark by the pipeline speaks of the next cutover within this time.
 const MARK_FOR: Duration = Duration::from_hours(1);
+/// A state that is bad for so long in peace is not good any more.
+const SPOILED_AFTER: Duration = Duration::from_secs(5);
 /// After a restart, a release goes on under judgement only if we were away for no longer.
 const AWAY_MAX: Duration = Duration::from_mins(1);
 
@@ -52,14 +55,20 @@ impl Guard {
             self.late_replies += 1;
             return;
         }
+        self.answered = self.reading.map_or(now, |(_, sent)| sent);
         self.reading = None;
         match result {
             Ok(observed) => {
                 let before = self.live.as_ref().map_or(now, |live| live.read);
                 self.take(now, observed);
-                // While we act, the acting path's own reads decide; ours only keep the picture fresh.
-                if matches!(self.phase, Phase::Watching | Phase::Preflight { .. } | Phase::Verifying { .. }) {
-                    self.compare(now, before, out);
+                match self.phase {
+                    Phase::Watching | Phase::Verifying { .. } => self.compare(now, before, out),
+                    Phase::Writing { .. } => self.glimpse(now, out),
+                    // The acting path's own reads decide.
+                    Phase::Preflight { .. }
+                    | Phase::Intending { .. }
+                    | Phase::Reading { .. }
+                    | Phase::Confirming { .. } => {}
                 }
             }
             Err(error) => self.read_failed(now, error),
@@ -98,11 +107,11 @@ impl Guard {
         let same =
             self.epoch.as_ref().is_some_and(|epoch| epoch.fingerprint.as_ref() == Some(&live.fingerprint));
         if same {
-            if let Some(epoch) = self.epoch.as_mut()
-                && !targets.is_empty()
-                && !epoch.established
-            {
-                epoch.targets = targets;
+            if let Some(epoch) = self.epoch.as_mut() {
+                epoch.confirmed = epoch.confirmed.max(self.answered);
+                if !targets.is_empty() && !epoch.established {
+                    epoch.targets = targets;
+                }
             }
             self.apply_marks();
         } else if self.epoch.is_none() {
@@ -149,7 +158,10 @@ impl Guard {
             label: release.label.clone(),
             lever: release.base.as_ref().is_some_and(|base| base.state.fingerprint() != *fingerprint),
             base: release.base.clone(),
+            old_versions: release.base.as_ref().map(|base| base.versions.clone()).unwrap_or_default(),
+            first: release.first,
             cutover: now.before(release.cutover_ago),
+            until: now.after(self.policy.judge_for.saturating_sub(release.cutover_ago)),
             irreversible: release.irreversible,
             latch: release.latch.map(|(reason, needs_human)| Latch { reason, needs_human }),
             over: release.over,
@@ -166,9 +178,16 @@ impl Guard {
         {
             self.overridden(&format!("the listener shows {shows} while our revert is being proved"), out);
         }
+        if let Some(late) = self.unproved.take_if(|intent| intent.write.becomes == fingerprint)
+            && matches!(self.phase, Phase::Watching)
+        {
+            // Our own write, later than we waited for it.
+            self.confirmed(now, late, out);
+            return;
+        }
         let acted = self.release.as_ref().is_some_and(|release| release.latch.is_some() && !release.over);
         let earlier = self.history.iter().rev().find(|earlier| earlier.fingerprint == fingerprint);
-        let rollback = earlier.is_some_and(|earlier| !earlier.differs(&BTreeSet::new(), &targets));
+        let rollback = earlier.is_some_and(|earlier| !self.is_recoloured(earlier, &targets));
         if rollback {
             if acted {
                 out.push(Action::note(Record::Drift { shows: shows.clone().into() }));
@@ -194,6 +213,17 @@ impl Guard {
         self.begin(now, before, if step { Cause::Step } else { Cause::Foreign }, !step, out);
     }
 
+    /// The same colours as in an earlier state hold something else now, as far as targets tell; versions tell later
+    /// (`unmask_release`). Where versions are known, one replaced task is no deployment: only when none is left
+    /// of those that were there is it one.
+    fn is_recoloured(&self, earlier: &Earlier, targets: &BTreeSet<Box<str>>) -> bool {
+        if self.policy.versions_known && !earlier.versions.is_empty() {
+            !targets.is_empty() && !earlier.targets.is_empty() && targets.is_disjoint(&earlier.targets)
+        } else {
+            earlier.differs(&BTreeSet::new(), targets)
+        }
+    }
+
     /// Another weight between the two groups of the release that is under judgement.
     fn is_step(&self) -> bool {
         let (Some(release), Some(live)) = (&self.release, &self.live) else { return false };
@@ -215,12 +245,22 @@ impl Guard {
     /// A new epoch of a release: a new one, or another step of the one that runs.
     pub(super) fn begin(&mut self, now: Mono, after: Mono, cause: Cause, new: bool, out: &mut Vec<Action>) {
         if new {
-            let mark = self.mark.take().filter(|mark| now.since(mark.at) < MARK_FOR);
+            let mark = self.mark.take().filter(|mark| now.since(mark.at) + mark.spent < MARK_FOR);
             let tags = self.live.as_ref().map(|live| (live.label.clone(), live.irreversible.is_some()));
             let (tag_label, tag_irreversible) = tags.unwrap_or_default();
-            let Mark { label, irreversible, .. } =
-                mark.unwrap_or(Mark { label: None, irreversible: false, at: now });
+            let (label, irreversible) =
+                mark.map_or((None, false), |mark| (mark.label, mark.irreversible));
+            self.unproved = None;
             let base = self.good.clone();
+            let mut old_versions = base.as_ref().map(|base| base.versions.clone()).unwrap_or_default();
+            // A version that came without the listener is the release itself.
+            let left = self.epoch.as_ref().filter(|_| cause != Cause::Version);
+            old_versions.extend(left.map(|epoch| epoch.own_versions(base.as_ref())).unwrap_or_default());
+            if matches!(self.epoch, Some(Epoch { cause: Cause::Rollback, .. })) && cause == Cause::Foreign {
+                old_versions.retain(|version| {
+                    self.history.iter().any(|earlier| earlier.versions.contains(version))
+                });
+            }
             let lever = match (&base, &self.live) {
                 (Some(base), Some(live)) => base.state.fingerprint() != live.fingerprint,
                 _ => false,
@@ -230,7 +270,10 @@ impl Guard {
                 id: ReleaseId(self.next_release - 1),
                 label: label.or(tag_label),
                 base,
+                old_versions,
+                first: EpochId(self.next_epoch),
                 cutover: now,
+                until: now.after(self.policy.judge_for),
                 irreversible: irreversible || tag_irreversible,
                 lever,
                 latch: None,
@@ -238,6 +281,7 @@ impl Guard {
             });
         } else if let Some(release) = &mut self.release {
             release.cutover = now;
+            release.until = now.after(self.policy.judge_for);
         }
         if new {
             self.note_release(now, out);
@@ -278,10 +322,15 @@ impl Guard {
             id,
             cause,
             fingerprint: live.map(|live| live.fingerprint.clone()),
+            after,
             since: now,
             versions: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            confirmed: Mono(0),
+            stranger: None,
             targets,
             good_since: None,
+            bad_since: None,
             first_bad_told: false,
             established: false,
         });
@@ -300,14 +349,19 @@ impl Guard {
             after,
             since: now,
         }));
+        // The pause that was reckoned in peace is too long now.
+        self.read_soon(now);
+        // Asked first: answers of other targets than the new epoch's must not be among its own.
+        self.ask(out);
         out.push(Action::Open(self.stage(id, after, now, judged)));
     }
 
     /// The epoch that ends becomes one of the earlier states.
     fn remember(&mut self) {
-        let Some(Epoch { fingerprint: Some(fingerprint), versions, targets, .. }) = self.epoch.take() else {
-            return;
-        };
+        let Some(epoch) = self.epoch.take() else { return };
+        let versions = epoch.own_versions(self.good.as_ref());
+        self.left.clone_from(&versions);
+        let Epoch { fingerprint: Some(fingerprint), targets, .. } = epoch else { return };
         self.history.retain(|earlier| earlier.fingerprint != fingerprint);
         self.history.push_back(Earlier { fingerprint, versions, targets });
         while self.history.len() > HISTORY {
@@ -329,10 +383,15 @@ impl Guard {
     /// Which targets are asked directly: those of the state to return to, or in peace those that serve.
     pub(super) fn ask(&mut self, out: &mut Vec<Action>) {
         let Some(live) = &self.live else { return };
-        let base =
-            self.release.as_ref().filter(|release| !release.over).and_then(|release| release.base.as_ref());
-        let wanted = serving_targets(base.map_or(&live.state, |base| &base.state), &live.health);
-        if !wanted.is_empty() && wanted != self.asked {
+        let release = self.release.as_ref().filter(|release| !release.over);
+        let wanted = match release.map(|release| release.base.as_ref()) {
+            Some(Some(base)) => serving_targets(&base.state, &live.health),
+            // Without a state to return to there is no old version, and the new one is no word for it.
+            Some(None) => BTreeSet::new(),
+            None => serving_targets(&live.state, &live.health),
+        };
+        let gone = release.is_none_or(|release| release.base.is_some()) && wanted.is_empty();
+        if !gone && wanted != self.asked {
             self.asked.clone_from(&wanted);
             out.push(Action::Ask(wanted));
         }
@@ -350,6 +409,17 @@ impl Guard {
             };
             out.push(Action::note(record));
         }
+        epoch.bad_since = match judgement.verdict {
+            Verdict::Bad(_) => epoch.bad_since.or(Some(now)),
+            Verdict::Good | Verdict::Inconclusive(_) | Verdict::Blind(_) => None,
+        };
+        let mut unconfirmed = false;
+        for version in &judgement.settled {
+            if !epoch.settled.contains_key(version) {
+                epoch.settled.insert(version.clone(), now);
+                unconfirmed = true;
+            }
+        }
         if let Some(first) = judgement.first_bad.as_ref().filter(|_| !epoch.first_bad_told) {
             epoch.first_bad_told = true;
             out.push(Action::note(Record::FirstBad {
@@ -361,6 +431,10 @@ impl Guard {
                 fault: first.fault.map_or("saturated", crate::sample::Fault::name).into(),
                 version: first.version.clone(),
             }));
+        }
+        if unconfirmed && self.policy.has_lever {
+            // Only a read that is sent from now on shows that it is this state's.
+            self.read_soon(now);
         }
         self.note_word(&judgement, out);
         self.judged = Some(judgement);
@@ -375,44 +449,33 @@ impl Guard {
 
     /// The same colours, another version: what looked like a rollback, or like no change at all, is a release.
     fn unmask_release(&mut self, now: Mono, out: &mut Vec<Action>) -> bool {
-        let (Some(epoch), Some(judged)) = (&self.epoch, &self.judged) else { return false };
-        let none = BTreeSet::new();
+        let (Some(epoch), Some(judged)) = (&mut self.epoch, &self.judged) else { return false };
         if epoch.cause == Cause::Rollback {
-            let earlier = self
-                .history
-                .iter()
-                .rev()
-                .find(|earlier| Some(&earlier.fingerprint) == epoch.fingerprint.as_ref());
-            if earlier.is_some_and(|earlier| earlier.differs(&judged.versions, &none)) {
+            // While a change spreads, the state before it still answers: only a version that no earlier state had is news.
+            let known =
+                |version: &Version| self.history.iter().any(|earlier| earlier.versions.contains(version));
+            if judged.versions.iter().any(|version| !known(version)) {
                 let since = epoch.since;
                 self.begin(now, since, Cause::Foreign, true, out);
                 return true;
             }
         }
-        let stranger = self.good.as_ref().is_some_and(|good| {
-            good.epoch == epoch.id && judged.versions.iter().any(|version| !good.versions.contains(version))
-        });
+        let foreign = |good: &Good| judged.settled.iter().any(|version| !good.versions.contains(version));
         let peace = self.release.as_ref().is_none_or(|release| release.over);
-        // The rule was read after that answer and is what it was: a new version behind the same rule.
-        let read_since =
-            self.live.as_ref().is_some_and(|live| self.last_sent.is_some_and(|sent| live.read >= sent));
-        if stranger && peace && self.reading.is_none() && read_since && now >= self.next_version_check() {
-            self.begin(now, now, Cause::Version, true, out);
+        if !peace || !self.good.as_ref().is_some_and(|good| good.epoch == epoch.id && foreign(good)) {
+            return false;
+        }
+        let seen = *epoch.stranger.get_or_insert(now);
+        // A read that was sent since shows the rule as it was: a new version behind the same rule.
+        let read_since = self.last_sent.is_some_and(|sent| {
+            sent > seen && self.live.as_ref().is_some_and(|live| live.read >= sent)
+        });
+        if read_since && self.reading.is_none() {
+            self.begin(now, seen, Cause::Version, true, out);
             return true;
         }
-        if stranger {
-            self.read_soon(now);
-        }
+        self.read_soon(now);
         false
-    }
-
-    /// A read that was sent after the version was seen must have come back first.
-    fn next_version_check(&self) -> Mono {
-        let seen = self.judged.as_ref().map_or(Mono(0), |judged| judged.at);
-        match self.last_sent {
-            Some(sent) if sent >= seen.before(Duration::from_secs(1)) => Mono(0),
-            _ => Mono(u64::MAX),
-        }
     }
 
     /// One line a change of word, and a page where somebody should know.
@@ -442,8 +505,14 @@ impl Guard {
             }
             Verdict::Blind(_) => self.page(PageKind::Blind, &format!("blind: {says}"), out),
             Verdict::Inconclusive(why) if judging && why.evidence().is_some() && why.name() != "grace" => {
-                self.note_refusal(why.name(), &says, out);
-                self.page(PageKind::Refused, &format!("not reverting: {says}"), out);
+                let no_base = self.release.as_ref().is_some_and(|release| release.base.is_none());
+                let (reason, says) = if no_base {
+                    ("known-good", format!("no-known-good: no state was judged good before this one; {says}"))
+                } else {
+                    (why.name(), says.into())
+                };
+                self.note_refusal(reason, &says, out);
+                self.page_for(PageKind::Refused, reason, &format!("not reverting: {says}"), out);
             }
             Verdict::Good | Verdict::Bad(_) | Verdict::Inconclusive(_) => {}
         }
@@ -478,7 +547,7 @@ impl Guard {
         let good = Good {
             epoch: epoch.id,
             state: live.state.clone(),
-            versions: epoch.versions.clone(),
+            versions: epoch.own_versions(None),
             targets: epoch.targets.clone(),
             healthy,
             baseline: judged.baseline,
@@ -493,14 +562,31 @@ impl Guard {
             return;
         }
         let Some(release) = self.release.as_mut().filter(|release| !release.over) else { return };
-        if now.since(release.cutover) < self.policy.judge_for {
+        if now < release.until || release.latch.is_some() {
             return;
         }
         release.over = true;
-        if release.latch.is_none() {
-            out.push(Action::note(Record::Kept { release: release.id }));
-        }
+        out.push(Action::note(Record::Kept { release: release.id }));
         self.ask(out);
+        // The same epoch goes on in peace: nobody asks the old version any more, so it has no word either.
+        self.left.clear();
+        if let Some(epoch) = &self.epoch {
+            out.push(Action::Open(self.stage(epoch.id, epoch.after, epoch.since, false)));
+        }
+    }
+
+    /// A good state that turns bad in peace is no place to return to. What a cutover that isn't read yet does must not
+    /// be held against it, so a read that was sent since has to show that the state is still this one.
+    fn spoil(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let Some(epoch) = &mut self.epoch else { return };
+        let stood = epoch.bad_since.is_some_and(|since| {
+            now.since(since) >= SPOILED_AFTER && epoch.confirmed > since
+        });
+        let is_good = |good: &mut Good| Some(good.state.fingerprint()) == epoch.fingerprint;
+        if stood && let Some(good) = self.good.take_if(is_good) {
+            (epoch.established, epoch.good_since) = (false, None);
+            out.push(Action::note(Record::NotGood { epoch: good.epoch }));
+        }
     }
 
     /// A breach where nothing may be done is told; where something may, preflight begins.
@@ -512,6 +598,7 @@ impl Guard {
         let Some(release) = judging
             .filter(|_| matches!(cause, Some(Cause::Foreign | Cause::Step | Cause::Version | Cause::Start)))
         else {
+            self.spoil(now, out);
             let proving = matches!(cause, Some(Cause::OwnRevert))
                 && self.epoch.as_ref().is_some_and(|epoch| now.since(epoch.since) < self.policy.verify_for);
             if !proving {
@@ -523,14 +610,14 @@ impl Guard {
             }
             return;
         };
-        if release.latch.is_some() {
+        if release.latch.is_some() || self.draining {
             return;
         }
-        let (id, base) = (release.id, release.base.clone());
-        // An epoch that ends in a breach is no place to return to.
+        let (id, first, base) = (release.id, release.first, release.base.clone());
+        // A release that ends in a breach is no place to return to, in none of its steps.
         let epoch = self.epoch.as_ref().map(|epoch| epoch.id);
-        if self.good.as_ref().map(|good| good.epoch) == epoch && self.good.is_some() {
-            out.extend(epoch.map(|epoch| Action::note(Record::NotGood { epoch })));
+        if let Some(good) = self.good.as_ref().filter(|good| good.epoch >= first) {
+            out.push(Action::note(Record::NotGood { epoch: good.epoch }));
             self.good = base;
         }
         let says: Box<str> = evidence.to_string().into();

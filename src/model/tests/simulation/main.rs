@@ -1,0 +1,28 @@
+//! The seeded simulation: whole releases in virtual time, with every fault that we could think of, and the
+//! guard's laws asserted at every step.
+//!
+//! A world (`world.rs`: balancer, services, AWS), a prober (`prober.rs`), and the real judge and guard
+//! joined as an app would join them (`app.rs`). `laws.rs` holds what must be true at every step. The
+//! other files play stories. `SERIN_SEEDS` says how many seeds each story is played with.
+
+#[cfg(test)]
+mod app;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod prober;
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod acting;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod releases;
+#[cfg(test)]
+mod restarts;
