@@ -1,20 +1,21 @@
 //! The only reader of time.
 
-use rustix::time::{ClockId, clock_gettime};
-use serin_model::time::{Mono, Wall};
+use crate::model::time::{Mono, Wall};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Now, on `CLOCK_MONOTONIC`: the same clock in every process of this machine.
+/// `CLOCK_MONOTONIC`: what every decision and every duration is measured by.
 #[must_use]
 pub fn now() -> Mono {
-    let at = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(at.tv_nsec).unwrap_or(0);
-    Mono(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    Mono(nanos(clock_gettime(ClockId::Monotonic)))
 }
 
-/// Now, on the wall clock. For records only.
+/// The wall clock, for records alone.
 #[must_use]
 pub fn wall() -> Wall {
-    let at = clock_gettime(ClockId::Realtime);
-    Wall(at.tv_sec.saturating_mul(1000).saturating_add(at.tv_nsec / 1_000_000))
+    Wall(i64::try_from(nanos(clock_gettime(ClockId::Realtime)) / 1_000_000).unwrap_or(i64::MAX))
+}
+
+fn nanos(at: Timespec) -> u64 {
+    let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(at.tv_nsec).unwrap_or(0))
 }

@@ -1,8 +1,17 @@
 //! Serin: a canary prober that sees a bad release, puts the load balancer back, and proves what happened.
 
-pub mod clock;
 pub use serin_model as model;
 
+pub mod clock;
 pub mod config;
-pub mod publish;
 pub mod settings;
+
+pub mod admin;
+pub mod engine;
+pub mod evidence;
+pub mod lab;
+pub mod publish;
+pub mod revert;
+
+pub mod app;
+pub mod cli;

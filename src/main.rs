@@ -1,3 +1,7 @@
-//! The `serin` command.
+//! The `serin` command: see [`serin::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    serin::cli::main()
+}

@@ -241,6 +241,14 @@ impl Service {
         self.interval(target, self.pace.release_hz)
     }
 
+    /// The time between two direct questions to one of `addresses` registered targets: the side path gets
+    /// [`DIRECT_SHARE`] of the pace, all addresses together.
+    #[must_use]
+    pub fn direct_interval(&self, release: bool, addresses: u32) -> Duration {
+        let pace_hz = if release { self.pace.release_hz } else { self.pace.calm_hz };
+        Duration::from_secs_f64(f64::from(addresses.max(1)) / (pace_hz * DIRECT_SHARE))
+    }
+
     /// Probes a second that one instance sends at the release pace, rate caps respected.
     #[must_use]
     pub fn release_rate_hz(&self) -> f64 {
@@ -269,6 +277,10 @@ fn target_rate_hz(target: &Target, count: usize, pace_hz: f64) -> f64 {
     let share_hz = pace_hz / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     target.rate_cap_hz.map_or(share_hz, |cap_hz| cap_hz.min(share_hz))
 }
+
+/// What the old version's registered targets are asked directly, as a share of the pace: a control needs fewer
+/// answers than what it controls.
+pub const DIRECT_SHARE: f64 = 0.2;
 
 /// Probes a second of one instance, all targets of the service together.
 #[derive(Clone, Copy, Debug, PartialEq)]

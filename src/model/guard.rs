@@ -21,6 +21,7 @@
 //! | `guard/act.rs` | from breach to proof |
 
 mod act;
+mod groups;
 mod preflight;
 mod watch;
 mod words;

@@ -72,6 +72,7 @@ pub(super) fn guard(
     mode: Result<Mode, Noted>,
     judge: &Result<JudgePolicy, Noted>,
     targets: &[Target],
+    has_lever: bool,
 ) -> Result<(GuardPolicy, Option<PathBuf>), Noted> {
     let section = root.section("guard");
     let cool_down = section.get("cool_down", |leaf| leaf.duration(Duration::ZERO..=7 * DAY));
@@ -93,8 +94,10 @@ pub(super) fn guard(
         evidence_age_max: EVIDENCE_AGE_MAX,
         verify_answers: verify_answers?,
         verify_for: verify_for?,
+        has_lever,
         versions_known: targets.iter().any(|target| target.version_header.is_some()),
         settle: judge.settle,
+        settle_answers: judge.settle_answers,
         judge_for: judge.judge_for,
     };
     if policy.reverts_per_day_max < policy.reverts_per_hour_max {

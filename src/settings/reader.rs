@@ -368,10 +368,12 @@ impl Leaf<'_> {
 
     /// What may be a secret in the wrong form isn't shown at all.
     fn shown_in_problem(&self) -> Option<String> {
-        if is_secret(self.pattern)
-            || self.pattern.ends_with(".headers.*")
-            || matches!(*self.data, Data::Table(_))
-        {
+        let is_text = matches!(*self.data, Data::Text(_));
+        let is_header = self.pattern.ends_with(".headers.*");
+        if is_secret(self.pattern) || is_header || (is_url(self.pattern) && !is_text) {
+            return None;
+        }
+        if matches!(*self.data, Data::Table(_)) {
             return None;
         }
         let shown = self.shown();

@@ -39,7 +39,8 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
         _ => f64::INFINITY,
     };
     let judge = policy::judge(&root, rate_hz);
-    let guard = policy::guard(&root, mode, &judge, targets.as_deref().unwrap_or_default());
+    let has_lever = matches!(lever, Ok(Some(_)));
+    let guard = policy::guard(&root, mode, &judge, targets.as_deref().unwrap_or_default(), has_lever);
     allowed.and(ca_file)?;
     let (guard, hold_file) = guard?;
     let service = Service {

@@ -159,6 +159,8 @@ fn variables_that_make_no_sense_together_are_refused() {
     let clash = [("SERIN__JUDGE", "5s"), ("SERIN__JUDGE__GRACE", "5s")];
     let error = load_with(&[&file], &clash, &[]).unwrap_err();
     assert!(error.to_string().contains("one setting is both a value and a section"), "{error}");
+    let error = load_with(&[&file], &[], &[("judge.grace", "5s"), ("judge", "5s")]).unwrap_err();
+    assert!(error.to_string().contains("one setting is both a value and a section"), "{error}");
     let error = load_with(&[&file], &[("SERIN__JUDGE__", "5s")], &[]).unwrap_err();
     assert!(error.to_string().contains("a part of the name is empty"), "{error}");
     // Kubernetes makes such variables for a service named serin.

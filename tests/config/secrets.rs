@@ -50,6 +50,11 @@ fn no_fault_repeats_a_secret() {
         ("token = \"S3CR3T-7f1d\"", "there is no key"),
         ("[admin]\ntoken = \"S3CR3T-7f1d\"", "a credential stands in the file"),
         ("[publish.webhook]\nurl = \"ftp://h/S3CR3T-7f1d\"", "neither http nor https"),
+        ("[admin]\ntoken = [\"S3CR3T-7f1d\"]", "a credential stands in the file"),
+        ("[publish.webhook]\nurl = [\"https://h/S3CR3T-7f1d\"]", "text in quotes is needed"),
+        ("headers = { x-a = [\"S3CR3T-7f1d\"] }", "text in quotes is needed"),
+        ("[publish.otlp]\nendpoint = [\"http://u:S3CR3T-7f1d@h\"]", "text in quotes is needed"),
+        ("connect_to = { env = \"S3CR3T-7f1d\" }", "text in quotes is needed"),
         ("[publish.webhook]\nurl = \"${S3CR3T-7f1d}\"", "never spliced"),
         ("[publish.otlp]\nendpoint = \"http://u:S3CR3T-7f1d@h\"", "ends up in logs"),
         ("connect_to = \"x\"\nname = \"${S3CR3T-7f1d}\"", "never spliced"),
@@ -84,6 +89,13 @@ fn one_trailing_line_end_belongs_to_the_file_and_not_to_the_secret() {
             found.ok().map(|settings| settings.services[0].targets[0].headers["authorization"].clone());
         assert_eq!(found.as_ref().map(|value| value.to_str().unwrap()), value, "{text:?}");
     }
+}
+
+#[test]
+fn a_secret_of_two_lines_is_two_secrets_or_a_mistake() {
+    let said = load("[admin]\ntoken = { env = \"TOKEN\" }", "S3CR3T-7f1d\nt").unwrap_err().to_string();
+    assert!(said.contains("the secret of env TOKEN has more than one line"), "{said}");
+    assert!(!said.contains(CANARY), "{said}");
 }
 
 #[test]

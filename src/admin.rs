@@ -1,0 +1,224 @@
+//! The way in for people and machines: health, readiness, whether it could act, figures, and a release's marks.
+//!
+//! In an ECS task all containers share loopback, so the TCP listener only tells. What changes state goes over the Unix
+//! socket, whose file's permissions say who may, or needs the token.
+
+mod client;
+
+pub use client::{At, ClientError, get, post};
+
+use crate::clock;
+use crate::model::guard::{Command, Status};
+use crate::model::policy::Mode;
+use crate::model::time::Mono;
+use crate::settings::Secret;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get as on_get, post as on_post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// No request of ours is larger.
+const BODY_MAX: usize = 64 * 1024;
+
+/// A command on its way to a service's guard; the answer says that it was taken.
+pub type Commands = mpsc::Sender<(Command, oneshot::Sender<()>)>;
+
+/// What the listener shows. Written by `app`, read by every request.
+pub struct Board {
+    /// Of the program.
+    pub version: &'static str,
+    /// This process among its likes.
+    pub instance: Arc<str>,
+    /// When it began.
+    pub began: Mono,
+    /// The Prometheus text, made when asked for.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// Its content type.
+    pub metrics_type: &'static str,
+    /// Whoever shows this may change state over TCP.
+    pub token: Option<Secret>,
+    /// Every service.
+    pub services: BTreeMap<Arc<str>, Desk>,
+}
+
+/// One service on the board.
+pub struct Desk {
+    /// Whether it may act.
+    pub mode: Mode,
+    /// Where its commands go.
+    pub commands: Commands,
+    /// How it stands.
+    pub shown: Mutex<Shown>,
+}
+
+/// How a service stands, as last told.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Its guard.
+    pub status: Option<Arc<Status>>,
+    /// The judge's word, with its sentence.
+    pub verdict: Option<(&'static str, String)>,
+    /// Its first probe was sent.
+    pub probing: bool,
+}
+
+impl Desk {
+    /// Changes what is shown.
+    pub fn show(&self, change: impl FnOnce(&mut Shown)) {
+        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn read(&self) -> Shown {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").field("services", &self.services.keys()).finish_non_exhaustive()
+    }
+}
+
+/// Whether a request came by a way that may change state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Tcp,
+    Socket,
+}
+
+/// The routes of the TCP listener.
+pub fn over_tcp(board: Arc<Board>) -> Router {
+    routes(board, Door::Tcp)
+}
+
+/// The routes of the Unix socket.
+pub fn over_socket(board: Arc<Board>) -> Router {
+    routes(board, Door::Socket)
+}
+
+fn routes(board: Arc<Board>, door: Door) -> Router {
+    Router::new()
+        .route("/-/healthy", on_get(|| async { "healthy\n" }))
+        .route("/-/ready", on_get(ready))
+        .route("/-/armed", on_get(armed))
+        .route("/metrics", on_get(metrics))
+        .route("/api/v1/status", on_get(status))
+        .route("/api/v1/services/{service}/command", on_post(command))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state((board, door))
+}
+
+type Shared = State<(Arc<Board>, Door)>;
+
+/// Ready: every service is being probed. Being blind or cut off from AWS is neither unready nor unhealthy.
+async fn ready(State((board, _)): Shared) -> Response {
+    let waiting: Vec<&str> =
+        board.services.iter().filter(|(_, desk)| !desk.read().probing).map(|(name, _)| &**name).collect();
+    if waiting.is_empty() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not probing yet: {}\n", waiting.join(", ")))
+            .into_response()
+    }
+}
+
+/// Could a breach be answered now? 200 when every service's could, else 503; the body says why either way.
+async fn armed(State((board, _)): Shared) -> Response {
+    let mut all = true;
+    let mut services = serde_json::Map::new();
+    for (name, desk) in &board.services {
+        let shown = desk.read();
+        let armed = shown.status.as_ref().is_some_and(|status| status.armed);
+        all &= armed;
+        let conditions = shown.status.as_ref().map(|status| &status.conditions);
+        services.insert(
+            name.to_string(),
+            json!({ "armed": armed, "mode": mode(desk.mode), "conditions": conditions,
+                    "good": shown.status.as_ref().and_then(|status| status.good.clone()),
+                    "read_age_s": shown.status.as_ref().and_then(|status| status.read).map(age_s) }),
+        );
+    }
+    let code = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(json!({ "armed": all, "services": Value::Object(services) }))).into_response()
+}
+
+async fn metrics(State((board, _)): Shared) -> Response {
+    ([(header::CONTENT_TYPE, board.metrics_type)], (board.metrics)()).into_response()
+}
+
+async fn status(State((board, _)): Shared) -> Json<Value> {
+    let services: serde_json::Map<String, Value> = board
+        .services
+        .iter()
+        .map(|(name, desk)| {
+            let shown = desk.read();
+            let verdict = shown.verdict.map(|(word, says)| json!({ "word": word, "says": says }));
+            let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict, "guard": shown.status.as_deref() });
+            (name.to_string(), one)
+        })
+        .collect();
+    Json(json!({
+        "version": board.version,
+        "instance": &*board.instance,
+        "uptime_s": age_s(board.began),
+        "services": Value::Object(services),
+    }))
+}
+
+async fn command(
+    State((board, door)): Shared,
+    Path(service): Path<String>,
+    headers: HeaderMap,
+    Json(command): Json<Command>,
+) -> Response {
+    // A page in somebody's browser can reach loopback too.
+    if headers.contains_key(header::ORIGIN) {
+        return refusal(StatusCode::FORBIDDEN, "requests from web pages are refused");
+    }
+    if door == Door::Tcp && !shows_token(&headers, board.token.as_ref()) {
+        let how = "use the Unix socket (admin.socket), or set admin.token and send it as a bearer token";
+        return refusal(StatusCode::UNAUTHORIZED, how);
+    }
+    let Some(desk) = board.services.get(service.as_str()) else {
+        let names: Vec<&str> = board.services.keys().map(|name| &**name).collect();
+        return refusal(
+            StatusCode::NOT_FOUND,
+            &format!("no service {service:?}; there are: {}", names.join(", ")),
+        );
+    };
+    let (taken, answer) = oneshot::channel();
+    if desk.commands.send((command, taken)).await.is_err() || answer.await.is_err() {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping");
+    }
+    Json(json!({ "taken": true })).into_response()
+}
+
+fn refusal(code: StatusCode, why: &str) -> Response {
+    (code, Json(json!({ "error": why }))).into_response()
+}
+
+/// Compared in a time that doesn't tell how much of it was right.
+fn shows_token(headers: &HeaderMap, token: Option<&Secret>) -> bool {
+    let Some(token) = token else { return false };
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(shown) = shown.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
+    let token = token.expose();
+    let differs = shown.bytes().zip(token.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    shown.len() == token.len() && differs == 0
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Act => "act",
+    }
+}
+
+fn age_s(at: Mono) -> u64 {
+    clock::now().since(at).as_secs()
+}

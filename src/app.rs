@@ -1,0 +1,156 @@
+//! Builds and owns every task, thread and channel; starts them, and drains them in the order of the flow.
+//!
+//! ```text
+//!  engine thread ──findings──▶ steward (one a service) ──jobs──▶ ledger thread
+//!        ▲                       │   │   │
+//!        └──────orders───────────┘   │   └──items──▶ publisher ──▶ Prometheus, OTLP, CloudWatch, webhook
+//!                                    └──calls──▶ reverter ──▶ AWS
+//! ```
+//!
+//! A steward is a guard with hands: it takes the next event, steps, and carries out what the guard asks for.
+//! Stopping goes the other way round: no new action, what was sent is read back, then the engine, the
+//! ledger, the publishers.
+
+mod keep;
+mod look;
+mod start;
+mod steward;
+
+pub use look::{Look, look};
+pub use start::{AppError, instance};
+
+use crate::admin::Board;
+use crate::engine::{self, Dialer, EngineOptions, Port};
+use crate::settings::{Service, Settings};
+use start::Parts;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What has begun is finished within this: ECS gives 30 s between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(20);
+/// What the publishers hold is sent within this.
+const PUBLISH_GRACE: Duration = Duration::from_secs(5);
+
+/// A daemon that is ready to run: every port bound, every ledger open, nothing sent yet.
+pub struct App {
+    parts: Parts,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing was half done.
+    Drained,
+    /// The grace ran out while something was.
+    Interrupted,
+}
+
+impl App {
+    /// Opens ledgers, binds ports, asks AWS once what the levers are.
+    ///
+    /// # Errors
+    /// The first thing that can't be had, with its remedy.
+    pub async fn build(settings: Settings) -> Result<Self, AppError> {
+        Ok(Self { parts: start::build(settings).await? })
+    }
+
+    /// Runs until `stop` is done, then drains.
+    ///
+    /// # Errors
+    /// The engine could not be started, or broke down.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, AppError> {
+        let Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket } =
+            self.parts;
+        let engine = engine_thread(services, ports, dialer, options)?;
+        let kept = keeping.run().map_err(AppError::Thread)?;
+        let (drain, draining) = watch::channel(false);
+        let mut doors = JoinSet::new();
+        serve(&mut doors, tcp, socket, &board, &draining);
+        let mut tasks = JoinSet::new();
+        for steward in stewards {
+            tasks.spawn(steward.run(draining.clone()));
+        }
+        tokio::select! {
+            () = stop => tracing::info!("stopping: finishing what has begun"),
+            Some(ended) = tasks.join_next() => {
+                tracing::error!(?ended, "a service ended by itself; stopping the others");
+            }
+        }
+        drain.send_replace(true);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        let ended = match tokio::time::timeout(GRACE, all).await {
+            Ok(()) => Ended::Drained,
+            Err(_) => Ended::Interrupted,
+        };
+        // The stewards held the ends of the engine's channels and of the ledgers'.
+        tasks.shutdown().await;
+        join(engine)?;
+        for thread in kept {
+            join(thread)?;
+        }
+        doors.shutdown().await;
+        drop(board);
+        if let Some(publisher) = Arc::into_inner(publisher) {
+            publisher.drain(PUBLISH_GRACE).await;
+        }
+        Ok(ended)
+    }
+}
+
+/// The engine's thread: nothing else runs there, so that nothing else can delay a probe.
+fn engine_thread(
+    services: Vec<Service>,
+    ports: Vec<Port>,
+    dialer: Dialer,
+    options: EngineOptions,
+) -> Result<JoinHandle<io::Result<()>>, AppError> {
+    let work = services.into_iter().zip(ports).collect();
+    std::thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || engine::run(work, dialer, &options))
+        .map_err(AppError::Thread)
+}
+
+fn join(thread: JoinHandle<io::Result<()>>) -> Result<(), AppError> {
+    match thread.join() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(AppError::Thread(error)),
+        Err(_) => Err(AppError::Thread(io::Error::other("a thread panicked; its message is above"))),
+    }
+}
+
+/// The TCP listener and the Unix socket, until the drain begins.
+fn serve(
+    doors: &mut JoinSet<()>,
+    tcp: TcpListener,
+    socket: UnixListener,
+    board: &Arc<Board>,
+    draining: &watch::Receiver<bool>,
+) {
+    let over_tcp = crate::admin::over_tcp(Arc::clone(board));
+    let over_socket = crate::admin::over_socket(Arc::clone(board));
+    let mut until = draining.clone();
+    doors.spawn(async move {
+        tokio::select! {
+            served = async { axum::serve(tcp, over_tcp).await } => {
+                if let Err(error) = served { tracing::error!(%error, "the admin listener broke down") }
+            }
+            _ = until.wait_for(|drain| *drain) => {}
+        }
+    });
+    let mut until = draining.clone();
+    doors.spawn(async move {
+        tokio::select! {
+            served = async { axum::serve(socket, over_socket).await } => {
+                if let Err(error) = served { tracing::error!(%error, "the admin socket broke down") }
+            }
+            _ = until.wait_for(|drain| *drain) => {}
+        }
+    });
+}

@@ -1,0 +1,127 @@
+//! `check --live`: asks AWS and every target once, and acts on nothing.
+
+use super::start::aws;
+use crate::engine::{Dialer, ask_once};
+use crate::model::guard::Depth;
+use crate::model::listener::HealthState;
+use crate::revert::{Alb, Reverter};
+use crate::settings::{Service, Settings};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What one question brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Which service.
+    pub service: String,
+    /// What was asked.
+    pub what: String,
+    /// What it said.
+    pub says: String,
+    /// It isn't as it should be.
+    pub fault: bool,
+    /// Why this service will never act while this is so.
+    pub never: Option<String>,
+}
+
+impl Look {
+    /// The same for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({ "service": self.service, "what": self.what, "says": self.says, "ok": !self.fault, "will_never_act": self.never })
+    }
+}
+
+/// Asks everything once.
+pub async fn look(settings: &Settings) -> Vec<Look> {
+    let mut looks = Vec::new();
+    let shared = aws().await;
+    for service in &settings.services {
+        if let Some(lever) = &service.lever {
+            looks.extend(look_at_lever(service, &Alb::new(&shared, lever.clone())).await);
+        }
+    }
+    looks.extend(look_at_targets(settings).await);
+    looks
+}
+
+async fn look_at_lever(service: &Service, alb: &Alb) -> Vec<Look> {
+    let arn = service.lever.as_ref().map(|lever| lever.arn().to_owned()).unwrap_or_default();
+    let look = |what: String, says: Result<String, String>| {
+        let (says, fault) = match says {
+            Ok(says) => (says, false),
+            Err(says) => (says, true),
+        };
+        let never = fault.then(|| format!("{what}: {says}"));
+        Look { service: service.name.clone(), what, says, fault, never }
+    };
+    if let Err(error) = alb.governable().await {
+        return vec![look(arn, Err(error.to_string()))];
+    }
+    let observed = match alb.read(Depth::Full, BTreeSet::new()).await {
+        Ok(observed) => observed,
+        Err(error) => return vec![look(arn, Err(error.to_string()))],
+    };
+    let mut looks = vec![look(arn, Ok(format!("shows {}", observed.state.label())))];
+    if let Some(hold) = observed.marks.as_ref().and_then(|marks| marks.hold.as_ref()) {
+        looks.push(look("hold".into(), Err(format!("an operator holds: {hold}"))));
+    }
+    for group in observed.health.iter().flatten() {
+        let healthy = group.targets.iter().filter(|target| target.state == HealthState::Healthy).count();
+        let name = crate::model::listener::group_name(&group.group);
+        let says = format!("{healthy} of {} targets healthy", group.targets.len());
+        let serves = observed.state.serving().contains(&*group.group);
+        let asked = group.targets.iter().filter(|target| target.id.contains("://")).count();
+        let outcome = if serves && healthy == 0 {
+            Err(says)
+        } else if serves && asked == 0 {
+            Err(format!(
+                "{says}; they have no address (instances or functions), so the old version can't be asked directly"
+            ))
+        } else {
+            Ok(says)
+        };
+        looks.push(look(format!("target group {name}"), outcome));
+    }
+    looks
+}
+
+/// Each target once, on a runtime thread of the engine's kind.
+async fn look_at_targets(settings: &Settings) -> Vec<Look> {
+    let services = settings.services.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let ca_files: BTreeSet<&Path> = services
+            .iter()
+            .flat_map(|service| &service.targets)
+            .filter_map(|target| target.ca_file.as_deref())
+            .collect();
+        let dialer = match Dialer::new(ca_files) {
+            Ok(dialer) => dialer,
+            Err(error) => return vec![fault("", "TLS", &error)],
+        };
+        let targets: Vec<_> = services
+            .iter()
+            .flat_map(|service| service.targets.iter().map(|target| (service.name.clone(), target.clone())))
+            .collect();
+        match ask_once(dialer, targets.iter().map(|(_, target)| target.clone()).collect()) {
+            Ok(answers) => targets
+                .into_iter()
+                .zip(answers)
+                .map(|((service, target), answer)| Look {
+                    service,
+                    what: target.endpoint.url.to_string(),
+                    fault: !answer.good,
+                    says: answer.says,
+                    never: None,
+                })
+                .collect(),
+            Err(error) => vec![fault("", "probing", &error)],
+        }
+    });
+    asked.await.unwrap_or_else(|error| vec![fault("", "probing", &error)])
+}
+
+fn fault(service: &str, what: &str, error: &dyn std::fmt::Display) -> Look {
+    Look { service: service.into(), what: what.into(), says: error.to_string(), fault: true, never: None }
+}

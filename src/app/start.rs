@@ -1,0 +1,238 @@
+//! From checked settings to everything that runs: ledgers, ports, levers, channels.
+
+use super::keep::Keeping;
+use super::steward::Steward;
+use crate::admin::{Board, Desk, Shown};
+use crate::clock;
+use crate::engine::{Dialer, DialerError, EngineOptions, Port};
+use crate::evidence::ledger::LedgerError;
+use crate::model::guard::Guard;
+use crate::model::policy::Mode;
+use crate::model::record::Record;
+use crate::model::recover::recover;
+use crate::publish::{PublishError, Publisher, Roster};
+use crate::revert::{Alb, AlbError};
+use crate::settings::{Lever, Process, Service, Settings};
+use aws_config::{BehaviorVersion, SdkConfig};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
+
+/// Orders to the engine that wait at most.
+const ORDERS: usize = 64;
+/// Findings of the engine that wait at most: some seconds of a busy release.
+const FINDINGS: usize = 4_096;
+/// Commands that wait at most.
+const COMMANDS: usize = 16;
+
+/// Everything that [`super::App`] starts.
+pub(super) struct Parts {
+    pub(super) services: Vec<Service>,
+    pub(super) ports: Vec<Port>,
+    pub(super) dialer: Dialer,
+    pub(super) options: EngineOptions,
+    pub(super) stewards: Vec<Steward>,
+    pub(super) keeping: Keeping,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) board: Arc<Board>,
+    pub(super) tcp: TcpListener,
+    pub(super) socket: UnixListener,
+}
+
+/// Why the daemon can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The admin port can't be bound.
+    #[error(
+        "admin.listen = {address}: {source}; is another Serin running? choose another port, or 127.0.0.1:0 for any"
+    )]
+    Port {
+        /// Where.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The admin socket can't be bound.
+    #[error("admin.socket = {path:?}: {source}; it needs a folder that this user may write to")]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The evidence can't be kept.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// TLS can't be set up as the file says.
+    #[error(transparent)]
+    Dialer(#[from] DialerError),
+    /// A publisher can't be set up as the file says.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The lever is none that may be governed.
+    #[error("service {service}: {source}")]
+    Lever {
+        /// Which service.
+        service: String,
+        /// Why.
+        source: AlbError,
+    },
+    /// A thread could not be started, or broke down.
+    #[error("a thread of the daemon: {0}")]
+    Thread(io::Error),
+}
+
+impl AppError {
+    /// The configuration is at fault rather than the machine.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Dialer(_) | Self::Publish(_) | Self::Lever { .. })
+    }
+}
+
+/// What tells this process from its likes: the machine's name, which in ECS is the container's.
+#[must_use]
+pub fn instance() -> Arc<str> {
+    rustix::system::uname().nodename().to_string_lossy().into_owned().into()
+}
+
+pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
+    let instance = instance();
+    let Settings { process, services, .. } = settings;
+    let (tcp, socket) = bind(&process).await?;
+    let ca_files: BTreeSet<&Path> = services
+        .iter()
+        .flat_map(|service| &service.targets)
+        .filter_map(|target| target.ca_file.as_deref())
+        .collect();
+    let dialer = Dialer::new(ca_files)?;
+    let publisher = Arc::new(Publisher::start(
+        &process.publish,
+        &roster(&services),
+        &instance,
+        env!("CARGO_PKG_VERSION"),
+    )?);
+    let shared =
+        if services.iter().any(|service| service.lever.is_some()) { Some(aws().await) } else { None };
+    let mut desks = BTreeMap::new();
+    let mut commands = Vec::new();
+    for service in &services {
+        let (sender, receiver) = mpsc::channel(COMMANDS);
+        commands.push(receiver);
+        let shown = Mutex::new(Shown::default());
+        desks.insert(Arc::from(service.name.as_str()), Desk { mode: service.mode, commands: sender, shown });
+    }
+    let board = Arc::new(Board {
+        version: env!("CARGO_PKG_VERSION"),
+        instance: Arc::clone(&instance),
+        began: clock::now(),
+        metrics: metrics(&publisher),
+        metrics_type: crate::publish::CONTENT_TYPE,
+        token: process.admin.token.clone(),
+        services: desks,
+    });
+    let (mut ports, mut stewards) = (Vec::new(), Vec::new());
+    let mut keeping = Keeping::new(&process.evidence);
+    for (service, commands) in services.iter().zip(commands) {
+        let (order_sender, orders) = mpsc::channel(ORDERS);
+        let (finding_sender, findings) = mpsc::channel(FINDINGS);
+        ports.push(Port { orders, findings: finding_sender });
+        let kept = keeping.open(&process.evidence, &service.name)?;
+        let mut memory = recover(kept.lines, clock::wall());
+        // The engine's own epoch, before the listener was ever read, is 0.
+        memory.next_epoch = memory.next_epoch.max(1);
+        memory.next_release = memory.next_release.max(1);
+        let lever = lever(service, shared.as_ref()).await?;
+        stewards.push(Steward {
+            name: service.name.as_str().into(),
+            guard: Guard::new(service.guard.clone(), memory, clock::now()),
+            orders: order_sender,
+            findings,
+            commands,
+            lever,
+            hold_file: service.hold_file.clone(),
+            ledger: kept.ledger,
+            publisher: Arc::clone(&publisher),
+            board: Arc::clone(&board),
+            opening: vec![Record::Started {
+                version: env!("CARGO_PKG_VERSION").into(),
+                config: service.content_hash.as_str().into(),
+                mode: match service.mode {
+                    Mode::Observe => "observe".into(),
+                    Mode::Act => "act".into(),
+                },
+            }],
+        });
+    }
+    let options = EngineOptions { quantum: process.engine.quantum, instance };
+    Ok(Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket })
+}
+
+/// The board asks the publisher, and must not keep it from ending.
+fn metrics(publisher: &Arc<Publisher>) -> Box<dyn Fn() -> String + Send + Sync> {
+    let publisher = Arc::downgrade(publisher);
+    Box::new(move || publisher.upgrade().map(|publisher| publisher.metrics()).unwrap_or_default())
+}
+
+fn roster(services: &[Service]) -> Roster {
+    Roster {
+        services: services
+            .iter()
+            .map(|service| {
+                let targets = service.targets.iter().map(|target| Arc::from(target.name.as_str())).collect();
+                (Arc::from(service.name.as_str()), targets, service.mode)
+            })
+            .collect(),
+        region: services
+            .iter()
+            .find_map(|service| service.lever.as_ref())
+            .map(|lever| lever.region().to_owned()),
+    }
+}
+
+/// Credentials, endpoint and the like from the environment, as every AWS tool reads them.
+pub(super) async fn aws() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await
+}
+
+/// Reads the lever once. What may never be governed is refused now; what can't be read now is read again later, and until
+/// then nothing is armed.
+async fn lever(service: &Service, shared: Option<&SdkConfig>) -> Result<Option<Arc<Alb>>, AppError> {
+    let (Some(lever), Some(shared)) = (&service.lever, shared) else { return Ok(None) };
+    let alb = Alb::new(shared, Lever::clone(lever));
+    match alb.governable().await {
+        Ok(state) => tracing::info!(service = %service.name, shows = state.label(), "the listener was read"),
+        Err(AlbError::Read(why)) => {
+            tracing::warn!(service = %service.name, %why, "the listener can't be read; probing goes on, and nothing can be reverted until it can");
+        }
+        Err(source @ (AlbError::NotGovernable(_) | AlbError::NotFound(_))) => {
+            return Err(AppError::Lever { service: service.name.clone(), source });
+        }
+    }
+    Ok(Some(Arc::new(alb)))
+}
+
+async fn bind(process: &Process) -> Result<(TcpListener, UnixListener), AppError> {
+    let address = process.admin.listen;
+    let tcp = TcpListener::bind(address).await.map_err(|source| AppError::Port { address, source })?;
+    let path = &process.admin.socket;
+    let fault = |source| AppError::Socket { path: path.clone(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(fault)?;
+    }
+    // A socket that nobody answers is what a killed daemon left behind.
+    if path.exists() && tokio::net::UnixStream::connect(path).await.is_err() {
+        std::fs::remove_file(path).map_err(fault)?;
+    }
+    let socket = UnixListener::bind(path).map_err(fault)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fault)?;
+    if let Ok(bound) = tcp.local_addr() {
+        tracing::info!(%bound, socket = %path.display(), "the admin listener is up");
+    }
+    Ok((tcp, socket))
+}

@@ -1,0 +1,219 @@
+//! A guard with hands: one service's loop on the control side.
+//!
+//! `route` is one exhaustive match on what the guard asks for; each reply comes back as the next event.
+
+use crate::admin::Board;
+use crate::clock;
+use crate::engine::{Finding, Order};
+use crate::evidence::ledger::LedgerHandle;
+use crate::model::guard::{
+    Action, Command, Depth, Event, Full, Guard, Observed, OpId, ReadError, Status, WriteOutcome,
+};
+use crate::model::record::{Intent, Record};
+use crate::model::time::Mono;
+use crate::publish::{Item, Publisher};
+use crate::revert::{Alb, Reverter};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+/// The board and the figures are refreshed at least so often.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// Everything that one service's loop owns.
+pub(super) struct Steward {
+    pub(super) name: Arc<str>,
+    pub(super) guard: Guard,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) findings: mpsc::Receiver<Finding>,
+    pub(super) commands: mpsc::Receiver<(Command, oneshot::Sender<()>)>,
+    pub(super) lever: Option<Arc<Alb>>,
+    pub(super) hold_file: Option<PathBuf>,
+    pub(super) ledger: LedgerHandle,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) board: Arc<Board>,
+    pub(super) opening: Vec<Record>,
+}
+
+impl Steward {
+    /// Runs until it is told to drain and nothing is half done.
+    pub(super) async fn run(mut self, mut draining: watch::Receiver<bool>) {
+        for record in std::mem::take(&mut self.opening) {
+            self.note(Box::new(record));
+        }
+        let mut replies: JoinSet<Event> = JoinSet::new();
+        let mut shown = Shown { at: Mono(0), state: "" };
+        let mut drained = false;
+        self.step(Event::Tick, &mut replies).await;
+        loop {
+            let wake = tokio::time::sleep(self.guard.wake_at().since(clock::now()).min(SHOW_EVERY));
+            let event = tokio::select! {
+                biased;
+                Some(reply) = replies.join_next(), if !replies.is_empty() => match reply {
+                    Ok(event) => Some(event),
+                    // A call that panicked is a call without an answer: the guard's own deadline resolves it.
+                    Err(error) => { tracing::error!(service = %self.name, %error, "a call broke down"); None }
+                },
+                _ = draining.wait_for(|drain| *drain), if !drained => { drained = true; Some(Event::Drain) }
+                Some((command, taken)) = self.commands.recv() => {
+                    // Gone when the asker gave up; the command counts all the same.
+                    let _ = taken.send(());
+                    Some(Event::Operator(command))
+                }
+                finding = self.findings.recv() => match finding {
+                    Some(finding) => self.found(finding),
+                    None => break,
+                },
+                () = wake => Some(Event::Tick),
+            };
+            if let Some(event) = event {
+                self.step(event, &mut replies).await;
+            }
+            self.show(&mut shown);
+            if drained && self.guard.may_stop() {
+                break;
+            }
+        }
+        self.note(Box::new(Record::Stopped { how: if drained { "drained" } else { "interrupted" }.into() }));
+    }
+
+    async fn step(&mut self, event: Event, replies: &mut JoinSet<Event>) {
+        let mut actions = Vec::new();
+        self.guard.step(clock::now(), event, &mut actions);
+        for action in actions {
+            self.route(action, replies).await;
+        }
+    }
+
+    /// Carries out what the guard asks for. An order waits for the engine, which always takes its orders; all else is
+    /// handed over at once.
+    async fn route(&self, action: Action, replies: &mut JoinSet<Event>) {
+        match action {
+            Action::Open(stage) => {
+                self.order(Order::Open(stage)).await;
+            }
+            Action::Pace(cadence) => self.order(Order::Pace(cadence)).await,
+            Action::Ask(targets) => self.order(Order::Ask(targets)).await,
+            Action::Verify(op, aim) => self.order(Order::Verify(op, aim)).await,
+            Action::Read(op, depth) => {
+                replies.spawn(read(
+                    op,
+                    depth,
+                    self.guard.groups(),
+                    self.lever.clone(),
+                    self.hold_file.clone(),
+                ));
+            }
+            Action::Write(op, write) => {
+                let lever = self.lever.clone();
+                replies.spawn(async move {
+                    let outcome = match lever {
+                        Some(lever) => lever.write(write).await,
+                        None => WriteOutcome::Refused("no lever".into()),
+                    };
+                    Event::Wrote(op, outcome)
+                });
+            }
+            Action::Persist(op, intent) => {
+                self.tell(Arc::new(Record::Intent(Intent::clone(&intent))));
+                let (reply, done) = oneshot::channel();
+                let reply = Box::new(move |result| drop(reply.send(result)));
+                self.ledger.persist(clock::now(), clock::wall(), intent, reply);
+                replies.spawn(async move {
+                    let gone = |_| Err(Full("the ledger's thread is gone".into()));
+                    Event::Durable(op, done.await.unwrap_or_else(gone))
+                });
+            }
+            Action::Note(record) => self.note(record),
+            Action::Page(page) => {
+                tracing::warn!(service = %self.name, kind = page.kind.name(), dry_run = page.dry_run, "{}", page.text);
+                self.publisher.send(Item::Page(Arc::clone(&self.name), Arc::new(page)));
+            }
+        }
+    }
+
+    async fn order(&self, order: Order) {
+        if self.orders.send(order).await.is_err() {
+            tracing::error!(service = %self.name, "the engine is gone");
+        }
+    }
+
+    fn note(&self, record: Box<Record>) {
+        self.tell(Arc::new(Record::clone(&record)));
+        self.ledger.note(clock::now(), clock::wall(), record);
+    }
+
+    fn tell(&self, record: Arc<Record>) {
+        self.publisher.send(Item::Note(Arc::clone(&self.name), record));
+    }
+
+    /// What the engine found; an event when the guard must know.
+    fn found(&self, finding: Finding) -> Option<Event> {
+        match finding {
+            Finding::Judged(judgement) => {
+                let verdict = (judgement.verdict.word(), judgement.verdict.to_string());
+                self.desk(|shown| shown.verdict = Some(verdict));
+                Some(Event::Judged(judgement))
+            }
+            Finding::Notice(notice) => Some(Event::Notice(notice)),
+            Finding::Proof(op, proof) => Some(Event::Verified(op, proof)),
+            Finding::Second(second) => {
+                self.publisher.send(Item::Second(second));
+                None
+            }
+            Finding::Samples(_) => None,
+            Finding::Started => {
+                self.desk(|shown| shown.probing = true);
+                None
+            }
+        }
+    }
+
+    fn desk(&self, change: impl FnOnce(&mut crate::admin::Shown)) {
+        if let Some(desk) = self.board.services.get(&self.name) {
+            desk.show(change);
+        }
+    }
+
+    /// Puts the guard's standing on the board: at once when its state changes, else once a second.
+    fn show(&self, shown: &mut Shown) {
+        let now = clock::now();
+        let status: Status = self.guard.status(now);
+        if status.state == shown.state && now.since(shown.at) < SHOW_EVERY {
+            return;
+        }
+        *shown = Shown { at: now, state: status.state };
+        let status = Arc::new(status);
+        self.desk(|shown| shown.status = Some(Arc::clone(&status)));
+        self.publisher.send(Item::Status(Arc::clone(&self.name), status));
+    }
+}
+
+/// What was shown last.
+struct Shown {
+    at: Mono,
+    state: &'static str,
+}
+
+/// A read, with what the hold file says.
+async fn read(
+    op: OpId,
+    depth: Depth,
+    groups: std::collections::BTreeSet<Box<str>>,
+    lever: Option<Arc<Alb>>,
+    hold_file: Option<PathBuf>,
+) -> Event {
+    let Some(lever) = lever else {
+        return Event::Read(op, Err(ReadError::NotFound("no lever is configured".into())));
+    };
+    let mut result: Result<Observed, ReadError> = lever.read(depth, groups).await;
+    if let (Ok(Observed { marks: Some(marks), .. }), Some(path)) = (&mut result, hold_file)
+        // A file that can't be looked at is taken as a hold: the safer reading.
+        && tokio::fs::try_exists(&path).await.unwrap_or(true)
+    {
+        marks.hold = Some(format!("the file {} exists", path.display()).into());
+    }
+    Event::Read(op, result)
+}

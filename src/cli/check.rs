@@ -1,0 +1,53 @@
+//! `serin check`: what is in force, what it costs the service, and whether it could ever act.
+
+use super::{ConfigArgs, Failure, say};
+use crate::app;
+use crate::settings::{self, Settings};
+use clap::Args;
+use std::fmt::Write;
+
+/// `serin check`
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also ask AWS about each listener, and each target once.
+    #[arg(long)]
+    live: bool,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
+    let settings = settings::load(&args.config.sources())?;
+    let live = if args.live { Some(super::runtime()?.block_on(app::look(&settings))) } else { None };
+    if args.json {
+        let mut value = settings::explain_json(&settings);
+        if let Some(live) = &live {
+            value["live"] = live.iter().map(app::Look::json).collect();
+        }
+        say(&format!("{value:#}\n"))?;
+    } else {
+        say(&settings::explain(&settings))?;
+        say(&words(&settings, live.as_deref()))?;
+    }
+    match live.iter().flatten().filter(|look| look.fault).count() {
+        0 => Ok(()),
+        faults => Err(Failure::Failed(anyhow::anyhow!("{faults} of the live checks failed, see above"))),
+    }
+}
+
+fn words(_settings: &Settings, live: Option<&[app::Look]>) -> String {
+    let mut text = String::new();
+    let Some(live) = live else { return text };
+    let _ = writeln!(text, "\nlive");
+    for look in live {
+        let sign = if look.fault { "✗" } else { "✓" };
+        let _ = writeln!(text, "  {sign} {}: {}: {}", look.service, look.what, look.says);
+        if let Some(why) = &look.never {
+            let _ = writeln!(text, "  ! {}: will never act: {why}", look.service);
+        }
+    }
+    text
+}

@@ -1,0 +1,46 @@
+//! `serin run`.
+
+use super::{ConfigArgs, Failure};
+use crate::app::App;
+use crate::settings;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `serin run`
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let settings = settings::load(&args.config.sources())?;
+    super::log::begin(&settings.process.log);
+    for service in &settings.services {
+        tracing::info!(service = %service.name, load = service.load_line(), "probing");
+        if let Some(why) = service.never_acts() {
+            tracing::info!(service = %service.name, %why, "will never act");
+        }
+    }
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let app = App::build(settings).await.map_err(|error| {
+            if error.is_configuration() {
+                Failure::Config(error.to_string())
+            } else {
+                Failure::Failed(error.into())
+            }
+        })?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        app.run(stop).await.map_err(|error| Failure::Failed(error.into()))
+    })?;
+    tracing::info!(?ended, "stopped");
+    Ok(())
+}

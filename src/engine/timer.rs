@@ -1,0 +1,91 @@
+//! Waking at an instant: one timerfd, armed to the head of the calendar.
+//!
+//! tokio's own timer rounds up to a millisecond, which would be half a millisecond late on average; a timerfd in the
+//! same epoll is some 30 µs late (measured: `LIMITS.md`, section 2).
+
+use crate::model::time::Mono;
+use rustix::fd::OwnedFd;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use std::io;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// One timer, reused for every wake-up.
+#[derive(Debug)]
+pub(super) struct Timer {
+    fd: AsyncFd<OwnedFd>,
+    armed: Option<Mono>,
+}
+
+impl Timer {
+    /// A disarmed timer on the current runtime.
+    pub(super) fn new() -> io::Result<Self> {
+        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe for types that may close or swap their descriptor; an OwnedFd does neither"
+        )]
+        let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
+        Ok(Self { fd, armed: None })
+    }
+
+    /// Waits until `at`. Cancel safe: an armed timer stays armed, and the next call moves it.
+    pub(super) async fn until(&mut self, at: Mono) -> io::Result<()> {
+        if self.armed != Some(at) {
+            // An instant of zero would disarm the timer instead of firing at once.
+            let nanos = at.0.max(1);
+            let value = Itimerspec {
+                it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+                it_value: Timespec {
+                    tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
+                    tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
+                },
+            };
+            timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &value)?;
+            self.armed = Some(at);
+        }
+        loop {
+            let mut ready = self.fd.readable().await?;
+            let mut ticks = [0_u8; 8];
+            match ready.try_io(|fd| rustix::io::read(fd.get_ref(), &mut ticks).map_err(io::Error::from)) {
+                Ok(Ok(_)) => {
+                    self.armed = None;
+                    return Ok(());
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(error)) => return Err(error),
+                // Spurious: the kernel says that nothing has expired yet.
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn it_wakes_at_the_instant_and_never_before() {
+        let mut timer = Timer::new().unwrap();
+        for ms in [1, 5, 0, 3] {
+            let at = clock::now().after(Duration::from_millis(ms));
+            timer.until(at).await.unwrap();
+            assert!(clock::now() >= at);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_earlier_instant_overtakes_a_later_one_that_was_dropped() {
+        let mut timer = Timer::new().unwrap();
+        let begun = clock::now();
+        let hour = begun.after(Duration::from_secs(3_600));
+        assert!(tokio::time::timeout(Duration::from_millis(5), timer.until(hour)).await.is_err());
+        timer.until(begun.after(Duration::from_millis(10))).await.unwrap();
+        assert!(clock::now().since(begun) < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,39 @@
+//! The lever: reads and writes of one governed rule, nothing else.
+//!
+//! One call is one HTTP attempt: the guard owns retries, because a write whose end is unknown must be resolved by
+//! reading. Which calls may be made at all is the policy in `deploy/`; a test holds the two against each other.
+//!
+//! | file | what |
+//! |---|---|
+//! | `revert/alb.rs` | the ELBv2 API behind the trait |
+//! | `revert/actions.rs` | AWS's actions to the core's state, and back |
+//! | `revert/unknown.rs` | what an answer holds that this build doesn't know |
+//! | `revert/fault.rs` | what a failed call means |
+
+mod actions;
+mod alb;
+mod fault;
+mod unknown;
+
+pub use alb::{Alb, AlbError, client_config};
+
+use crate::model::guard::{Depth, Observed, ReadError, WriteOutcome};
+use crate::model::plan::Write;
+use std::collections::BTreeSet;
+use std::future::Future;
+
+/// Whoever can read and put back what a release changed.
+pub trait Reverter: Send + Sync + 'static {
+    /// Reads the governed rule, with the health of `groups` and of those that the rule names when `depth` asks for it.
+    ///
+    /// # Errors
+    /// Nothing usable came back; nothing is concluded from that.
+    fn read(
+        &self,
+        depth: Depth,
+        groups: BTreeSet<Box<str>>,
+    ) -> impl Future<Output = Result<Observed, ReadError>> + Send;
+
+    /// Sends one mutating call, once.
+    fn write(&self, write: Write) -> impl Future<Output = WriteOutcome> + Send;
+}

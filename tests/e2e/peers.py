@@ -1,0 +1,232 @@
+"""The foreign programs that Serin is tested against. We wrote none of them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from processes import Process, environment, free_port, wait_until
+
+REGION = "eu-west-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+Answer = tuple[int, str | None, str]
+
+
+def ask(port: int, host: str, path: str = "/", timeout_s: float = 5.0) -> Answer:
+    """One GET on a fresh connection: status, answering version, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", path, headers={"Host": host})
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+        return response.status, response.getheader("x-version"), body
+    finally:
+        connection.close()
+
+
+class Nginx:
+    """One colour of the service: a real nginx that answers 200 `ok`, or 500, with its version."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if program is None:
+            pytest.skip("nginx is not installed")
+        self.version = version
+        self.port = free_port()
+        self._folder = folder
+        self._conf = folder / "nginx.conf"
+        folder.mkdir(parents=True)
+        (folder / "tmp").mkdir()
+        self._write(200, "ok")
+        self._process = Process(
+            [program, "-p", folder, "-c", self._conf], folder / "nginx.log", environment()
+        )
+        wait_until(f"{version} answers", lambda: self._process.alive() and self._answers(200), 10)
+
+    def fail(self) -> None:
+        """From the next request on: 500, with the version header."""
+        self._reload(500, "broken")
+
+    def recover(self) -> None:
+        self._reload(200, "ok")
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def _answers(self, status: int) -> bool:
+        return ask(self.port, "localhost")[:2] == (status, self.version)
+
+    def _reload(self, status: int, body: str) -> None:
+        self._write(status, body)
+        self._process.signal(signal.SIGHUP)
+        wait_until(f"{self.version} answers {status}", lambda: self._answers(status), 10)
+
+    def _write(self, status: int, body: str) -> None:
+        temp = "\n".join(
+            f"    {kind}_temp_path tmp/{kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        self._conf.write_text(
+            f"""daemon off;
+worker_processes 1;
+pid {self._folder}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    default_type text/plain;
+{temp}
+    server {{
+        listen 127.0.0.1:{self.port};
+        add_header x-version {self.version} always;
+        location / {{ return {status} "{body}"; }}
+    }}
+}}
+"""
+        )
+
+
+class Ministack:
+    """An AWS that we did not write: ELBv2 with a data plane of its own, and CloudWatch.
+
+    Its balancer follows single-group forwards only: it drops `ForwardConfig` on write, and answers
+    `Host: NAME.alb.localhost` on the same port as the API.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        env = environment(
+            BIND_HOST="127.0.0.1",  # its default is every interface
+            GATEWAY_PORT=str(self.port),
+            SERVICES="elbv2,cloudwatch",
+            SFTP_ENABLED="0",
+            IOT_MTLS_ENABLED="0",
+            MINISTACK_REGION=REGION,
+            LOG_LEVEL="WARNING",
+            **CREDENTIALS,
+        ) | {"TMPDIR": str(folder)}
+        self._process = Process([sys.executable, "-m", "ministack"], folder / "ministack.log", env)
+        wait_until("ministack is ready", self._ready, 30)
+
+    def client(self, service: str):
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def _ready(self) -> bool:
+        self._process.alive()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/_ministack/ready")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
+
+class Collector:
+    """The real OpenTelemetry collector: OTLP over HTTP in, JSON lines in a file out."""
+
+    def __init__(self, folder: Path) -> None:
+        program = os.environ.get("SERIN_COLLECTOR")
+        if not program:
+            pytest.skip("the collector is not built (tests/run builds it; it needs go)")
+        folder.mkdir(parents=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._out = folder / "metrics.jsonl"
+        conf = folder / "collector.yaml"
+        conf.write_text(
+            f"""receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{self.port}}}}}}}}}
+exporters: {{file: {{path: {self._out}, flush_interval: 200ms}}}}
+service:
+  telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}
+  pipelines: {{metrics: {{receivers: [otlp], exporters: [file]}}}}
+"""
+        )
+        self._process = Process(
+            [program, "--config", conf], folder / "collector.log", environment()
+        )
+        wait_until("the collector listens", self._listens, 20)
+
+    def metrics(self) -> dict[str, list[dict]]:
+        """Every metric received so far, by name, with its resource's attributes."""
+        found: dict[str, list[dict]] = {}
+        if not self._out.exists():
+            return found
+        for line in self._out.read_text().splitlines():
+            if not line.endswith("}"):
+                continue  # a line that is still being written
+            for resource in json.loads(line)["resourceMetrics"]:
+                attributes = {
+                    item["key"]: next(iter(item["value"].values()))
+                    for item in resource.get("resource", {}).get("attributes", [])
+                }
+                for scope in resource["scopeMetrics"]:
+                    for metric in scope["metrics"]:
+                        found.setdefault(metric["name"], []).append(
+                            metric | {"resource": attributes}
+                        )
+        return found
+
+    def total(self, name: str) -> int:
+        """The last value of a cumulative sum, over all its series (deltas are added up)."""
+        series: dict[str, int] = {}
+        for metric in self.metrics().get(name, []):
+            data = metric["sum"]
+            for point in data["dataPoints"]:
+                key = json.dumps(point.get("attributes", []), sort_keys=True)
+                value = int(point.get("asInt", point.get("asDouble", 0)))
+                delta = data.get("aggregationTemporality") == 1
+                series[key] = series.get(key, 0) + value if delta else value
+        return sum(series.values())
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def _listens(self) -> bool:
+        self._process.alive()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status == 404
+        finally:
+            connection.close()
+
+
+def release_binary() -> Path:
+    """`target/release/serin` of this clone; `SERIN_BIN` names another."""
+    named = os.environ.get("SERIN_BIN")
+    if named:
+        return Path(named)
+    root = Path(__file__).resolve().parents[2]
+    metadata = subprocess.run(
+        ["cargo", "metadata", "--format-version=1", "--no-deps", "--offline"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    program = Path(json.loads(metadata.stdout)["target_directory"]) / "release" / "serin"
+    assert program.exists(), f"{program} is not built: cargo build --release"
+    return program

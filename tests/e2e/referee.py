@@ -1,0 +1,90 @@
+"""A recorder between Serin and AWS: what was called, and what was on disk when a write arrived."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+# Names of what a request must carry unchanged; the rest belongs to one connection only.
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "host", "content-length"}
+
+
+@dataclass
+class Call:
+    """One API call of the daemon."""
+
+    action: str
+    params: dict[str, str]
+    at: float
+    """Wall time of its arrival, seconds since 1970."""
+    status: int = 0
+    ledger: bytes = field(default=b"", repr=False)
+    """The ledger as it was on disk when the call arrived, before AWS saw it."""
+
+    @property
+    def writes(self) -> bool:
+        return not self.action.startswith(("Describe", "PutMetricData"))
+
+
+class Referee:
+    """A plain HTTP relay on loopback; `calls` is what passed through it."""
+
+    def __init__(self, upstream_port: int, ledger: Path) -> None:
+        self.calls: list[Call] = []
+        referee = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", "0")))
+                call = Call(*_named(self.path, self.headers, body), at=time.time())
+                if call.writes and ledger.exists():
+                    call.ledger = ledger.read_bytes()
+                referee.calls.append(call)
+                relayed = http.client.HTTPConnection("127.0.0.1", upstream_port, timeout=30)
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
+                relayed.request("POST", self.path, body, headers)
+                response = relayed.getresponse()
+                answer = response.read()
+                call.status = response.status
+                self.send_response(response.status)
+                for name, value in response.getheaders():
+                    if name.lower() not in _HOP_BY_HOP | {"date", "server"}:
+                        self.send_header(name, value)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+                relayed.close()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing: the calls are kept."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def writes(self) -> list[Call]:
+        return [call for call in self.calls if call.writes]
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _named(path: str, headers: Message, body: bytes) -> tuple[str, dict[str, str]]:
+    if "/operation/" in path:  # RPCv2-CBOR, as the Rust SDK speaks to CloudWatch
+        return path.rsplit("/", 1)[1], {}
+    if target := headers.get("x-amz-target"):  # JSON
+        return target.rsplit(".", 1)[1], {}
+    params = {key: values[0] for key, values in parse_qs(body.decode()).items()}
+    return params.get("Action", "?"), params

@@ -1,0 +1,226 @@
+"""The files of `deploy/`, checked by AWS's own models (botocore) and by Serin itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore import xform_name
+from botocore.validate import ParamValidator
+
+from peers import release_binary
+from processes import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+TASKS = ("ecs-sidecar.json", "ecs-service.json")
+POLICIES = ("iam-sensor.json", "iam-actuator.json")
+# botocore's name of a service → the prefix of its IAM actions.
+PREFIXES = {"elbv2": "elasticloadbalancing", "cloudwatch": "cloudwatch"}
+
+
+@pytest.mark.parametrize(
+    ("file", "operation"),
+    [
+        ("ecs-sidecar.json", "RegisterTaskDefinition"),
+        ("ecs-service.json", "RegisterTaskDefinition"),
+        ("ecs-service-create.json", "CreateService"),
+    ],
+)
+def test_ecs_accepts_the_shape(file: str, operation: str) -> None:
+    shape = model("ecs").operation_model(operation).input_shape
+    report = ParamValidator().validate(load(file), shape)
+    assert not report.has_errors(), report.generate_report()
+    assert unlisted_words(load(file), shape) == [], "every word of a closed set is in that set"
+
+
+@pytest.mark.parametrize("file", TASKS)
+def test_own_limits_and_no_rights_in_the_container(file: str) -> None:
+    task, serin = load(file), container(file, "serin")
+    assert serin["cpu"] and serin["memory"], "its own limits"
+    assert sum(each["cpu"] for each in task["containerDefinitions"]) <= int(task["cpu"])
+    assert sum(each["memory"] for each in task["containerDefinitions"]) <= int(task["memory"])
+    assert serin["user"] == "65532:65532"
+    assert serin["readonlyRootFilesystem"] is True
+    assert serin["linuxParameters"]["capabilities"] == {"drop": ["ALL"]}
+    assert serin["stopTimeout"] >= 30, "time to finish a write and its read-back"
+    assert serin["healthCheck"]["command"] == ["CMD", "/serin", "healthcheck"], "it has no shell"
+    assert serin["command"] == ["run", "--config", "env:SERIN_CONFIG"]
+    mounts = [mount["sourceVolume"] for mount in serin["mountPoints"]]
+    others = [each for each in task["containerDefinitions"] if each["name"] != "serin"]
+    shared = [mount["sourceVolume"] for each in others for mount in each.get("mountPoints", [])]
+    assert not set(mounts) & set(shared), "whoever reaches the volume reaches the admin socket"
+
+
+def test_sidecar_neither_stops_its_task_nor_acts() -> None:
+    assert container("ecs-sidecar.json", "serin")["essential"] is False
+    others = [each for each in load("ecs-sidecar.json")["containerDefinitions"]]
+    assert not any(
+        depends["containerName"] == "serin"
+        for each in others
+        for depends in each.get("dependsOn", [])
+    ), "the application starts without it"
+    assert config("ecs-sidecar.json")["mode"] == "observe"
+
+
+def test_actuator_is_alone_in_its_task_and_never_two() -> None:
+    assert [each["name"] for each in load("ecs-service.json")["containerDefinitions"]] == ["serin"]
+    document = config("ecs-service.json")
+    assert (document["mode"], document["owner"], document["sole_actuator"]) == ("act", "none", True)
+    service = load("ecs-service-create.json")
+    assert service["taskDefinition"] == load("ecs-service.json")["family"]
+    assert service["desiredCount"] == document["instances"] == 1
+    deployment = service["deploymentConfiguration"]
+    assert (deployment["minimumHealthyPercent"], deployment["maximumPercent"]) == (0, 100)
+    assert "loadBalancers" not in service, "it belongs to neither target group"
+
+
+@pytest.mark.parametrize("file", TASKS)
+def test_serin_accepts_the_configuration(file: str) -> None:
+    variable = {item["name"]: item["value"] for item in container(file, "serin")["environment"]}
+    checked = subprocess.run(
+        [release_binary(), "check", "--config", "env:SERIN_CONFIG"],
+        env=environment(**variable),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_policies_allow_what_the_code_calls_and_nothing_else() -> None:
+    called = calls("src/revert", "src/publish", "src/cli", "src/app")
+    assert actions("iam-actuator.json") == called
+    reads = {action for action in called if ":Describe" in action}
+    assert actions("iam-sensor.json") == reads | {"cloudwatch:PutMetricData"}
+
+
+@pytest.mark.parametrize("file", POLICIES)
+def test_policies_name_exact_resources(file: str) -> None:
+    for statement in load(file)["Statement"]:
+        assert statement["Effect"] == "Allow"
+        for action in listed(statement["Action"]):
+            service, operation = action.split(":")
+            known = {PREFIXES[name]: set(model(name).operation_names) for name in PREFIXES}
+            assert operation in known[service], "an action that AWS has, and no wildcard"
+            (resource,) = listed(statement["Resource"])
+            if operation == "PutMetricData":
+                assert statement["Condition"] == {
+                    "StringEquals": {"cloudwatch:namespace": namespace()}
+                }
+            elif operation.startswith("Describe"):
+                assert resource == "*", "ELB has no resource-level permission for reads"
+            else:
+                assert re.fullmatch(
+                    r"arn:aws:elasticloadbalancing:[a-z0-9-]+:\d{12}:listener(-rule)?/app/[\w/-]+",
+                    resource,
+                ), "one exact ARN"
+
+
+def test_actuator_may_write_only_the_governed_listener() -> None:
+    listener = config("ecs-service.json")["listener"]
+    for statement in load("iam-actuator.json")["Statement"]:
+        for action in listed(statement["Action"]):
+            if action.endswith(":ModifyListener"):
+                assert statement["Resource"] == listener
+            if action.endswith(":ModifyRule"):
+                prefix = listener.replace(":listener/", ":listener-rule/")
+                assert statement["Resource"].startswith(prefix + "/")
+
+
+def test_image_is_empty_but_for_serin_and_not_root() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    final = steps[max(n for n, step in enumerate(steps) if step[0] == "FROM") :]
+    assert final[0] == ["FROM", "scratch"]
+    assert [argument for step, argument in final if step == "USER"] == ["65532:65532"]
+    (check,) = [argument for step, argument in final if step == "HEALTHCHECK"]
+    assert check.endswith('CMD ["/serin", "healthcheck"]')
+    for step, argument in steps:
+        if step == "FROM" and argument != "scratch":
+            assert re.match(r"[a-z]+:\d+\.\d+\.\d+-", argument), "a full version, not a moving tag"
+
+
+def test_image_context_holds_all_that_the_source_includes() -> None:
+    allowed = [
+        ROOT / line[1:]
+        for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
+    for source in (ROOT / "src").rglob("*.rs"):
+        for name in re.findall(r'include_(?:str|bytes)!\(\s*"([^"]+)"', source.read_text()):
+            path = (source.parent / name).resolve()
+            assert any(path.is_relative_to(each) for each in allowed), f"{source} includes {path}"
+
+
+def load(file: str) -> dict:
+    return json.loads((DEPLOY / file).read_text())
+
+
+def container(file: str, name: str) -> dict:
+    (found,) = [each for each in load(file)["containerDefinitions"] if each["name"] == name]
+    return found
+
+
+def config(file: str) -> dict:
+    """The document that the task gives Serin in its environment."""
+    variables = {item["name"]: item["value"] for item in container(file, "serin")["environment"]}
+    return json.loads(variables["SERIN_CONFIG"])
+
+
+def namespace() -> str:
+    (name,) = {config(file)["publish"]["cloudwatch"]["namespace"] for file in TASKS}
+    return name
+
+
+def model(service: str):
+    return botocore.session.get_session().get_service_model(service)
+
+
+def unlisted_words(value: object, shape) -> list[str]:
+    """Strings outside their enumeration, which botocore's validator lets pass."""
+    if shape.type_name == "structure":
+        return [
+            word for key, item in value.items() for word in unlisted_words(item, shape.members[key])
+        ]
+    if shape.type_name == "list":
+        return [word for item in value for word in unlisted_words(item, shape.member)]
+    if shape.type_name == "string" and shape.enum and value not in shape.enum:
+        return [value]
+    return []
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def actions(file: str) -> set[str]:
+    return {
+        action for statement in load(file)["Statement"] for action in listed(statement["Action"])
+    }
+
+
+def calls(*folders: str) -> set[str]:
+    """The AWS calls in the source: fluent calls of the SDK, such as `.describe_rules()`.
+
+    The demo's are left out: it plays the pipeline, and only ever to the lab.
+    """
+    operations = {
+        xform_name(operation): f"{prefix}:{operation}"
+        for service, prefix in PREFIXES.items()
+        for operation in model(service).operation_names
+    }
+    found = set()
+    for folder in folders:
+        for path in sorted([*(ROOT / folder).rglob("*.rs"), *ROOT.glob(f"{folder}.rs")]):
+            if path.is_relative_to(ROOT / "src/cli/demo") or path == ROOT / "src/cli/demo.rs":
+                continue
+            code = re.sub(r"//.*", "", path.read_text())
+            for name in re.findall(r"\.\s*([a-z_]+)\(\)", code):
+                if name in operations:
+                    found.add(operations[name])
+    return found

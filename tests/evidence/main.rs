@@ -1,0 +1,5 @@
+//! What is kept, and what is made of it.
+#![expect(clippy::unwrap_used, reason = "a test that can't be set up fails")]
+
+mod ledger;
+mod records;
