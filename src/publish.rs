@@ -68,11 +68,14 @@ pub struct Roster {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The URL of the webhook is none. The URL itself is a secret and isn't told.
-    #[error("publish.webhook.url is no http or https URL with a host")]
+    #[error("publish.webhook.url is no http or https URL with a host and without user info")]
     WebhookUrl,
-    /// The endpoint can't be used.
-    #[error("the OTLP endpoint is no http or https URL with a host: {0}")]
-    OtlpEndpoint(String),
+    /// The endpoint can't be used. It may carry a token, so it isn't told either.
+    #[error(
+        "the OTLP endpoint (publish.otlp.endpoint, else OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or \
+         OTEL_EXPORTER_OTLP_ENDPOINT) is no http or https URL with a host and without user info"
+    )]
+    OtlpEndpoint,
     /// The OTLP exporter can't be built.
     #[error("the OTLP exporter can't be built")]
     Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -81,7 +84,8 @@ pub enum PublishError {
     Tls(#[from] rustls::Error),
 }
 
-/// The destinations, running. Owns their tasks.
+/// The destinations, running. Owns their tasks. To be drained before it is dropped: a dropped one loses what it holds,
+/// and the OpenTelemetry SDK may then hold up the thread for up to 5 s.
 #[derive(Debug)]
 pub struct Publisher {
     figures: Arc<Mutex<Figures>>,

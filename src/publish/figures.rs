@@ -8,6 +8,7 @@ use super::versions::Versions;
 use super::{Item, Roster};
 use crate::model::delta::{Buckets, Delta, Second};
 use crate::model::guard::{PageKind, Status};
+use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::sample::{Phases, Purpose};
 use crate::model::time::Mono;
@@ -62,8 +63,10 @@ impl Figures {
             versions: BTreeMap::new(),
         };
         figures.level(Metric::Build, &[build], 1.0);
-        for (service, targets, _) in &roster.services {
+        for (service, targets, mode) in &roster.services {
             figures.open(service, targets);
+            figures.level(Metric::Mode, &[service, "observe"], flag(*mode == Mode::Observe));
+            figures.level(Metric::Mode, &[service, "act"], flag(*mode == Mode::Act));
         }
         figures
     }
@@ -323,4 +326,39 @@ const fn flag(holds: bool) -> f64 {
 
 fn owned(labels: &[&str]) -> Labels {
     labels.iter().map(|label| Arc::from(*label)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::delta::Rolling;
+    use crate::model::time::Span;
+
+    #[test]
+    fn a_service_that_falls_silent_has_no_rolling_figures_any_more() {
+        let start = Mono(1_000_000_000_000);
+        let service: Arc<str> = "shop".into();
+        let mut figures = Figures::new(&Roster::default(), "1");
+        let rolling = Some(Rolling { answers: 10, bad: 1, p95: Some(Span(5)), verdict: "bad" });
+        let second = Second { service, at: start, deltas: Vec::new(), rolling };
+        figures.fold(start, &Item::Second(Arc::new(second)));
+        let known = |figures: &Figures| {
+            [Metric::ErrorRatio, Metric::P95, Metric::Verdict].map(|metric| figures.of(metric).len())
+        };
+        figures.expire(start.after(STALE));
+        assert_eq!(known(&figures), [1, 1, 4]);
+        figures.expire(start.after(STALE + Duration::from_nanos(1)));
+        assert_eq!(known(&figures), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_time_beyond_the_last_bound_is_still_counted() {
+        let mut buckets = Buckets::default();
+        buckets.add(Span::of(Duration::from_secs(100)));
+        buckets.add(Span::of(Duration::from_micros(10)));
+        let mut spread = Spread::default();
+        spread.add(&buckets);
+        assert_eq!((spread.counts[0], spread.counts[BOUNDS.len()]), (1, 1));
+        assert!((spread.sum / 100.0 - 1.0).abs() < 0.008, "{}", spread.sum);
+    }
 }

@@ -88,7 +88,7 @@ async fn run(replay: Replay, provider: SdkMeterProvider, mut items: mpsc::Receiv
 
 fn exporter(feed: &Feed) -> Result<MetricExporter, PublishError> {
     let poster = Poster::new(&feed.endpoint, feed.headers.clone(), feed.timeout)?
-        .map_err(|Unusable| PublishError::OtlpEndpoint(feed.endpoint.to_string()))?;
+        .map_err(|Unusable| PublishError::OtlpEndpoint)?;
     let exporter = MetricExporter::builder()
         .with_http()
         .with_http_client(Wire { poster, runtime: Handle::current() })

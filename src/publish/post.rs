@@ -52,7 +52,7 @@ pub(super) enum PostError {
     Timeout,
 }
 
-/// The URL is no http or https URL with a host.
+/// The URL is no http or https URL with a host and without user info.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unusable;
 
@@ -69,6 +69,10 @@ impl Poster {
             _ => return Ok(Err(Unusable)),
         };
         let Some(host) = uri.host().filter(|host| !host.is_empty()) else { return Ok(Err(Unusable)) };
+        // Basic authentication by URL isn't spoken, and leaving it out silently would be a riddle.
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Ok(Err(Unusable));
+        }
         let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let authority = uri.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let path = uri.path_and_query().map_or("/", |path| path.as_str());

@@ -78,6 +78,8 @@ async fn counters_exist_at_zero() {
     }
     has("serin_needs_human{service=\"shop\",reason=\"overridden\"} 0.0".into());
     has("serin_refusals_total{service=\"shop\",reason=\"blue-healthy\"} 0".into());
+    has("serin_mode{service=\"shop\",mode=\"observe\"} 1.0".into());
+    has("serin_mode{service=\"shop\",mode=\"act\"} 0.0".into());
     has("serin_build_info{version=\"9.8.7\"} 1".into());
 }
 

@@ -11,8 +11,9 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
 use prost::Message;
 use serin::clock;
+use serin::model::policy::Mode;
 use serin::publish::names::NAMES;
-use serin::publish::{Item, Publisher};
+use serin::publish::{Item, Publisher, Roster};
 use serin::settings::{Otlp, Publish};
 use std::time::Duration;
 
@@ -115,6 +116,26 @@ async fn durations_are_exponential_histograms_that_keep_every_value() {
     assert!((sum / 0.165 - 1.0).abs() < 0.008, "3 × (1 + … + 10) ms, 0.8 % off at most: {sum}");
     assert_eq!(attribute(&point.attributes, "user_agent.synthetic.type"), Some("test"));
     assert_eq!(attribute(&point.attributes, "serin.target"), Some("front"));
+}
+
+#[tokio::test]
+async fn a_large_service_does_not_overflow_the_sdk_s_limit() {
+    let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
+    let targets = (0..200).map(|number| format!("target-{number}").into()).collect();
+    let roster = Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None };
+    let settings = otlp(&receiver.url(""), Duration::from_mins(10));
+    let publisher = Publisher::start(&settings, &roster, "i", "v").expect("settings that make sense");
+    publisher.drain(Duration::from_secs(10)).await;
+    let request = decode(receiver.got().last().expect("an export"));
+    let all = metrics(&request);
+    let failures = all.iter().find(|metric| metric.name == "serin.probe.failures").expect("failures");
+    assert_eq!(points(failures).len(), 200 * 18, "12 faults, saturation and 5 of our own");
+    for metric in &all {
+        let overflow = points(metric)
+            .iter()
+            .any(|point| point.attributes.iter().any(|attribute| attribute.key == "otel.metric.overflow"));
+        assert!(!overflow, "{}", metric.name);
+    }
 }
 
 #[tokio::test]

@@ -92,10 +92,19 @@ async fn the_secret_url_is_never_shown() {
     assert!(receiver.got()[0].path.contains(CANARY), "the webhook itself gets it");
     assert!(!shown.contains(CANARY) && !log.text().contains(CANARY), "{shown}{}", log.text());
 
-    for url in [format!("ftp://{CANARY}/"), format!("no url {CANARY}"), format!("http://:1/{CANARY}")] {
+    let unusable = [
+        format!("ftp://{CANARY}/"),
+        format!("no url {CANARY}"),
+        format!("http://:1/{CANARY}"),
+        format!("https://u:{CANARY}@h/"),
+    ];
+    for url in unusable {
         let refused = Publisher::start(&webhook(url), &super::roster(), "i", "v").expect_err("no such URL");
         assert!(!format!("{refused} {refused:?}").contains(CANARY), "{refused:?}");
-        assert_eq!(refused.to_string(), "publish.webhook.url is no http or https URL with a host");
+        assert_eq!(
+            refused.to_string(),
+            "publish.webhook.url is no http or https URL with a host and without user info"
+        );
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn choose(
         return Ok(None);
     }
     let milliseconds = |name: &str| variable(name)?.parse().ok().map(Duration::from_millis);
-    let uri = endpoint.parse().map_err(|_| PublishError::OtlpEndpoint(endpoint))?;
+    let uri = endpoint.parse().map_err(|_| PublishError::OtlpEndpoint)?;
     Ok(Some(Feed {
         endpoint: uri,
         interval: settings
