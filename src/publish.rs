@@ -46,7 +46,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 pub enum Item {
     /// What an engine did in one second.
     Second(Arc<Second>),
-    /// How the guard of a service stands; sent when it changes, and now and then.
+    /// How the guard of a service stands; sent when it changes, and every few seconds: after 15 s it counts as unknown.
     Status(Arc<str>, Arc<Status>),
     /// A line of a service's ledger.
     Note(Arc<str>, Arc<Record>),

@@ -68,6 +68,7 @@ struct Tally {
     attempts: u64,
     failures: u64,
     ours: u64,
+    void: u64,
     latency: BTreeMap<Span, u64>,
 }
 
@@ -142,6 +143,7 @@ impl Service {
 impl Tally {
     fn add(&mut self, delta: &Delta) {
         self.attempts += u64::from(delta.attempts);
+        self.void += u64::from(delta.void);
         for (reason, count) in &delta.failures {
             let sum = if names::is_ours(reason) { &mut self.ours } else { &mut self.failures };
             *sum += u64::from(*count);
@@ -156,9 +158,11 @@ impl Tally {
         let mut push = |name, values| out.push(datum(name, service, target, values));
         push("Attempts", vec![(self.attempts as f64, 1.0)]);
         push("Failures", vec![(self.failures as f64, 1.0)]);
-        let judged = self.attempts.saturating_sub(self.ours);
+        // A failure of our own is void, but not only that is: a late answer says nothing either, be it good or bad.
+        let judged = self.attempts.saturating_sub(self.void.max(self.ours));
         if judged > 0 {
-            push("ErrorRate", vec![(100.0 * self.failures as f64 / judged as f64, 1.0)]);
+            let failures = self.failures.min(judged);
+            push("ErrorRate", vec![(100.0 * failures as f64 / judged as f64, 1.0)]);
         }
         if !self.latency.is_empty() {
             push("Latency", distribution(&self.latency));
@@ -283,7 +287,15 @@ mod tests {
         let mut response = Buckets::default();
         response.add(Span::of(Duration::from_millis(20)));
         let purpose = Some(Purpose::Production);
-        interval.second(&second(Delta { attempts: 10, failures, purpose, response, ..Delta::default() }));
+        // Six were passed over and two answered too late to count.
+        interval.second(&second(Delta {
+            attempts: 12,
+            void: 8,
+            failures,
+            purpose,
+            response,
+            ..Delta::default()
+        }));
         let data = interval.take();
         let of = |name: &str| {
             data.iter()
