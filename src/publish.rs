@@ -38,12 +38,15 @@ use tokio::task::JoinSet;
 /// Items that wait for a destination at most: minutes of seconds of a handful of services.
 const QUEUE: usize = 1_024;
 
+/// Between two looks for stale figures.
+const REFRESH: Duration = Duration::from_secs(1);
+
 /// Something that is told.
 #[derive(Clone, Debug)]
 pub enum Item {
     /// What an engine did in one second.
     Second(Arc<Second>),
-    /// How the guard of a service stands; sent when it changes, and now and then.
+    /// How the guard of a service stands; sent when it changes, and every few seconds: after 15 s it counts as unknown.
     Status(Arc<str>, Arc<Status>),
     /// A line of a service's ledger.
     Note(Arc<str>, Arc<Record>),
@@ -65,11 +68,14 @@ pub struct Roster {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The URL of the webhook is none. The URL itself is a secret and isn't told.
-    #[error("publish.webhook.url is no http or https URL with a host")]
+    #[error("publish.webhook.url is no http or https URL with a host and without user info")]
     WebhookUrl,
-    /// The endpoint can't be used.
-    #[error("the OTLP endpoint is no http or https URL with a host: {0}")]
-    OtlpEndpoint(String),
+    /// The endpoint can't be used. It may carry a token, so it isn't told either.
+    #[error(
+        "the OTLP endpoint (publish.otlp.endpoint, else OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or \
+         OTEL_EXPORTER_OTLP_ENDPOINT) is no http or https URL with a host and without user info"
+    )]
+    OtlpEndpoint,
     /// The OTLP exporter can't be built.
     #[error("the OTLP exporter can't be built")]
     Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -78,7 +84,8 @@ pub enum PublishError {
     Tls(#[from] rustls::Error),
 }
 
-/// The destinations, running. Owns their tasks.
+/// The destinations, running. Owns their tasks. To be drained before it is dropped: a dropped one loses what it holds,
+/// and the OpenTelemetry SDK may then hold up the thread for up to 5 s.
 #[derive(Debug)]
 pub struct Publisher {
     figures: Arc<Mutex<Figures>>,
@@ -105,16 +112,23 @@ impl Publisher {
         let figures = Arc::new(Mutex::new(Figures::new(roster, version)));
         let losses = Arc::new(Losses::default());
         let mut tasks = JoinSet::new();
-        let lanes = vec![figures_lane(&figures, &mut tasks)];
-        let _ = (settings, instance);
+        let mut lanes = vec![figures_lane(&figures, &losses, &mut tasks)];
+        let who = (instance, version);
+        lanes.extend(otlp::start(settings.otlp.as_ref(), roster, who, &figures, &losses, &mut tasks)?);
+        if let Some(cloudwatch) = &settings.cloudwatch {
+            lanes.push(cloudwatch::start(cloudwatch, roster, &losses, &mut tasks));
+        }
+        if let Some(webhook) = &settings.webhook {
+            lanes.push(webhook::start(webhook, &losses, &mut tasks)?);
+        }
         Ok(Self { figures, lanes, losses, tasks })
     }
 
     /// Tells every destination that cares. Never blocks: what doesn't fit into a queue is dropped and counted.
     pub fn send(&self, item: Item) {
-        let at = clock::wall();
-        for lane in self.lanes.iter().filter(|lane| lane.destination.wants(&item)) {
-            if lane.queue.try_send(Dated { at, item: item.clone() }).is_err() {
+        let dated = Dated { at: clock::wall(), item };
+        for lane in self.lanes.iter().filter(|lane| lane.destination.wants(&dated.item)) {
+            if lane.queue.try_send(dated.clone()).is_err() {
                 self.losses.add(lane.destination, 1);
             }
         }
@@ -123,13 +137,7 @@ impl Publisher {
     /// The figures as [`CONTENT_TYPE`] text. The order of series is stable.
     #[must_use]
     pub fn metrics(&self) -> String {
-        {
-            let mut figures = lock(&self.figures);
-            figures.expire(clock::now());
-            for destination in Destination::ALL {
-                figures.dropped(destination.name(), self.losses.of(destination));
-            }
-        }
+        refresh(&self.figures, &self.losses);
         prometheus::text(&self.figures)
     }
 
@@ -208,15 +216,31 @@ impl Losses {
 }
 
 /// Folding has its own queue too: a scrape of many series holds the lock for milliseconds.
-fn figures_lane(figures: &Arc<Mutex<Figures>>, tasks: &mut JoinSet<()>) -> Lane {
+fn figures_lane(figures: &Arc<Mutex<Figures>>, losses: &Arc<Losses>, tasks: &mut JoinSet<()>) -> Lane {
     let (queue, mut items) = mpsc::channel::<Dated>(QUEUE);
-    let figures = Arc::clone(figures);
+    let (figures, losses) = (Arc::clone(figures), Arc::clone(losses));
     tasks.spawn(async move {
-        while let Some(Dated { item, .. }) = items.recv().await {
-            lock(&figures).fold(clock::now(), &item);
+        let mut ticks = tokio::time::interval(REFRESH);
+        loop {
+            tokio::select! {
+                item = items.recv() => match item {
+                    Some(Dated { item, .. }) => lock(&figures).fold(clock::now(), &item),
+                    None => break,
+                },
+                _ = ticks.tick() => refresh(&figures, &losses),
+            }
         }
     });
     Lane { destination: Destination::Prometheus, queue }
+}
+
+/// Lets stale figures go and takes the losses in, for readers that don't ask us, like OTLP's.
+fn refresh(figures: &Mutex<Figures>, losses: &Losses) {
+    let mut figures = lock(figures);
+    figures.expire(clock::now());
+    for destination in Destination::ALL {
+        figures.dropped(destination.name(), losses.of(destination));
+    }
 }
 
 /// A panic elsewhere leaves figures, not a broken invariant.

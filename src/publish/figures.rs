@@ -8,6 +8,7 @@ use super::versions::Versions;
 use super::{Item, Roster};
 use crate::model::delta::{Buckets, Delta, Second};
 use crate::model::guard::{PageKind, Status};
+use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::sample::{Phases, Purpose};
 use crate::model::time::Mono;
@@ -16,8 +17,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A service that was silent for so long has no rolling figures any more.
+/// A service whose engine or guard was silent for so long has no levels of theirs any more.
 const STALE: Duration = Duration::from_secs(15);
+
+const ENGINE: usize = 0;
+const GUARD: usize = 1;
+/// The levels that need renewal, by who renews them. That a person is needed stays said.
+const OF_VOICE: [[Metric; 3]; 2] =
+    [[Metric::ErrorRatio, Metric::P95, Metric::Verdict], [Metric::Armed, Metric::Condition, Metric::Epoch]];
 
 /// Upper bounds of the classic buckets, seconds. From what a loopback answers in to the longest timeout there is.
 pub(super) const BOUNDS: [f64; 20] = [
@@ -48,7 +55,8 @@ pub(super) struct Spread {
 pub(super) struct Figures {
     series: [BTreeMap<Labels, Value>; NAMES.len()],
     targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
-    heard: BTreeMap<Arc<str>, Mono>,
+    /// When each service's engine was heard last, and its guard.
+    heard: [BTreeMap<Arc<str>, Mono>; 2],
     versions: BTreeMap<Arc<str>, Versions>,
 }
 
@@ -58,12 +66,14 @@ impl Figures {
         let mut figures = Self {
             series: std::array::from_fn(|_| BTreeMap::new()),
             targets: BTreeMap::new(),
-            heard: BTreeMap::new(),
+            heard: [BTreeMap::new(), BTreeMap::new()],
             versions: BTreeMap::new(),
         };
         figures.level(Metric::Build, &[build], 1.0);
-        for (service, targets, _) in &roster.services {
+        for (service, targets, mode) in &roster.services {
             figures.open(service, targets);
+            figures.level(Metric::Mode, &[service, "observe"], flag(*mode == Mode::Observe));
+            figures.level(Metric::Mode, &[service, "act"], flag(*mode == Mode::Act));
         }
         figures
     }
@@ -72,7 +82,10 @@ impl Figures {
     pub(super) fn fold(&mut self, now: Mono, item: &Item) {
         match item {
             Item::Second(second) => self.second(now, second),
-            Item::Status(service, status) => self.status(service, status),
+            Item::Status(service, status) => {
+                self.heard[GUARD].insert(Arc::clone(service), now);
+                self.status(service, status);
+            }
             Item::Note(service, record) => self.note(service, record),
             Item::Page(service, page) => self.count(Metric::Pages, &[service, page.kind.name()], 1),
         }
@@ -80,16 +93,16 @@ impl Figures {
 
     /// Lets figures go that nobody has renewed.
     pub(super) fn expire(&mut self, now: Mono) {
-        let silent: Vec<Arc<str>> = self
-            .heard
-            .iter()
-            .filter(|(_, at)| now.since(**at) > STALE)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for service in silent {
-            self.heard.remove(&service);
-            for metric in [Metric::ErrorRatio, Metric::P95, Metric::Verdict] {
-                self.forget(metric, &service);
+        for (voice, metrics) in OF_VOICE.into_iter().enumerate() {
+            let heard = &mut self.heard[voice];
+            let silent: Vec<Arc<str>> = heard
+                .iter()
+                .filter(|(_, at)| now.since(**at) > STALE)
+                .map(|(name, _)| Arc::clone(name))
+                .collect();
+            heard.retain(|_, at| now.since(*at) <= STALE);
+            for (service, metric) in silent.iter().flat_map(|name| metrics.map(|metric| (name, metric))) {
+                self.forget(metric, service);
             }
         }
         let names: Vec<Arc<str>> = self.versions.keys().cloned().collect();
@@ -154,7 +167,7 @@ impl Figures {
             .collect();
         self.versions.entry(Arc::clone(service)).or_default().add(now, &seen);
         self.rates(now, service);
-        self.heard.insert(Arc::clone(service), now);
+        self.heard[ENGINE].insert(Arc::clone(service), now);
         self.rolling(second);
     }
 
@@ -323,4 +336,69 @@ const fn flag(holds: bool) -> f64 {
 
 fn owned(labels: &[&str]) -> Labels {
     labels.iter().map(|label| Arc::from(*label)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::delta::Rolling;
+    use crate::model::time::Span;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_service_that_falls_silent_has_no_rolling_figures_any_more() {
+        let start = Mono(1_000_000_000_000);
+        let service: Arc<str> = "shop".into();
+        let mut figures = Figures::new(&Roster::default(), "1");
+        let rolling = Some(Rolling { answers: 10, bad: 1, p95: Some(Span(5)), verdict: "bad" });
+        let second = Second { service, at: start, deltas: Vec::new(), rolling };
+        figures.fold(start, &Item::Second(Arc::new(second)));
+        let known = |figures: &Figures| {
+            [Metric::ErrorRatio, Metric::P95, Metric::Verdict].map(|metric| figures.of(metric).len())
+        };
+        figures.expire(start.after(STALE));
+        assert_eq!(known(&figures), [1, 1, 4]);
+        figures.expire(start.after(STALE + Duration::from_nanos(1)));
+        assert_eq!(known(&figures), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_guard_that_falls_silent_is_not_armed_any_more() {
+        let start = Mono(1_000_000_000_000);
+        let service: Arc<str> = "shop".into();
+        let mut figures = Figures::new(&Roster::default(), "1");
+        let status = Status {
+            state: "idle",
+            armed: true,
+            conditions: Vec::new(),
+            epoch: None,
+            cause: None,
+            shows: None,
+            versions: BTreeSet::new(),
+            good: None,
+            release: None,
+            label: None,
+            latched: None,
+            needs_human: Some("partial"),
+            read: None,
+            read_error: None,
+        };
+        figures.fold(start, &Item::Status(service, Arc::new(status)));
+        figures.expire(start.after(STALE));
+        assert_eq!(figures.of(Metric::Armed).len(), 1);
+        figures.expire(start.after(STALE + Duration::from_nanos(1)));
+        assert_eq!(figures.of(Metric::Armed).len(), 0);
+        assert!(!figures.of(Metric::NeedsHuman).is_empty(), "a person is needed all the same");
+    }
+
+    #[test]
+    fn a_time_beyond_the_last_bound_is_still_counted() {
+        let mut buckets = Buckets::default();
+        buckets.add(Span::of(Duration::from_secs(100)));
+        buckets.add(Span::of(Duration::from_micros(10)));
+        let mut spread = Spread::default();
+        spread.add(&buckets);
+        assert_eq!((spread.counts[0], spread.counts[BOUNDS.len()]), (1, 1));
+        assert!((spread.sum / 100.0 - 1.0).abs() < 0.008, "{}", spread.sum);
+    }
 }

@@ -61,6 +61,7 @@ const PHASE: Label = Label::new("phase", "serin.phase");
 const RELEASE_VERSION: Label = Label::new("version", "serin.target.version");
 const VERDICT: Label = Label::new("verdict", "serin.verdict");
 const CONDITION: Label = Label::new("condition", "serin.condition");
+const MODE: Label = Label::new("mode", "serin.mode");
 const OUTCOME: Label = Label::new("outcome", "serin.outcome");
 const PAGE: Label = Label::new("kind", "serin.page.kind");
 const DESTINATION: Label = Label::new("destination", "serin.destination");
@@ -87,6 +88,7 @@ pub enum Metric {
     Blind,
     NeedsHuman,
     Condition,
+    Mode,
     Epoch,
     Breaches,
     Reverts,
@@ -99,7 +101,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 24] = [
+pub const NAMES: [Name; 25] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -252,6 +254,15 @@ pub const NAMES: [Name; 24] = [
         unit: "1",
         labels: &[SERVICE, CONDITION],
         meaning: "1 when this condition of acting holds, 0 when it doesn't",
+    },
+    Name {
+        metric: Metric::Mode,
+        prometheus: "serin_mode",
+        otlp: "serin.mode",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, MODE],
+        meaning: "1 for the mode that the service is configured for, observe or act, 0 for the other",
     },
     Name {
         metric: Metric::Epoch,

@@ -1,0 +1,230 @@
+//! The figures and their text.
+
+use super::{page, second, shown, start};
+use serin::clock;
+use serin::model::delta::{Delta, Rolling, Second};
+use serin::model::guard::{Condition, PageKind, Status};
+use serin::model::record::{IntentId, Record};
+use serin::model::release::{EpochId, ReleaseId};
+use serin::model::sample::{Fault, Ours, Purpose};
+use serin::model::target::TargetId;
+use serin::model::verdict::WhyBlind;
+use serin::publish::Item;
+use serin::publish::names::{Kind, NAMES};
+use serin::settings::Publish;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+fn status() -> Status {
+    let condition = |name: &str, holds| Condition { name: name.into(), holds, detail: "as it is".into() };
+    Status {
+        state: "judging",
+        armed: true,
+        conditions: vec![condition("lever", true), condition("no-hold", false)],
+        epoch: Some(EpochId(4)),
+        cause: None,
+        shows: None,
+        versions: BTreeSet::new(),
+        good: None,
+        release: None,
+        label: None,
+        latched: None,
+        needs_human: Some("partial"),
+        read: None,
+        read_error: None,
+    }
+}
+
+fn note(record: Record) -> Item {
+    Item::Note("shop".into(), Arc::new(record))
+}
+
+#[tokio::test]
+async fn counters_exist_at_zero() {
+    let text = start(&Publish::default()).metrics();
+    let has = |line: String| assert!(text.lines().any(|each| each == line), "{line} is not in\n{text}");
+    let reasons =
+        Fault::ALL.map(Fault::name).into_iter().chain(Ours::ALL.map(Ours::name)).chain(["saturated"]);
+    for reason in reasons {
+        for target in ["front", "cart"] {
+            has(format!(
+                "serin_probe_failures_total{{service=\"shop\",target=\"{target}\",purpose=\"production\",reason=\"{reason}\"}} 0"
+            ));
+        }
+    }
+    for target in ["front", "cart"] {
+        has(format!(
+            "serin_probe_attempts_total{{service=\"shop\",target=\"{target}\",purpose=\"production\"}} 0"
+        ));
+        has(format!("serin_probe_void_total{{service=\"shop\",target=\"{target}\"}} 0"));
+        has(format!(
+            "serin_probe_answers_total{{service=\"shop\",target=\"{target}\",status_class=\"5xx\"}} 0"
+        ));
+    }
+    for kind in PageKind::ALL {
+        has(format!("serin_pages_total{{service=\"shop\",kind=\"{}\"}} 0", kind.name()));
+    }
+    for why in WhyBlind::ALL {
+        has(format!("serin_blind{{service=\"shop\",reason=\"{}\"}} 0.0", why.name()));
+    }
+    for outcome in ["verified", "partial", "overridden", "interrupted", "dry_run"] {
+        has(format!("serin_reverts_total{{service=\"shop\",outcome=\"{outcome}\"}} 0"));
+    }
+    for outcome in ["accepted", "refused", "unknown"] {
+        has(format!("serin_writes_total{{service=\"shop\",outcome=\"{outcome}\"}} 0"));
+    }
+    for destination in ["prometheus", "otlp", "cloudwatch", "webhook"] {
+        has(format!("serin_dropped_total{{destination=\"{destination}\"}} 0"));
+    }
+    has("serin_needs_human{service=\"shop\",reason=\"overridden\"} 0.0".into());
+    has("serin_refusals_total{service=\"shop\",reason=\"blue-healthy\"} 0".into());
+    has("serin_mode{service=\"shop\",mode=\"observe\"} 1.0".into());
+    has("serin_mode{service=\"shop\",mode=\"act\"} 0.0".into());
+    has("serin_build_info{version=\"9.8.7\"} 1".into());
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_absent_and_not_zero() {
+    let publisher = start(&Publish::default());
+    let names =
+        ["serin_error_ratio{", "serin_p95_seconds{", "serin_verdict{", "serin_armed{", "serin_epoch{"];
+    let text = publisher.metrics();
+    for name in names {
+        assert!(!text.contains(name), "{name} in\n{text}");
+    }
+    publisher.send(Item::Second(second(1)));
+    publisher.send(Item::Status("shop".into(), Arc::new(status())));
+    let text = shown(&publisher, "serin_armed").await;
+    assert!(text.contains("serin_error_ratio{service=\"shop\"} 0.1\n"), "{text}");
+    assert!(text.contains("serin_p95_seconds{service=\"shop\"} 0.0"), "{text}");
+    assert!(text.contains("serin_epoch{service=\"shop\"} 4.0\n"), "{text}");
+
+    // The window is empty again: the ratio goes, rather than becoming zero.
+    let rolling = Some(Rolling { answers: 0, bad: 0, p95: None, verdict: "inconclusive" });
+    let empty = Second { service: "shop".into(), at: clock::now(), deltas: Vec::new(), rolling };
+    publisher.send(Item::Second(Arc::new(empty)));
+    let text = shown(&publisher, "serin_verdict{service=\"shop\",verdict=\"inconclusive\"} 1.0").await;
+    assert!(text.contains("serin_verdict{service=\"shop\",verdict=\"good\"} 0.0\n"), "{text}");
+    assert!(!text.contains("serin_error_ratio{") && !text.contains("serin_p95_seconds{"), "{text}");
+}
+
+#[tokio::test]
+async fn a_second_is_counted_by_target_purpose_reason_and_version() {
+    let publisher = start(&Publish::default());
+    publisher.send(Item::Second(second(3)));
+    let direct = Delta {
+        target: TargetId(1),
+        purpose: Some(Purpose::Direct),
+        attempts: 2,
+        failures: BTreeMap::from([("timeout", 1)]),
+        ..Delta::default()
+    };
+    let control =
+        Delta { target: TargetId(9), purpose: Some(Purpose::Control), attempts: 4, ..Delta::default() };
+    let deltas = vec![direct, control];
+    let sides = Second { service: "shop".into(), at: clock::now(), deltas, rolling: None };
+    publisher.send(Item::Second(Arc::new(sides)));
+    let text = shown(
+        &publisher,
+        "serin_probe_attempts_total{service=\"shop\",target=\"control\",purpose=\"control\"} 4",
+    )
+    .await;
+    for line in [
+        "serin_probe_attempts_total{service=\"shop\",target=\"front\",purpose=\"production\"} 10",
+        "serin_probe_attempts_total{service=\"shop\",target=\"cart\",purpose=\"direct\"} 2",
+        "serin_probe_failures_total{service=\"shop\",target=\"front\",purpose=\"production\",reason=\"status\"} 3",
+        "serin_probe_failures_total{service=\"shop\",target=\"cart\",purpose=\"direct\",reason=\"timeout\"} 1",
+        "serin_probe_failures_total{service=\"shop\",target=\"cart\",purpose=\"production\",reason=\"timeout\"} 0",
+        "serin_probe_answers_total{service=\"shop\",target=\"front\",status_class=\"2xx\"} 7",
+        "serin_answers_by_version{service=\"shop\",version=\"blue\"} 1.0",
+        "serin_probe_duration_seconds_count{service=\"shop\",target=\"front\"} 10",
+        "serin_probe_phase_seconds_count{service=\"shop\",phase=\"connect\"} 10",
+    ] {
+        assert!(text.lines().any(|each| each == line), "{line} is not in\n{text}");
+    }
+    let below = "serin_probe_duration_seconds_bucket{le=\"0.005\",service=\"shop\",target=\"front\"} ";
+    let at_5_ms = text.lines().find_map(|line| line.strip_prefix(below)).expect("a bucket");
+    assert!(["4", "5"].contains(&at_5_ms), "5 ms is on the edge of the bucket, 0.8 % off at most: {at_5_ms}");
+}
+
+#[tokio::test]
+async fn the_guard_s_word_becomes_figures() {
+    let publisher = start(&Publish::default());
+    publisher.send(Item::Status("shop".into(), Arc::new(status())));
+    publisher.send(note(Record::Refused {
+        release: Some(ReleaseId(1)),
+        reason: "blue-healthy".into(),
+        says: "blue is empty".into(),
+    }));
+    publisher.send(note(Record::Wrote {
+        intent: IntentId(1),
+        outcome: "accepted".into(),
+        detail: "id".into(),
+    }));
+    publisher.send(note(Record::Verified { intent: IntentId(1), answers: 20, addresses: 2 }));
+    publisher.send(note(Record::Held {
+        release: ReleaseId(1),
+        reason: "reverted".into(),
+        needs_human: false,
+    }));
+    publisher.send(note(Record::Held { release: ReleaseId(1), reason: "partial".into(), needs_human: true }));
+    publisher.send(note(Record::Verdict {
+        epoch: EpochId(4),
+        verdict: "blind".into(),
+        says: WhyBlind::Starved.to_string().into(),
+    }));
+    publisher.send(page(PageKind::Blind));
+    let text = shown(&publisher, "serin_pages_total{service=\"shop\",kind=\"blind\"} 1").await;
+    for line in [
+        "serin_armed{service=\"shop\"} 1.0",
+        "serin_condition{service=\"shop\",condition=\"lever\"} 1.0",
+        "serin_condition{service=\"shop\",condition=\"no-hold\"} 0.0",
+        "serin_needs_human{service=\"shop\",reason=\"partial\"} 1.0",
+        "serin_needs_human{service=\"shop\",reason=\"overridden\"} 0.0",
+        "serin_refusals_total{service=\"shop\",reason=\"blue-healthy\"} 1",
+        "serin_writes_total{service=\"shop\",outcome=\"accepted\"} 1",
+        "serin_reverts_total{service=\"shop\",outcome=\"verified\"} 1",
+        "serin_reverts_total{service=\"shop\",outcome=\"partial\"} 1",
+        "serin_blind{service=\"shop\",reason=\"starved\"} 1.0",
+        "serin_blind{service=\"shop\",reason=\"network\"} 0.0",
+    ] {
+        assert!(text.lines().any(|each| each == line), "{line} is not in\n{text}");
+    }
+    publisher.send(Item::Second(second(0)));
+    shown(&publisher, "serin_blind{service=\"shop\",reason=\"starved\"} 0.0").await;
+}
+
+#[tokio::test]
+async fn the_text_is_whole_and_each_name_has_help_and_type() {
+    let publisher = start(&Publish::default());
+    publisher.send(Item::Second(second(1)));
+    let text = shown(&publisher, "serin_p95_seconds").await;
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    for name in &NAMES {
+        let family = name.prometheus.trim_end_matches("_total").trim_end_matches("_info");
+        assert!(text.contains(&format!("# HELP {family} {}.\n", name.meaning)), "{family} in\n{text}");
+        let kind = match name.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Info => "info",
+        };
+        assert!(text.contains(&format!("# TYPE {family} {kind}\n")), "{family} in\n{text}");
+        if name.unit == "s" {
+            assert!(text.contains(&format!("# UNIT {family} seconds\n")), "{family} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn the_catalogue_is_in_order_and_says_each_name_once() {
+    let (mut prometheus, mut otlp) = (BTreeSet::new(), BTreeSet::new());
+    for name in &NAMES {
+        assert_eq!(name.metric.name(), name, "each stands in its own place");
+        assert!(prometheus.insert(name.prometheus), "{} twice", name.prometheus);
+        assert!(otlp.insert(name.otlp), "{} twice", name.otlp);
+        assert_eq!(name.kind == Kind::Counter, name.prometheus.ends_with("_total"), "{}", name.prometheus);
+        assert_eq!(name.unit == "s", name.prometheus.ends_with("_seconds"), "{}", name.prometheus);
+        assert!(!name.meaning.ends_with('.'), "{}", name.meaning);
+    }
+}

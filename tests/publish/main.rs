@@ -1,0 +1,142 @@
+//! What leaves the process, against receivers on loopback.
+//!
+//! What depends on variables of the environment runs in a child of its own: a test named `in_child_*`, ignored unless
+//! its parent starts it.
+
+mod cloudwatch;
+mod dashboard;
+mod figures;
+mod otlp;
+mod receiver;
+mod webhook;
+
+use serin::clock;
+use serin::model::delta::{Buckets, Delta, Rolling, Second};
+use serin::model::guard::{Page, PageKind};
+use serin::model::policy::Mode;
+use serin::model::release::{EpochId, ReleaseId};
+use serin::model::sample::Purpose;
+use serin::model::target::TargetId;
+use serin::model::time::Span;
+use serin::publish::{Item, Publisher, Roster};
+use serin::settings;
+use std::io::{self, Write};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What must never be shown.
+const CANARY: &str = "S3CR3T-c4n4ry";
+
+fn roster() -> Roster {
+    let targets = ["front", "cart"].map(Arc::from).to_vec();
+    Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None }
+}
+
+fn start(settings: &settings::Publish) -> Publisher {
+    Publisher::start(settings, &roster(), "instance-1", "9.8.7").expect("settings that make sense")
+}
+
+/// Ten production answers of `front`, `bad` of them with status 500.
+fn second(bad: u32) -> Arc<Second> {
+    let mut response = Buckets::default();
+    let mut connect = Buckets::default();
+    for ms in 1..=10 {
+        response.add(Span::of(Duration::from_millis(ms)));
+        connect.add(Span::of(Duration::from_micros(100 * ms)));
+    }
+    let mut delta = Delta {
+        target: TargetId(0),
+        purpose: Some(Purpose::Production),
+        attempts: 10,
+        response: response.clone(),
+        service: response.clone(),
+        lateness: connect.clone(),
+        ..Delta::default()
+    };
+    delta.phases[3] = connect;
+    delta.statuses.insert(200, 10 - bad);
+    delta.versions.insert("blue".into(), 10);
+    if bad > 0 {
+        delta.statuses.insert(500, bad);
+        delta.failures.insert("status", bad);
+    }
+    let p95 = Some(Span::of(Duration::from_millis(10)));
+    let rolling = Some(Rolling { answers: 10, bad, p95, verdict: "good" });
+    Arc::new(Second { service: "shop".into(), at: clock::now(), deltas: vec![delta], rolling })
+}
+
+fn page(kind: PageKind) -> Item {
+    let page = Page {
+        kind,
+        text: "29 of 29 answers bad".into(),
+        dry_run: true,
+        epoch: EpochId(7),
+        release: Some(ReleaseId(3)),
+    };
+    Item::Page("shop".into(), Arc::new(page))
+}
+
+/// Waits until the figures show `line`, 10 s at most.
+async fn shown(publisher: &Publisher, line: &str) -> String {
+    for _ in 0..1_000 {
+        let text = publisher.metrics();
+        if text.lines().any(|each| each.starts_with(line)) {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{line} is not in\n{}", publisher.metrics());
+}
+
+/// Runs the ignored test `name` in a process of its own with `variables` and none of ours for AWS or OTLP.
+async fn child(name: &'static str, variables: Vec<(&'static str, String)>) -> Output {
+    let run = move || {
+        let mut command = Command::new(std::env::current_exe().expect("this test program"));
+        for (key, _) in std::env::vars_os() {
+            let key_text = key.to_string_lossy().into_owned();
+            if key_text.starts_with("AWS_") || key_text.starts_with("OTEL_") || key_text.ends_with("_PROXY") {
+                command.env_remove(&key);
+            }
+        }
+        command.args(["--exact", name, "--ignored", "--nocapture"]).envs(variables).output().expect("a child")
+    };
+    let output = tokio::task::spawn_blocking(run).await.expect("the child was awaited");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "the child ran no test: {text}");
+    output
+}
+
+/// What the process logs on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Takes over this thread's log until the guard is dropped.
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic while logging")).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic while logging").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! OTLP metrics, decoded as a collector would.
+
+use super::receiver::{Got, Receiver, status};
+use super::{CANARY, Log, child, second, shown, start};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
+use prost::Message;
+use serin::clock;
+use serin::model::policy::Mode;
+use serin::publish::names::NAMES;
+use serin::publish::{Item, Publisher, Roster};
+use serin::settings::{Otlp, Publish};
+use std::time::Duration;
+
+fn otlp(base: &str, interval: Duration) -> Publish {
+    let mut token = HeaderValue::from_static(CANARY);
+    token.set_sensitive(true);
+    let headers = HeaderMap::from_iter([("x-token".parse().expect("a header"), token)]);
+    let otlp = Otlp { endpoint: base.parse().expect("a URL"), interval, headers };
+    Publish { otlp: Some(otlp), ..Publish::default() }
+}
+
+fn decode(got: &Got) -> ExportMetricsServiceRequest {
+    ExportMetricsServiceRequest::decode(got.body.as_ref()).expect("protobuf")
+}
+
+fn metrics(request: &ExportMetricsServiceRequest) -> Vec<&Metric> {
+    request
+        .resource_metrics
+        .iter()
+        .flat_map(|each| &each.scope_metrics)
+        .flat_map(|each| &each.metrics)
+        .collect()
+}
+
+fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let value = &attributes.iter().find(|attribute| attribute.key == key)?.value;
+    match value {
+        Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text),
+        _ => None,
+    }
+}
+
+fn points(metric: &Metric) -> &[NumberDataPoint] {
+    match metric.data.as_ref().expect("data") {
+        Data::Sum(sum) => &sum.data_points,
+        Data::Gauge(gauge) => &gauge.data_points,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The last export of a publisher that was sent three seconds with one bad answer each.
+async fn last_export(receiver: &Receiver, publisher: Publisher) -> ExportMetricsServiceRequest {
+    for _ in 0..3 {
+        publisher.send(Item::Second(second(1)));
+    }
+    shown(
+        &publisher,
+        "serin_probe_attempts_total{service=\"shop\",target=\"front\",purpose=\"production\"} 30",
+    )
+    .await;
+    publisher.drain(Duration::from_secs(10)).await;
+    decode(receiver.got().last().expect("an export"))
+}
+
+#[tokio::test]
+async fn the_feed_says_the_same_as_the_catalogue() {
+    let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
+    let publisher = start(&otlp(&receiver.url(""), Duration::from_mins(10)));
+    let request = last_export(&receiver, publisher).await;
+    let got = receiver.got().pop().expect("an export");
+    assert_eq!(got.path, "/v1/metrics");
+    assert_eq!(got.headers["content-type"], "application/x-protobuf");
+    assert_eq!(got.headers["x-token"], CANARY);
+
+    let resource = request.resource_metrics[0].resource.as_ref().expect("a resource");
+    assert_eq!(attribute(&resource.attributes, "service.name"), Some("serin"));
+    assert_eq!(attribute(&resource.attributes, "service.instance.id"), Some("instance-1"));
+    assert_eq!(attribute(&resource.attributes, "service.version"), Some("9.8.7"));
+
+    for metric in metrics(&request) {
+        let name = NAMES.iter().find(|name| name.otlp == metric.name).expect("a name of the catalogue");
+        assert_eq!((metric.unit.as_str(), metric.description.as_str()), (name.unit, name.meaning));
+    }
+    let find = |name: &str| metrics(&request).into_iter().find(|metric| metric.name == name);
+    let attempts = points(find("serin.probe.attempts").expect("attempts"));
+    let front = attempts
+        .iter()
+        .find(|point| attribute(&point.attributes, "serin.target") == Some("front"))
+        .expect("the target that was asked");
+    assert_eq!(front.value, Some(Number::AsInt(30)));
+    assert_eq!(points(find("serin.error.ratio").expect("a ratio"))[0].value, Some(Number::AsDouble(0.1)));
+    assert!(find("serin.armed").is_none_or(|armed| points(armed).is_empty()), "nobody knows it");
+    let failures = points(find("serin.probe.failures").expect("failures"));
+    let status = failures.iter().find(|point| attribute(&point.attributes, "error.type") == Some("status"));
+    assert!(status.is_some(), "the reason is the semantic convention's error.type");
+}
+
+#[tokio::test]
+async fn durations_are_exponential_histograms_that_keep_every_value() {
+    let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
+    let publisher = start(&otlp(&receiver.url("/"), Duration::from_mins(10)));
+    let request = last_export(&receiver, publisher).await;
+    let all = metrics(&request);
+    let duration =
+        all.iter().find(|metric| metric.name == "http.client.request.duration").expect("durations");
+    let Some(Data::ExponentialHistogram(histogram)) = &duration.data else { panic!("{duration:?}") };
+    let point = &histogram.data_points[0];
+    assert_eq!(point.count, 30);
+    let sum = point.sum.expect("a sum");
+    assert!((sum / 0.165 - 1.0).abs() < 0.008, "3 × (1 + … + 10) ms, 0.8 % off at most: {sum}");
+    assert_eq!(attribute(&point.attributes, "user_agent.synthetic.type"), Some("test"));
+    assert_eq!(attribute(&point.attributes, "serin.target"), Some("front"));
+}
+
+#[tokio::test]
+async fn a_large_service_does_not_overflow_the_sdk_s_limit() {
+    let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
+    let targets = (0..200).map(|number| format!("target-{number}").into()).collect();
+    let roster = Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None };
+    let settings = otlp(&receiver.url(""), Duration::from_mins(10));
+    let publisher = Publisher::start(&settings, &roster, "i", "v").expect("settings that make sense");
+    publisher.drain(Duration::from_secs(10)).await;
+    let request = decode(receiver.got().last().expect("an export"));
+    let all = metrics(&request);
+    let failures = all.iter().find(|metric| metric.name == "serin.probe.failures").expect("failures");
+    assert_eq!(points(failures).len(), 200 * 18, "12 faults, saturation and 5 of our own");
+    for metric in &all {
+        let overflow = points(metric)
+            .iter()
+            .any(|point| point.attributes.iter().any(|attribute| attribute.key == "otel.metric.overflow"));
+        assert!(!overflow, "{}", metric.name);
+    }
+}
+
+#[tokio::test]
+async fn a_level_that_is_no_longer_known_is_no_longer_sent() {
+    let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
+    let publisher = start(&otlp(&receiver.url(""), Duration::from_millis(100)));
+    let ratio_in = |got: &Got| {
+        let request = decode(got);
+        metrics(&request)
+            .iter()
+            .any(|metric| metric.name == "serin.error.ratio" && !points(metric).is_empty())
+    };
+    publisher.send(Item::Second(second(1)));
+    shown(&publisher, "serin_error_ratio").await;
+    let before = receiver.got().len();
+    let got = receiver.wait(before + 2).await;
+    assert!(ratio_in(&got[before + 1]), "known, so sent");
+    let mut silent = (*second(0)).clone();
+    silent.rolling = None;
+    publisher.send(Item::Second(silent.into()));
+    shown(
+        &publisher,
+        "serin_probe_attempts_total{service=\"shop\",target=\"front\",purpose=\"production\"} 20",
+    )
+    .await;
+    let before = receiver.got().len();
+    let got = receiver.wait(before + 2).await;
+    assert!(!ratio_in(&got[before + 1]), "unknown, so absent");
+    publisher.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_collector_that_hangs_or_refuses_delays_nobody() {
+    let (log, _guard) = Log::capture();
+    let refusing = Receiver::start(|_, _| status(StatusCode::BAD_REQUEST)).await;
+    let publisher = start(&otlp(&refusing.url(""), Duration::from_millis(50)));
+    shown(&publisher, "serin_dropped_total{destination=\"otlp\"} 2").await;
+    publisher.drain(Duration::from_secs(5)).await;
+    assert!(!log.text().contains(CANARY), "{}", log.text());
+
+    let hanging = Receiver::hanging().await;
+    let publisher = start(&otlp(&hanging.url(""), Duration::from_millis(50)));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let begun = clock::now();
+    for _ in 0..500 {
+        publisher.send(Item::Second(second(0)));
+    }
+    let took = clock::now().since(begun);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let text = shown(
+        &publisher,
+        "serin_probe_attempts_total{service=\"shop\",target=\"front\",purpose=\"production\"} 5000",
+    )
+    .await;
+    assert!(text.contains("serin_dropped_total{destination=\"prometheus\"} 0\n"), "{text}");
+    let begun = clock::now();
+    publisher.drain(Duration::from_millis(300)).await;
+    let took = clock::now().since(begun);
+    assert!(took < Duration::from_secs(2), "the drain ends when it must: {took:?}");
+}
+
+#[tokio::test]
+async fn the_variables_of_opentelemetry_are_honoured() {
+    let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
+    let variables = vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url("")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-token=abc".to_owned()),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip".to_owned()),
+        ("OTEL_SERVICE_NAME", "canary".to_owned()),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod".to_owned()),
+    ];
+    child("otlp::in_child_without_a_file", variables.clone()).await;
+    let got = receiver.got().pop().expect("an export");
+    assert_eq!(got.path, "/v1/metrics");
+    assert_eq!(got.headers["x-token"], "abc");
+    assert_eq!(got.headers["content-encoding"], "gzip");
+    let request = decode(&got);
+    let resource = request.resource_metrics[0].resource.as_ref().expect("a resource");
+    assert_eq!(attribute(&resource.attributes, "service.name"), Some("canary"));
+    assert_eq!(attribute(&resource.attributes, "deployment.environment.name"), Some("prod"));
+
+    let before = receiver.got().len();
+    let off = variables.into_iter().chain([("OTEL_SDK_DISABLED", "true".to_owned())]);
+    child("otlp::in_child_without_a_file", off.collect()).await;
+    assert_eq!(receiver.got().len(), before, "off is off");
+}
+
+#[tokio::test]
+#[ignore = "started by the_variables_of_opentelemetry_are_honoured"]
+async fn in_child_without_a_file() {
+    let publisher = start(&Publish::default());
+    publisher.send(Item::Second(second(0)));
+    publisher.drain(Duration::from_secs(10)).await;
+}
