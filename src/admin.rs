@@ -148,7 +148,12 @@ async fn armed(State((board, _)): Shared) -> Response {
 }
 
 async fn metrics(State((board, _)): Shared) -> Response {
-    ([(header::CONTENT_TYPE, board.metrics_type)], (board.metrics)()).into_response()
+    // A thousand targets make megabytes of text: not on the thread that steps the guards.
+    let kind = board.metrics_type;
+    match tokio::task::spawn_blocking(move || (board.metrics)()).await {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 async fn status(State((board, _)): Shared) -> Json<Value> {

@@ -174,6 +174,7 @@ impl Service {
             epoch: EpochId(0),
             after: origin,
             since: origin,
+            cutover: origin,
             release: false,
             old_versions: BTreeSet::new(),
             one_has_all: true,
@@ -462,7 +463,9 @@ impl Service {
     fn count(&mut self, sample: &Sample, version: Option<&Version>) {
         let delta = self.delta(sample.purpose, sample.target);
         delta.attempts += 1;
-        if let Some(reason) = sample.outcome.reason() {
+        // What a late probe says of the target is void, and so no failure of the target's.
+        let speaks = sample.taint == Taint::Clean || !matches!(sample.outcome, Outcome::Bad(_));
+        if let Some(reason) = sample.outcome.reason().filter(|_| speaks) {
             *delta.failures.entry(reason).or_default() += 1;
         }
         let begun = sample.due.after(sample.phases.wake.duration());

@@ -491,9 +491,7 @@ impl Guard {
             }
             Command::ReleaseBegin { label, irreversible } => {
                 let fresh = self.release.as_mut().filter(|release| {
-                    !release.over
-                        && release.label.is_none()
-                        && now.since(release.cutover) < MARK_FITS
+                    !release.over && release.label.is_none() && now.since(release.cutover) < MARK_FITS
                 });
                 if let Some(release) = fresh {
                     release.label.clone_from(&label);

@@ -325,8 +325,7 @@ impl Judge {
                 keep(&mut self.green, now, entry, sample.told_slow);
             }
         }
-        if sample.version != VersionId::NONE
-            && sample.due >= self.stage.since.after(self.policy.propagation)
+        if sample.version != VersionId::NONE && sample.due >= self.stage.since.after(self.policy.propagation)
         {
             self.settled.insert(sample.version);
         }
@@ -637,15 +636,15 @@ fn side(window: &Window, now: Mono) -> Side {
 fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
     let slow_counts = evidence.stream == Stream::Latency;
     // What hangs has not answered: it is no word about errors, and a bad one about latency.
-    let speaks = |entry: &&Entry| entry.due >= evidence.first_bad && (slow_counts || !entry.hangs() || entry.bad);
+    let speaks =
+        |entry: &&Entry| entry.due >= evidence.first_bad && (slow_counts || !entry.hangs() || entry.bad);
     let spoke = || window.entries().filter(speaks);
     let n = spoke().count();
     if n < enough {
         return if window.count() == 0 { Some(Side::NoData) } else { None };
     }
     let worst = spoke().filter(|entry| entry.bad || slow_counts && entry.slow).count();
-    let half_as_bad =
-        worst >= 2 && worst * 2 * evidence.answers.max(1) as usize >= n * evidence.bad as usize;
+    let half_as_bad = worst >= 2 && worst * 2 * evidence.answers.max(1) as usize >= n * evidence.bad as usize;
     Some(if worst * 10 > n || half_as_bad { Side::Bad } else { Side::Ok })
 }
 

@@ -1,8 +1,8 @@
 //! From breach to proof: preflight, intent, one write over exactly the judged state, read-back, and verification.
 
 use super::{
-    Action, Aim, Cadence, Condition, Depth, Full, Guard, Latch, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX,
-    ReadError, Status, WriteOutcome,
+    Action, Aim, Cadence, Condition, Depth, Full, Guard, Latch, Observed, OpId, PageKind, Phase, Proof,
+    REPLY_MAX, ReadError, Status, WriteOutcome,
 };
 use crate::listener::Fingerprint;
 use crate::plan;
@@ -214,7 +214,11 @@ impl Guard {
         if sent && (hold.is_some() || irreversible || too_late || self.draining || !self.verdict_is_bad()) {
             // No second write. The first may still take effect, so this is neither done nor left.
             if now > intent.deadline.after(CONFIRM_MAX) || !too_late {
-                self.partial(now, "whether our write takes effect is not known, and no second one may follow", out);
+                self.partial(
+                    now,
+                    "whether our write takes effect is not known, and no second one may follow",
+                    out,
+                );
             } else {
                 let at = now.after(RETRY.saturating_mul(1 << attempt.min(5)));
                 self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
@@ -276,7 +280,11 @@ impl Guard {
             }
             WriteOutcome::Refused(code) if sent => {
                 out.push(note("refused", code.clone()));
-                self.partial(now, &format!("AWS refuses the write ({code}), and an earlier one is unknown"), out);
+                self.partial(
+                    now,
+                    &format!("AWS refuses the write ({code}), and an earlier one is unknown"),
+                    out,
+                );
             }
             WriteOutcome::Refused(code) => {
                 out.push(note("refused", code.clone()));

@@ -248,8 +248,7 @@ impl Guard {
             let mark = self.mark.take().filter(|mark| now.since(mark.at) + mark.spent < MARK_FOR);
             let tags = self.live.as_ref().map(|live| (live.label.clone(), live.irreversible.is_some()));
             let (tag_label, tag_irreversible) = tags.unwrap_or_default();
-            let (label, irreversible) =
-                mark.map_or((None, false), |mark| (mark.label, mark.irreversible));
+            let (label, irreversible) = mark.map_or((None, false), |mark| (mark.label, mark.irreversible));
             self.unproved = None;
             let base = self.good.clone();
             let mut old_versions = base.as_ref().map(|base| base.versions.clone()).unwrap_or_default();
@@ -257,9 +256,8 @@ impl Guard {
             let left = self.epoch.as_ref().filter(|_| cause != Cause::Version);
             old_versions.extend(left.map(|epoch| epoch.own_versions(base.as_ref())).unwrap_or_default());
             if matches!(self.epoch, Some(Epoch { cause: Cause::Rollback, .. })) && cause == Cause::Foreign {
-                old_versions.retain(|version| {
-                    self.history.iter().any(|earlier| earlier.versions.contains(version))
-                });
+                old_versions
+                    .retain(|version| self.history.iter().any(|earlier| earlier.versions.contains(version)));
             }
             let lever = match (&base, &self.live) {
                 (Some(base), Some(live)) => base.state.fingerprint() != live.fingerprint,
@@ -467,9 +465,9 @@ impl Guard {
         }
         let seen = *epoch.stranger.get_or_insert(now);
         // A read that was sent since shows the rule as it was: a new version behind the same rule.
-        let read_since = self.last_sent.is_some_and(|sent| {
-            sent > seen && self.live.as_ref().is_some_and(|live| live.read >= sent)
-        });
+        let read_since = self
+            .last_sent
+            .is_some_and(|sent| sent > seen && self.live.as_ref().is_some_and(|live| live.read >= sent));
         if read_since && self.reading.is_none() {
             self.begin(now, seen, Cause::Version, true, out);
             return true;
@@ -579,9 +577,8 @@ impl Guard {
     /// be held against it, so a read that was sent since has to show that the state is still this one.
     fn spoil(&mut self, now: Mono, out: &mut Vec<Action>) {
         let Some(epoch) = &mut self.epoch else { return };
-        let stood = epoch.bad_since.is_some_and(|since| {
-            now.since(since) >= SPOILED_AFTER && epoch.confirmed > since
-        });
+        let stood =
+            epoch.bad_since.is_some_and(|since| now.since(since) >= SPOILED_AFTER && epoch.confirmed > since);
         let is_good = |good: &mut Good| Some(good.state.fingerprint()) == epoch.fingerprint;
         if stood && let Some(good) = self.good.take_if(is_good) {
             (epoch.established, epoch.good_since) = (false, None);

@@ -106,10 +106,7 @@ pub(crate) struct App {
 pub(crate) fn policies() -> (JudgePolicy, GuardPolicy) {
     let (settle, judge_for) = (Duration::from_secs(5), Duration::from_mins(1));
     let judge = JudgePolicy {
-        objectives: Objectives {
-            bad_share_max: Some(0.001),
-            p95_max: Some(Duration::from_millis(250)),
-        },
+        objectives: Objectives { bad_share_max: Some(0.001), p95_max: Some(Duration::from_millis(250)) },
         wrong_reverts_one_in: 1_000_000,
         tolerate_blip: Duration::from_millis(250),
         window: Duration::from_secs(10),
@@ -315,9 +312,8 @@ impl App {
                 let turn = usize::try_from(now.0 / 1_000_000).unwrap_or(0) / if fast { 50 } else { 200 };
                 let index = turn % process.asked.len().max(1);
                 let asked = if self.deaf { None } else { process.asked.get(index) };
-                let sample = asked.map(|id| {
-                    self.prober.direct(&mut self.world, names, epoch, now, (index, id))
-                });
+                let sample =
+                    asked.map(|id| self.prober.direct(&mut self.world, names, epoch, now, (index, id)));
                 (sample, if fast { 50 } else { 200 }, Job::Direct)
             }
             Purpose::Control => {
@@ -383,7 +379,11 @@ impl App {
         let mut out = vec![];
         process.guard.step(self.now, event, &mut out);
         let wake = process.guard.wake_at();
-        assert!(wake > self.now, "a guard that wants to be woken in the past spins: {wake:?} {:?}", process.guard);
+        assert!(
+            wake > self.now,
+            "a guard that wants to be woken in the past spins: {wake:?} {:?}",
+            process.guard
+        );
         if wake < process.wake || process.wake <= self.now {
             process.wake = wake;
             self.queue(wake, Job::Wake);

@@ -19,7 +19,8 @@ fn happen(app: &mut App, chance: &mut Chance, at: f64) {
         3.0 => app.at(at, |app| app.world.set(app.now, forward(&[(BLUE, 50), (GREEN, 50)]))),
         4.0 => app.at(at, |app| app.world.set(app.now, forward(&[(BLUE, 0), (RED, 1)]))),
         5.0..=8.0 => {
-            let group = [BLUE, GREEN, GREEN, RED][usize::from(chance.hits(0.7)) + usize::from(chance.hits(0.4))];
+            let group =
+                [BLUE, GREEN, GREEN, RED][usize::from(chance.hits(0.7)) + usize::from(chance.hits(0.4))];
             let ways = Ways {
                 errors: [1.0, 0.2][usize::from(chance.hits(0.5))],
                 bare: [0.0, 0.3][usize::from(chance.hits(0.2))],
@@ -78,7 +79,9 @@ fn whatever_happens_the_laws_hold() {
             app.run_until(100.0);
             let kept: Vec<u64> = app
                 .records()
-                .filter_map(|record| if let Record::Intent(intent) = record { Some(intent.id.0) } else { None })
+                .filter_map(
+                    |record| if let Record::Intent(intent) = record { Some(intent.id.0) } else { None },
+                )
                 .collect();
             assert!(kept.is_sorted(), "{kept:?}");
         }

@@ -43,7 +43,9 @@ fn after_an_operators_own_revert_nothing_is_written_whatever_happens_next() {
 
 #[test]
 fn an_operators_revert_at_any_moment_of_ours_is_never_overwritten() {
-    for moment in [Moment::Preflight, Moment::Intent, Moment::Reread, Moment::WriteSent, Moment::Verify, Moment::Held] {
+    for moment in
+        [Moment::Preflight, Moment::Intent, Moment::Reread, Moment::WriteSent, Moment::Verify, Moment::Held]
+    {
         each_seed(|seed| {
             let mut app = cutover(seed, 6.0, outage());
             app.guard_policy.cool_down = std::time::Duration::ZERO;
