@@ -82,7 +82,8 @@ impl Prober {
         if ours(world, &mut sample, now) {
             return sample;
         }
-        let group = world.services.iter().find(|(_, service)| service.targets.iter().any(|t| *t.id == *target.1));
+        let group =
+            world.services.iter().find(|(_, service)| service.targets.iter().any(|t| *t.id == *target.1));
         // Deregistered ones may still run.
         let gone = world.services.iter().find(|_| target.1.starts_with("10.0.1."));
         let Some((group, _)) = group.or(gone) else {

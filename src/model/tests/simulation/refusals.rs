@@ -272,7 +272,8 @@ fn refusals_at_the_edge_are_not_the_releases() {
         app.world.balancer.during(secs(CUT + 6.0), secs(1e6), Ways { edge: 1.0, ..Ways::default() });
         app.run_until(40.0);
         app.untouched();
-        let edge = app.records().any(|r| matches!(r, Record::Verdict { says, .. } if says.contains("at the edge")));
+        let edge =
+            app.records().any(|r| matches!(r, Record::Verdict { says, .. } if says.contains("at the edge")));
         assert!(edge, "{}", app.story());
     });
 }
@@ -284,9 +285,9 @@ fn a_balancer_that_refuses_connections_is_not_the_releases() {
         app.world.balancer.during(secs(CUT + 6.0), secs(1e6), Ways { refuses: true, ..Ways::default() });
         app.run_until(40.0);
         app.untouched();
-        let told = app
-            .records()
-            .any(|r| matches!(r, Record::Verdict { says, .. } if says.contains("connection to the balancer")));
+        let told = app.records().any(
+            |r| matches!(r, Record::Verdict { says, .. } if says.contains("connection to the balancer")),
+        );
         assert!(told, "{}", app.story());
     });
 }

@@ -12,7 +12,7 @@ pub(crate) const CUT: f64 = 12.0;
 
 /// Plays a story with many seeds; a failing one is named.
 pub(crate) fn each_seed(story: impl Fn(u64)) {
-    let seeds = std::env::var("SERIN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let seeds = std::env::var("SERIN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     for seed in 0..seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| story(seed))) {
             let text = panic
@@ -45,7 +45,9 @@ impl App {
     /// Why the releases were latched, in order.
     pub(crate) fn held(&self) -> Vec<&str> {
         self.records()
-            .filter_map(|record| if let Record::Held { reason, .. } = record { Some(&**reason) } else { None })
+            .filter_map(
+                |record| if let Record::Held { reason, .. } = record { Some(&**reason) } else { None },
+            )
             .collect()
     }
 
@@ -232,7 +234,10 @@ fn a_good_release_is_kept_and_becomes_the_newest_good() {
         app.run_until(80.0);
         app.calm();
         assert!(app.records().any(|record| matches!(record, Record::Kept { .. })));
-        let newest = app.records().filter_map(|r| if let Record::Good { good } = r { Some(good) } else { None }).last();
+        let newest = app
+            .records()
+            .filter_map(|r| if let Record::Good { good } = r { Some(good) } else { None })
+            .last();
         let good = newest.unwrap();
         assert_eq!(good.state.label(), "green");
         let versions: Vec<String> = good.versions.iter().map(ToString::to_string).collect();
@@ -375,7 +380,11 @@ fn a_service_without_a_listener_is_judged_and_told() {
         app.run_until(45.0);
         app.untouched();
         assert!(app.records().any(|r| matches!(r, Record::Release { .. })), "{}", app.story());
-        assert!(app.paged(PageKind::Breach) || app.paged(PageKind::Bad) || app.paged(PageKind::Refused), "{}", app.story());
+        assert!(
+            app.paged(PageKind::Breach) || app.paged(PageKind::Bad) || app.paged(PageKind::Refused),
+            "{}",
+            app.story()
+        );
     });
 }
 

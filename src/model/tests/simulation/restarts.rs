@@ -63,7 +63,11 @@ fn after_a_restart_between_intent_and_write_bad_is_judged_anew_before_another_at
         app.reverted_once();
         let intents = app.records().filter(|record| matches!(record, Record::Intent(_))).count();
         assert_eq!(intents, 2, "{}", app.story());
-        assert!(app.records().any(|r| matches!(r, Record::Abandoned { why, .. } if &**why == "restarted before the write")));
+        assert!(
+            app.records().any(
+                |r| matches!(r, Record::Abandoned { why, .. } if &**why == "restarted before the write")
+            )
+        );
     });
 }
 
@@ -186,7 +190,11 @@ fn a_drain_begins_nothing_and_finishes_the_write_that_is_out() {
             app.run_until(CUT + 20.0);
             assert_eq!(app.effects.len(), 1, "{moment:?}\n{}", app.story());
             assert!(app.guard().may_stop(), "{moment:?}");
-            assert!(app.records().any(|r| matches!(r, Record::Confirmed { .. })), "{moment:?}\n{}", app.story());
+            assert!(
+                app.records().any(|r| matches!(r, Record::Confirmed { .. })),
+                "{moment:?}\n{}",
+                app.story()
+            );
             assert!(app.paged(PageKind::Partial), "{moment:?}\n{}", app.story());
             // Whoever starts next owes the proof.
             app.restart(SHORT, true);
