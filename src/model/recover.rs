@@ -31,15 +31,25 @@ pub struct Recovered {
     pub intent_sent: bool,
     /// It is among the reverts already.
     pub intent_spent: bool,
-    /// What the pipeline said of a release that was not seen yet (its name, whether it is irreversible), and how
-    /// long ago.
-    pub mark: Option<((Option<Box<str>>, bool), Duration)>,
+    /// What the pipeline said of a release that was not seen yet.
+    pub mark: Option<Marked>,
     /// When we reverted, as time before now.
     pub reverts_ago: Vec<Duration>,
     /// An operator's hold that was not lifted.
     pub hold: Option<Box<str>>,
     /// How long ago the last line was written.
     pub gap: Duration,
+}
+
+/// A release that the pipeline announced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Marked {
+    /// What the pipeline calls it.
+    pub label: Option<Box<str>>,
+    /// It must not be reverted.
+    pub irreversible: bool,
+    /// How long ago that was said.
+    pub ago: Duration,
 }
 
 /// The last release, as the ledger has it.
@@ -202,7 +212,7 @@ impl Recovered {
                         release.label = label;
                         release.irreversible |= irreversible;
                     }
-                    None => self.mark = Some(((label, irreversible), ago)),
+                    None => self.mark = Some(Marked { label, irreversible, ago }),
                 }
             }
         }

@@ -54,7 +54,7 @@ impl Guard {
             Condition::of("cool-down", self.cooled_down(now)),
             Condition::of("budget", self.budget(now)),
             Condition::of("one-action", one_action(release)),
-            Condition::of("authority", self.authority(now, release)),
+            Condition::of("authority", authority(now, release)),
             Condition::of("blue-healthy", self.blue_healthy(base)),
         ];
         // Only while a release is under judgement is another version than the serving one asked directly.
@@ -161,16 +161,6 @@ impl Guard {
         }
     }
 
-    fn authority(&self, now: Mono, release: Option<&Release>) -> Result<String, String> {
-        let Some(release) = release else { return Ok("begins with the next cutover".into()) };
-        let left = release.until.since(now);
-        if left.is_zero() {
-            Err("the judged time is over".into())
-        } else {
-            Ok(format!("{} s left", left.as_secs()))
-        }
-    }
-
     fn blue_healthy(&self, base: Option<&Good>) -> Result<String, String> {
         let (Some(base), Some(live)) = (base, &self.live) else {
             return Err("no state to return to is known".into());
@@ -273,6 +263,16 @@ impl Guard {
         } else {
             Err("the verdict is no longer bad".into())
         }
+    }
+}
+
+fn authority(now: Mono, release: Option<&Release>) -> Result<String, String> {
+    let Some(release) = release else { return Ok("begins with the next cutover".into()) };
+    let left = release.until.since(now);
+    if left.is_zero() {
+        Err("the judged time is over".into())
+    } else {
+        Ok(format!("{} s left", left.as_secs()))
     }
 }
 

@@ -3,10 +3,7 @@
 use crate::laws::Laws;
 use crate::prober::Prober;
 use crate::world::{Trouble, World};
-use serin_model::guard::{
-    Action, Aim, Cadence, Command, Depth, Event, Full, Guard, Observed, OpId, PageKind, Proof, ReadError,
-    WriteOutcome,
-};
+use serin_model::guard::{Action, Aim, Cadence, Command, Depth, Event, Guard, OpId, PageKind};
 use serin_model::judge::Judge;
 use serin_model::plan::Write;
 use serin_model::policy::{GuardPolicy, JudgePolicy, Mode, Objectives};
@@ -42,7 +39,7 @@ pub(crate) enum Moment {
 
 type Deed = Box<dyn FnOnce(&mut App)>;
 
-enum Job {
+pub(crate) enum Job {
     Deed(Deed),
     Boot,
     Production,
@@ -61,22 +58,22 @@ enum Job {
 }
 
 /// The proof in the data plane while it runs.
-struct Proving {
-    op: OpId,
-    aim: Aim,
-    since: Mono,
-    answers: [u32; 2],
+pub(crate) struct Proving {
+    pub(crate) op: OpId,
+    pub(crate) aim: Aim,
+    pub(crate) since: Mono,
+    pub(crate) answers: [u32; 2],
 }
 
 /// The process: gone while it is restarted.
-struct Process {
-    guard: Guard,
-    judge: Judge,
+pub(crate) struct Process {
+    pub(crate) guard: Guard,
+    pub(crate) judge: Judge,
     epoch: EpochId,
     cadence: Cadence,
     asked: Vec<Box<str>>,
     in_flight: BTreeMap<u64, bool>,
-    proving: Option<Proving>,
+    pub(crate) proving: Option<Proving>,
     wake: Mono,
 }
 
@@ -94,12 +91,12 @@ pub(crate) struct App {
     judged: Mono,
     /// Nobody is asked directly.
     pub(crate) deaf: bool,
-    process: Option<Process>,
+    pub(crate) process: Option<Process>,
     life: u32,
     jobs: BTreeMap<(Mono, u64), (u32, Job)>,
     next_job: u64,
     waiting: Vec<(Moment, Deed)>,
-    prober: Prober,
+    pub(crate) prober: Prober,
 }
 
 /// A service that settles in 5 s and is judged for a minute, so that a story is short.
@@ -224,12 +221,12 @@ impl App {
         self.laws.at_end(self.now, &self.ledger);
     }
 
-    fn queue(&mut self, at: Mono, job: Job) {
+    pub(crate) fn queue(&mut self, at: Mono, job: Job) {
         self.next_job += 1;
         self.jobs.insert((at.max(self.now), self.next_job), (self.life, job));
     }
 
-    fn soon(&mut self, low_ms: u64, high_ms: u64) -> Mono {
+    pub(crate) fn soon(&mut self, low_ms: u64, high_ms: u64) -> Mono {
         self.now.after(self.world.chance.millis(low_ms, high_ms))
     }
 
@@ -455,109 +452,17 @@ impl App {
         self.process.as_ref().is_some_and(|process| process.guard.status(self.now).state == "verify_api")
     }
 
-    fn note(&mut self, record: Record) {
+    pub(crate) fn note(&mut self, record: Record) {
         self.laws.note(self.now, &record);
         let wall = Wall(i64::try_from(self.now.0 / 1_000_000).expect("a short story"));
         self.ledger.push((wall, record));
     }
 
-    fn moment(&mut self, moment: Moment) {
+    pub(crate) fn moment(&mut self, moment: Moment) {
         if let Some(index) = self.waiting.iter().position(|(wanted, _)| *wanted == moment) {
             // As a job of its own at this instant, so that the guard's step is over first.
             let (_, deed) = self.waiting.remove(index);
             self.queue(self.now, Job::Deed(deed));
         }
-    }
-
-    fn serve_read(&mut self, op: OpId, depth: Depth) {
-        let result = match self.world.read_trouble(self.now) {
-            Some(Trouble::Lost | Trouble::Done | Trouble::DoneLater(_)) => return,
-            Some(Trouble::Throttled) => Err(ReadError::Throttled),
-            Some(Trouble::Denied) => Err(ReadError::Denied("elasticloadbalancing:DescribeRules".into())),
-            Some(Trouble::Gone) => Err(ReadError::NotFound("the rule".into())),
-            None => Ok(Observed {
-                state: self.world.listener.clone(),
-                marks: (depth != Depth::Listener).then(|| self.world.marks.clone()),
-                health: (depth == Depth::Full).then(|| self.world.health()),
-            }),
-        };
-        if let Ok(observed) = &result {
-            self.laws.read(observed);
-        }
-        let at = self.soon(10, 40);
-        self.queue(at, Job::Reply(Box::new(Event::Read(op, result))));
-    }
-
-    fn serve_persist(&mut self, op: OpId, intent: Intent) {
-        let result = if self.world.ledger_full {
-            Err(Full("no space left on device".into()))
-        } else {
-            self.note(Record::Intent(intent));
-            Ok(())
-        };
-        self.moment(Moment::Intent);
-        self.queue(self.now, Job::Reply(Box::new(Event::Durable(op, result))));
-    }
-
-    fn serve_write(&mut self, op: OpId, write: Write, trouble: Option<Trouble>) {
-        let outcome = match trouble {
-            None => {
-                self.effect(write);
-                self.moment(Moment::WriteDone);
-                WriteOutcome::Accepted("request-1".into())
-            }
-            Some(Trouble::Throttled) => WriteOutcome::Throttled,
-            Some(Trouble::Denied) => WriteOutcome::Refused("AccessDenied".into()),
-            Some(Trouble::Gone) => WriteOutcome::Refused("RuleNotFound".into()),
-            Some(Trouble::Lost) => return,
-            Some(Trouble::Done) => {
-                self.effect(write);
-                self.moment(Moment::WriteDone);
-                return;
-            }
-            Some(Trouble::DoneLater(ms)) => {
-                self.queue(self.now.after(Duration::from_millis(ms)), Job::Effect(write));
-                WriteOutcome::Unknown("connection reset".into())
-            }
-        };
-        let at = self.soon(10, 40);
-        self.queue(at, Job::Reply(Box::new(Event::Wrote(op, outcome))));
-    }
-
-    fn effect(&mut self, write: Write) {
-        let mut state = self.world.listener.clone();
-        state.forward = Some(write.to.clone());
-        if state.fingerprint() != self.world.listener.fingerprint() {
-            let story = self.story();
-            self.laws.effect(&write, &self.world.listener, &story);
-            self.world.set(self.now, state);
-            self.effects.push((self.now, write));
-        }
-    }
-
-    /// Fresh connections, both addresses, 20 ms apart.
-    fn prove(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        let Some(proving) = &mut process.proving else { return };
-        for addr in 0..2_u16 {
-            let sample = self.prober.fresh(&mut self.world, &mut process.judge.versions, self.now, addr);
-            let name = process.judge.versions.name(sample.version);
-            let counts = proving.aim.versions.is_empty()
-                || name.is_some_and(|name| proving.aim.versions.contains(name));
-            let answers = &mut proving.answers[usize::from(addr)];
-            *answers = if sample.outcome == Outcome::Ok && counts { *answers + 1 } else { 0 };
-        }
-        let shown = proving.answers.iter().all(|count| *count >= proving.aim.answers);
-        let proof = if shown {
-            Proof::Shown { answers: proving.answers.iter().sum(), addresses: 2 }
-        } else if self.now.since(proving.since) >= proving.aim.within {
-            Proof::NotShown("fresh connections did not get it".into())
-        } else {
-            self.queue(self.now.after(Duration::from_millis(20)), Job::Proof);
-            return;
-        };
-        let op = proving.op;
-        process.proving = None;
-        self.queue(self.now, Job::Reply(Box::new(Event::Verified(op, proof))));
     }
 }

@@ -19,8 +19,7 @@ fn happen(app: &mut App, chance: &mut Chance, at: f64) {
         3.0 => app.at(at, |app| app.world.set(app.now, forward(&[(BLUE, 50), (GREEN, 50)]))),
         4.0 => app.at(at, |app| app.world.set(app.now, forward(&[(BLUE, 0), (RED, 1)]))),
         5.0..=8.0 => {
-            let group =
-                [BLUE, GREEN, GREEN, RED][usize::from(chance.hits(0.7)) + usize::from(chance.hits(0.4))];
+            let group = [BLUE, GREEN, GREEN, RED][chance.below(4)];
             let ways = Ways {
                 errors: [1.0, 0.2][usize::from(chance.hits(0.5))],
                 bare: [0.0, 0.3][usize::from(chance.hits(0.2))],
@@ -36,11 +35,11 @@ fn happen(app: &mut App, chance: &mut Chance, at: f64) {
         }
         10.0 => {
             let kinds = [Trouble::Throttled, Trouble::Denied, Trouble::Lost, Trouble::Gone];
-            app.world.reads.push((from, to, kinds[(chance.unit() * 4.0) as usize]));
+            app.world.reads.push((from, to, kinds[chance.below(4)]));
         }
         11.0 | 12.0 => {
             let kinds = [Trouble::Throttled, Trouble::Lost, Trouble::Done, Trouble::DoneLater(4_000)];
-            app.world.writes.push_back(kinds[(chance.unit() * 4.0) as usize]);
+            app.world.writes.push_back(kinds[chance.below(4)]);
         }
         13.0 => {
             let away = Duration::from_secs_f64(long);
@@ -71,7 +70,7 @@ fn whatever_happens_the_laws_hold() {
             let mut app = App::new(seed);
             app.guard_policy.cool_down = Duration::from_secs(10);
             app.laws.unpreventable_race = true;
-            let deeds = 3 + (chance.unit() * 10.0) as u32;
+            let deeds = 3 + chance.below(10);
             for _ in 0..deeds {
                 let at = 10.0 + chance.unit() * 50.0;
                 happen(&mut app, &mut chance, at);

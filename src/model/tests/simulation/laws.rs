@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen")]
 pub(crate) struct Laws {
     intent: Option<Intent>,
     intent_over: bool,
@@ -65,9 +66,7 @@ impl Laws {
                 self.intent_over = false;
             }
             Record::Abandoned { intent, .. } => {
-                if self.intent.as_ref().is_some_and(|open| open.id == *intent) {
-                    self.intent_over = true;
-                }
+                self.intent_over |= self.intent.as_ref().is_some_and(|open| open.id == *intent);
             }
             Record::Held { .. } => self.intent_over = true,
             Record::Operator { command } => match command {

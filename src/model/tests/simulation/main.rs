@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod app;
 #[cfg(test)]
+mod aws;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod prober;

@@ -12,7 +12,7 @@ pub(crate) const CUT: f64 = 12.0;
 
 /// Plays a story with many seeds; a failing one is named.
 pub(crate) fn each_seed(story: impl Fn(u64)) {
-    let seeds = std::env::var("SERIN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let seeds = std::env::var("SERIN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     for seed in 0..seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| story(seed))) {
             let text = panic

@@ -31,6 +31,11 @@ impl Chance {
         share > 0.0 && self.unit() < share
     }
 
+    /// Evenly in 0..n.
+    pub(crate) fn below(&mut self, n: u32) -> usize {
+        usize::try_from(self.0.next_u32() % n).expect("a small number")
+    }
+
     /// Milliseconds, evenly from `low` to `high`.
     pub(crate) fn millis(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_micros(low * 1_000 + u64::from(self.0.next_u32()) % ((high - low) * 1_000 + 1))

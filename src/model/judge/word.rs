@@ -1,0 +1,232 @@
+//! The judge's word: what the promises say of production, and what the verdict table makes of it.
+
+use super::{Direct, Finding, Judge, Own, SIDE_MIN, SIDE_SPAN};
+use crate::detector::{Look, Threshold};
+use crate::sample::Fault;
+use crate::time::Mono;
+use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyBlind, table};
+use crate::window::{Entry, Window};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Judge {
+    pub(super) fn verdict(&self, now: Mono) -> Verdict {
+        let (void, all) = self.void();
+        if void * 2 > all {
+            let late = self.own.iter().filter(|(_, own)| *own == Own::Late).count();
+            let starved = u32::try_from(late).unwrap_or(u32::MAX) * 2 > void;
+            return Verdict::Blind(if starved { WhyBlind::Starved } else { WhyBlind::Ours });
+        }
+        if self.rolling.count() == 0 && self.outside.is_empty() {
+            let waited = now.since(self.stage.since) > self.policy.window;
+            return if waited {
+                Verdict::Blind(WhyBlind::NoData)
+            } else {
+                Verdict::Inconclusive(Why::TooFew)
+            };
+        }
+        if let Some(word) = self.outside_word(now) {
+            return word;
+        }
+        match self.finding(now) {
+            Finding::TooFew if self.stage.release && self.green_all.count() == 0 => {
+                Verdict::Inconclusive(Why::NoKnownAnswer)
+            }
+            Finding::TooFew => Verdict::Inconclusive(Why::TooFew),
+            Finding::Suspect => Verdict::Inconclusive(Why::Suspect),
+            Finding::Grace(evidence) => Verdict::Inconclusive(Why::Grace(evidence)),
+            Finding::Kept => self.word(Production::Ok, None),
+            Finding::AsBefore(evidence) => self.veto(evidence, Why::AsBefore),
+            Finding::OneZone(evidence) => self.veto(evidence, Why::OneZone),
+            Finding::OneConnection(evidence) => self.veto(evidence, Why::OneConnection),
+            Finding::Breach(evidence) => self.word(Production::Bad, Some(evidence)),
+        }
+    }
+
+    /// A breach that isn't the release's: what the table says first, if it says worse than `why`.
+    pub(super) fn veto(&self, evidence: Evidence, why: fn(Evidence) -> Why) -> Verdict {
+        match self.word(Production::Bad, Some(evidence.clone())) {
+            Verdict::Bad(_) | Verdict::Good => Verdict::Inconclusive(why(evidence)),
+            other => other,
+        }
+    }
+
+    pub(super) fn word(&self, production: Production, evidence: Option<Evidence>) -> Verdict {
+        let Some(evidence) = evidence else {
+            return match production {
+                Production::Ok => Verdict::Good,
+                Production::OkUnknown | Production::Bad => Verdict::Inconclusive(Why::NoKnownAnswer),
+                Production::NoData => Verdict::Blind(WhyBlind::NoData),
+            };
+        };
+        // In peace nothing is reverted, so the only question is whether the fault may be our own.
+        let b = if self.stage.release { since(&self.direct, &evidence, SIDE_MIN) } else { Some(Side::Ok) };
+        let Some(b) = b else { return Verdict::Inconclusive(Why::Suspect) };
+        let x = match since(&self.control, &evidence, 1) {
+            Some(x) => x,
+            // Only where B has no good word does X decide what is said: then it is waited for.
+            None if b == Side::Ok => Side::NoData,
+            None => return Verdict::Inconclusive(Why::Suspect),
+        };
+        if !self.stage.release && x == Side::Bad {
+            return Verdict::Blind(WhyBlind::Network);
+        }
+        match table(production, b, x) {
+            Row::Good => Verdict::Good,
+            Row::Bad => Verdict::Bad(evidence),
+            Row::Shared => Verdict::Inconclusive(Why::SharedDependency(evidence)),
+            Row::NoControl => Verdict::Inconclusive(Why::NoControl(evidence)),
+            Row::Network => Verdict::Blind(WhyBlind::Network),
+            Row::NoData => Verdict::Blind(WhyBlind::NoData),
+            Row::Wait => Verdict::Inconclusive(Why::NoKnownAnswer),
+        }
+    }
+
+    /// Refusals by what stands in front of the service outnumber its answers.
+    pub(super) fn outside_word(&self, now: Mono) -> Option<Verdict> {
+        let outside = u32::try_from(self.outside.len()).unwrap_or(u32::MAX);
+        if outside <= self.rolling.count() {
+            return None;
+        }
+        let edge = self.outside.iter().filter(|(_, fault)| *fault == Fault::Edge).count();
+        if edge * 2 > self.outside.len() {
+            return Some(Verdict::Inconclusive(Why::Edge));
+        }
+        let elsewhere = [side(&self.direct, now), side(&self.control, now)];
+        Some(if elsewhere.contains(&Side::Ok) {
+            Verdict::Inconclusive(Why::BeforeBalancer)
+        } else {
+            Verdict::Blind(WhyBlind::Network)
+        })
+    }
+
+    pub(super) fn finding(&self, now: Mono) -> Finding {
+        // A version that never answered well can't be warming up: its errors count from the first.
+        let total = self.stage.release && self.green_good == 0;
+        let window = if total || !self.stage.release { &self.green_all } else { &self.green };
+        let mut kept = false;
+        let mut suspect = false;
+        for threshold in self.errors.iter().chain(&self.latency) {
+            if total && threshold.stream == Stream::Latency {
+                continue;
+            }
+            match threshold.look(window, 0.0) {
+                Look::TooFew => {}
+                Look::Kept => kept = true,
+                Look::Suspect => suspect = true,
+                Look::Breach(mut evidence) => {
+                    evidence.total = total;
+                    return self.weigh(threshold, window, evidence);
+                }
+            }
+        }
+        if !self.past_grace(now)
+            && let Some(evidence) = self.breach_in_grace()
+        {
+            return Finding::Grace(evidence);
+        }
+        match (suspect, kept || self.good_in_grace(now)) {
+            (true, _) => Finding::Suspect,
+            (false, true) => Finding::Kept,
+            (false, false) => Finding::TooFew,
+        }
+    }
+
+    /// Within the grace the new version's answers are kept in one window only; enough good ones are good.
+    pub(super) fn good_in_grace(&self, now: Mono) -> bool {
+        let looks = |threshold: &Threshold| threshold.look(&self.green_all, 0.0) == Look::Kept;
+        self.green.count() < self.policy.samples_min
+            && (self.first_green.is_some() && now >= self.stage.since)
+            && self.errors.iter().chain(&self.latency).all(looks)
+    }
+
+    pub(super) fn breach_in_grace(&self) -> Option<Evidence> {
+        self.errors.iter().chain(&self.latency).find_map(|threshold| {
+            match threshold.look(&self.green_all, 0.0) {
+                Look::Breach(evidence) => Some(evidence),
+                Look::TooFew | Look::Kept | Look::Suspect => None,
+            }
+        })
+    }
+
+    /// A breach that a revert may answer has to be the release's: late or slow-only ones also have to be worse
+    /// than before, it must come over two connections, and through every address that is asked.
+    pub(super) fn weigh(&self, threshold: &Threshold, window: &Window, evidence: Evidence) -> Finding {
+        if !self.stage.release {
+            return Finding::Breach(evidence);
+        }
+        let late = evidence.first_bad > self.stage.cutover.after(self.policy.onset);
+        if late || evidence.stream == Stream::Latency {
+            let before = match evidence.stream {
+                Stream::Errors => self.stage.baseline.upper_share(self.stage.baseline.bad),
+                Stream::Latency => self.stage.baseline.upper_share(self.stage.baseline.slow),
+            };
+            if !matches!(threshold.look(window, before), Look::Breach(_)) {
+                return Finding::AsBefore(evidence);
+            }
+        }
+        if evidence.connections < 2 {
+            return Finding::OneConnection(evidence);
+        }
+        let mut zones: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
+        for entry in window.entries().filter(|entry| entry.due >= evidence.first_bad && entry.conn != 0) {
+            let zone = zones.entry(entry.addr).or_default();
+            zone.0 += 1;
+            zone.1 += u32::from(evidence.stream.is_bad(entry) || entry.hangs());
+        }
+        let asked = zones.values().filter(|(count, _)| *count >= 5);
+        if asked.clone().count() >= 2 && asked.filter(|(_, bad)| *bad > 0).count() == 1 {
+            return Finding::OneZone(evidence);
+        }
+        Finding::Breach(evidence)
+    }
+
+    pub(super) fn direct_answers(&self, now: Mono) -> Direct {
+        let from = now.before(SIDE_SPAN);
+        let mut direct = Direct::default();
+        let mut good: BTreeMap<u16, bool> = BTreeMap::new();
+        let mut versions = BTreeSet::new();
+        for entry in self.direct.entries().filter(|entry| entry.due >= from) {
+            direct.answers += 1;
+            direct.bad += u32::from(entry.bad);
+            direct.slow += u32::from(entry.slow);
+            *good.entry(entry.addr).or_insert(true) &= !entry.bad && !entry.hangs();
+            versions.insert(entry.version);
+        }
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        direct.addresses = count(good.len());
+        direct.addresses_good = count(good.values().filter(|good| **good).count());
+        direct.versions = versions.into_iter().filter_map(|id| self.versions.name(id).cloned()).collect();
+        direct
+    }
+}
+
+/// How a side path does over the last seconds; it is bad when one answer in ten is.
+fn side(window: &Window, now: Mono) -> Side {
+    let from = now.before(SIDE_SPAN);
+    let recent = || window.entries().filter(|entry| entry.due >= from);
+    let (n, bad) = (recent().count(), recent().filter(|entry| entry.bad).count());
+    match n < SIDE_MIN {
+        true => Side::NoData,
+        false if bad * 10 > n => Side::Bad,
+        false => Side::Ok,
+    }
+}
+
+/// How a side path did while production broke its promise: what it answered before proves nothing (a shared
+/// dependency takes both down at once), and when all is well again, what it answered meanwhile still counts.
+/// `None` until there are `enough` answers since. It vetoes when in doubt: it is bad when one answer in ten is, or when
+/// it is half as bad as production.
+fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
+    let slow_counts = evidence.stream == Stream::Latency;
+    // What hangs has not answered: it is no word about errors, and a bad one about latency.
+    let speaks =
+        |entry: &&Entry| entry.due >= evidence.first_bad && (slow_counts || !entry.hangs() || entry.bad);
+    let spoke = || window.entries().filter(speaks);
+    let n = spoke().count();
+    if n < enough {
+        return if window.count() == 0 { Some(Side::NoData) } else { None };
+    }
+    let worst = spoke().filter(|entry| entry.bad || slow_counts && entry.slow).count();
+    let half_as_bad = worst >= 2 && worst * 2 * evidence.answers.max(1) as usize >= n * evidence.bad as usize;
+    Some(if worst * 10 > n || half_as_bad { Side::Bad } else { Side::Ok })
+}
