@@ -20,7 +20,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("app", &["model", "clock", "config", "settings", "engine", "revert", "publish", "evidence", "admin"]),
     (
         "cli",
-        &["model", "clock", "config", "settings", "engine", "revert", "publish", "evidence", "admin", "lab", "app"],
+        &[
+            "model", "clock", "config", "settings", "engine", "revert", "publish", "evidence", "admin",
+            "lab", "app",
+        ],
     ),
     ("main", &["cli"]),
     ("lib", &[]),
@@ -67,7 +70,10 @@ fn imports_go_downward_and_adapters_never_know_each_other() {
             continue;
         };
         for other in named(&text) {
-            if other != room && ROOMS.iter().any(|(name, _)| *name == other) && !known.contains(&other.as_str()) {
+            if other != room
+                && ROOMS.iter().any(|(name, _)| *name == other)
+                && !known.contains(&other.as_str())
+            {
                 faults.push(format!("{}: {room} may not know {other}", path.display()));
             }
         }
@@ -78,7 +84,10 @@ fn imports_go_downward_and_adapters_never_know_each_other() {
 #[test]
 fn the_core_is_pure() {
     let mut faults = Vec::new();
-    for (path, text) in sources("src/model").into_iter().filter(|(path, _)| !path.components().any(|part| part.as_os_str() == "tests")) {
+    for (path, text) in sources("src/model")
+        .into_iter()
+        .filter(|(path, _)| !path.components().any(|part| part.as_os_str() == "tests"))
+    {
         for (number, line) in code(&text) {
             for word in IMPURE.iter().filter(|word| line.contains(**word)) {
                 faults.push(format!("{}:{number}: {word}", path.display()));
@@ -113,7 +122,11 @@ fn only_app_starts_threads_and_runtimes() {
     for (path, text) in sources("src") {
         let allowed = STARTERS.iter().any(|(name, _)| Path::new(name) == path);
         for (number, line) in code(&text) {
-            if !allowed && ["thread::spawn", "thread::Builder", "runtime::Builder", "Runtime::new"].iter().any(|word| line.contains(word)) {
+            if !allowed
+                && ["thread::spawn", "thread::Builder", "runtime::Builder", "Runtime::new"]
+                    .iter()
+                    .any(|word| line.contains(word))
+            {
                 faults.push(format!("{}:{number}: {}", path.display(), line.trim()));
             }
         }
@@ -137,9 +150,11 @@ fn no_stub_is_left() {
 
 #[test]
 fn the_rules_can_fail() {
-    let imports = "use crate::publish::Publisher;\nuse crate::{clock, model::time::Mono};\nlet x = crate::lab::Lab;\n";
+    let imports =
+        "use crate::publish::Publisher;\nuse crate::{clock, model::time::Mono};\nlet x = crate::lab::Lab;\n";
     assert_eq!(named(imports), ["clock", "lab", "model", "publish"].map(String::from).into());
-    let shown: Vec<usize> = code("a\n// tokio\n/// tokio\nb // tokio\n#[cfg(test)]\ntokio").map(|(number, _)| number).collect();
+    let shown: Vec<usize> =
+        code("a\n// tokio\n/// tokio\nb // tokio\n#[cfg(test)]\ntokio").map(|(number, _)| number).collect();
     assert_eq!(shown, [1, 4]);
     assert_eq!(room(Path::new("src/engine/timer.rs")), "engine");
     assert_eq!(room(Path::new("src/engine.rs")), "engine");
@@ -166,7 +181,11 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// The room that a file belongs to: the first part below `src`.
 fn room(path: &Path) -> String {
-    let part = path.components().nth(1).map(|part| part.as_os_str().to_string_lossy().into_owned()).unwrap_or_default();
+    let part = path
+        .components()
+        .nth(1)
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .unwrap_or_default();
     part.trim_end_matches(".rs").to_owned()
 }
 
@@ -177,7 +196,8 @@ fn named(text: &str) -> BTreeSet<String> {
         for part in line.split("crate::").skip(1) {
             let inner = part.strip_prefix('{').map_or(part, |list| list.split('}').next().unwrap_or(list));
             for item in if part.starts_with('{') { inner.split(',').collect() } else { vec![inner] } {
-                let name: String = item.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let name: String =
+                    item.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
                 names.insert(name);
             }
         }
