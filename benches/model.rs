@@ -1,0 +1,100 @@
+//! What a sample costs: the window with its expiry and P95, and the whole judge.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use serin::model::judge::Judge;
+use serin::model::policy::{JudgePolicy, Objectives};
+use serin::model::release::{Baseline, EpochId, Stage};
+use serin::model::sample::{Outcome, Phases, Purpose, Sample, Taint};
+use serin::model::target::{TargetId, VersionId};
+use serin::model::time::{Mono, Span};
+use serin::model::window::{Entry, Window};
+use std::collections::BTreeSet;
+use std::hint::black_box;
+use std::time::Duration;
+
+/// One sample every 100 µs: 10,000 a second.
+const STEP_NS: u64 = 100_000;
+
+fn window(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("window");
+    group.throughput(Throughput::Elements(1));
+    let mut window = Window::new(Duration::from_secs(1));
+    let mut at = 0;
+    group.bench_function("insert and expire, 10,000 in the window", |bench| {
+        bench.iter(|| {
+            at += STEP_NS;
+            let entry = Entry {
+                due: Mono(at),
+                response: Span(u32::try_from(at % 100_000).unwrap_or(0)),
+                bad: false,
+                slow: false,
+                answered: true,
+                conn: 1,
+                addr: 1,
+                target: TargetId(0),
+                version: VersionId(1),
+            };
+            window.insert(Mono(at), black_box(entry));
+        });
+    });
+    group.bench_function("read P95", |bench| bench.iter(|| black_box(window.quantile(0.95))));
+    group.finish();
+}
+
+fn judge(bench: &mut Criterion) {
+    let policy = JudgePolicy {
+        objectives: Objectives { bad_share_max: Some(0.001), p95_max: Some(Duration::from_millis(250)) },
+        wrong_reverts_one_in: 1_000_000,
+        tolerate_blip: Duration::from_millis(250),
+        window: Duration::from_secs(10),
+        samples_min: 20,
+        error_rate_min: 0.0,
+        grace: Duration::ZERO,
+        settle: Duration::from_secs(60),
+        settle_answers: 100,
+        judge_for: Duration::from_mins(15),
+        onset: Duration::from_mins(5),
+        propagation: Duration::from_secs(15),
+        release_rate_hz: 100.0,
+    };
+    let stage = Stage {
+        epoch: EpochId(1),
+        after: Mono(0),
+        since: Mono(0),
+        cutover: Mono(0),
+        release: false,
+        old_versions: BTreeSet::new(),
+        one_has_all: true,
+        baseline: Baseline::default(),
+    };
+    let mut judge = Judge::new(policy, stage);
+    let mut at = 0;
+    let mut group = bench.benchmark_group("judge");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("observe, 100 a second", |bench| {
+        bench.iter(|| {
+            at += 10_000_000;
+            let sample = Sample {
+                due: Mono(at),
+                planned: Mono(at),
+                phases: Phases { first_byte: Span(10_000), ..Phases::default() },
+                target: TargetId(0),
+                conn: 1,
+                epoch: EpochId(1),
+                addr: 1,
+                version: VersionId(0),
+                status: 200,
+                purpose: Purpose::Production,
+                taint: Taint::Clean,
+                outcome: Outcome::Ok,
+                told_slow: false,
+            };
+            black_box(judge.observe(black_box(&sample), Mono(at + 1_000_000)))
+        });
+    });
+    group.bench_function("judge", |bench| bench.iter(|| black_box(judge.judge(Mono(at)))));
+    group.finish();
+}
+
+criterion_group!(model, window, judge);
+criterion_main!(model);
