@@ -255,6 +255,14 @@ impl Service {
         rate_hz(&self.targets, self.pace.release_hz)
     }
 
+    /// Everything that all instances together send to the service at the release pace: its URLs, and with a lever its
+    /// registered targets directly.
+    #[must_use]
+    pub fn load_hz(&self) -> f64 {
+        let direct = if self.lever.is_some() { self.pace.release_hz * DIRECT_SHARE } else { 0.0 };
+        (self.release_rate_hz() + direct) * f64::from(self.instances)
+    }
+
     /// Probes a second that one instance sends at the calm pace, rate caps respected.
     #[must_use]
     pub fn calm_rate_hz(&self) -> f64 {

@@ -64,7 +64,8 @@ pub fn explain_json(settings: &Settings) -> Value {
 }
 
 impl Service {
-    /// `2 instances × 4 URLs × 25/s = 200/s at the release pace (calm 10/s), max_rate 1000/s`.
+    /// `2 instances × 4 URLs × 25/s = 200/s + 40/s asked of registered targets directly, at the release pace (calm 10/s),
+    /// max_rate 1000/s`. Without a lever nobody is asked directly.
     #[must_use]
     pub fn load_line(&self) -> String {
         let instances = f64::from(self.instances);
@@ -76,8 +77,15 @@ impl Service {
             0 => String::new(),
             n => format!(" ({n} of them at 1/s)"),
         };
+        let direct = match &self.lever {
+            None => String::new(),
+            Some(_) => {
+                let direct_hz = self.pace.release_hz * super::DIRECT_SHARE * instances;
+                format!(" + {} asked of registered targets directly,", units::show_rate(direct_hz))
+            }
+        };
         format!(
-            "{} {} × {urls} {} × {}{capped} = {} at the release pace (calm {}), max_rate {}",
+            "{} {} × {urls} {} × {}{capped} = {}{direct} at the release pace (calm {}), max_rate {}",
             self.instances,
             if self.instances == 1 { "instance" } else { "instances" },
             if urls == 1 { "URL" } else { "URLs" },

@@ -97,7 +97,7 @@ fn targets(
 /// Rules between the sections.
 fn fits(root: &Section<'_>, service: &Service) -> Result<(), Noted> {
     let mut checked = Ok(());
-    let load_hz = service.release_rate_hz() * f64::from(service.instances);
+    let load_hz = service.load_hz();
     if load_hz > service.max_rate_hz * (1.0 + 1e-9) {
         let rule = format!("the load is above it: {}", service.load_line());
         let remedy = "slow pace.release, or raise max_rate if the service stands it";
