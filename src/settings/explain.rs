@@ -50,6 +50,7 @@ pub fn explain_json(settings: &Settings) -> Value {
                 "urls": service.targets.len(),
                 "release_hz": service.release_rate_hz() * f64::from(service.instances),
                 "calm_hz": service.calm_rate_hz() * f64::from(service.instances),
+                "load_hz": service.load_hz(),
                 "max_rate_hz": service.max_rate_hz,
             },
             "will_never_act": service.never_acts(),
