@@ -78,12 +78,11 @@ impl Service {
             0 => String::new(),
             n => format!(" ({n} of them at 1/s)"),
         };
-        let direct = match &self.lever {
-            None => String::new(),
-            Some(_) => {
-                let direct_hz = self.pace.release_hz * super::DIRECT_SHARE * instances;
-                format!(" + {} asked of registered targets directly,", units::show_rate(direct_hz))
-            }
+        let direct = if self.lever.is_some() {
+            let direct_hz = self.pace.release_hz * super::DIRECT_SHARE * instances;
+            format!(" + {} asked of registered targets directly,", units::show_rate(direct_hz))
+        } else {
+            String::new()
         };
         format!(
             "{} {} × {urls} {} × {}{capped} = {}{direct} at the release pace (calm {}), max_rate {}",

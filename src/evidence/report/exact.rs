@@ -30,8 +30,18 @@ struct Answer {
     sent: bool,
     /// An index into the versions.
     version: Option<u16>,
-    straddling: bool,
-    known_old: bool,
+    side: Side,
+}
+
+/// Which state of the listener a sample speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// By its time.
+    Known,
+    /// The one before, by its version.
+    Before,
+    /// Nobody knows.
+    Straddling,
 }
 
 /// What the samples files say of one release.
@@ -93,8 +103,11 @@ impl Samples {
             bad: &*sample.outcome != "ok",
             sent: &*sample.outcome != "saturated",
             version,
-            straddling: sample.taint == Taint::Straddling && !known_old,
-            known_old,
+            side: match sample.taint {
+                _ if known_old => Side::Before,
+                Taint::Straddling => Side::Straddling,
+                Taint::Clean | Taint::Late => Side::Known,
+            },
         });
     }
 
@@ -117,14 +130,14 @@ impl Samples {
     /// Puts exact numbers in the place of the ledger's.
     pub(super) fn refine(mut self, report: &mut Report, story: &Story) {
         self.answers.sort_by(|a, b| a.ms.total_cmp(&b.ms));
-        if self.answers.iter().all(|answer| answer.straddling) {
+        if self.answers.iter().all(|answer| answer.side == Side::Straddling) {
             return;
         }
         let bad_from = bad_from(story);
         let verified =
             report.timeline.iter().rev().find(|step| &*step.step == "verified").map(|step| step.ms);
         let during = bad_from.unwrap_or(0.0)..verified.unwrap_or(f64::INFINITY);
-        let before = self.measure(|answer| answer.known_old || answer.ms <= self.before_ms);
+        let before = self.measure(|answer| answer.side == Side::Before || answer.ms <= self.before_ms);
         let during = self.measure(|answer| during.contains(&answer.ms));
         let after = verified.map(|verified| self.measure(|answer| answer.ms >= verified)).unwrap_or_default();
         report.answers = Stages { before: before.0, during: during.0, after: after.0 };
@@ -155,7 +168,7 @@ impl Samples {
     fn measure(&self, then: impl Fn(&Answer) -> bool) -> (Option<u64>, Option<f64>, Option<f64>) {
         let (mut all, mut bad) = (0_u32, 0_u32);
         let mut times = Vec::new();
-        for answer in self.answers.iter().filter(|answer| !answer.straddling && then(answer)) {
+        for answer in self.answers.iter().filter(|answer| answer.side != Side::Straddling && then(answer)) {
             all += 1;
             bad += u32::from(answer.bad);
             if answer.sent {
