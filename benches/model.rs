@@ -50,7 +50,7 @@ fn judge(bench: &mut Criterion) {
         samples_min: 20,
         error_rate_min: 0.0,
         grace: Duration::ZERO,
-        settle: Duration::from_secs(60),
+        settle: Duration::from_mins(1),
         settle_answers: 100,
         judge_for: Duration::from_mins(15),
         onset: Duration::from_mins(5),
