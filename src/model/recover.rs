@@ -97,23 +97,7 @@ fn ago(at: Wall, now: Wall) -> Duration {
 impl Recovered {
     fn take(&mut self, ago: Duration, record: Record, epoch: &mut Option<(EpochId, Earlier)>) {
         match record {
-            Record::Epoch { epoch: id, state, release, .. } => {
-                self.next_epoch = self.next_epoch.max(id.0 + 1);
-                if let Some((_, earlier)) = epoch.take() {
-                    self.history.retain(|known| known.fingerprint != earlier.fingerprint);
-                    self.history.push(earlier);
-                }
-                *epoch = state.as_ref().map(|state: &ListenerState| {
-                    let fingerprint = state.fingerprint();
-                    (id, Earlier { fingerprint, versions: BTreeSet::new(), targets: BTreeSet::new() })
-                });
-                // An epoch that belongs to no release ends the one that ran, unless it is latched.
-                if let Some(remembered) =
-                    self.release.as_mut().filter(|remembered| Some(remembered.id) != release)
-                {
-                    remembered.over = true;
-                }
-            }
+            Record::Epoch { epoch: id, state, release, .. } => self.epoch(id, state.as_ref(), release, epoch),
             Record::Seen { epoch: id, versions, targets } => {
                 if let Some((_, earlier)) = epoch.as_mut().filter(|(open, _)| *open == id) {
                     earlier.versions = versions;
@@ -178,6 +162,28 @@ impl Recovered {
             | Record::Drift { .. }
             | Record::Paged { .. }
             | Record::Stopped { .. } => {}
+        }
+    }
+
+    fn epoch(
+        &mut self,
+        id: EpochId,
+        state: Option<&ListenerState>,
+        release: Option<ReleaseId>,
+        epoch: &mut Option<(EpochId, Earlier)>,
+    ) {
+        self.next_epoch = self.next_epoch.max(id.0 + 1);
+        if let Some((_, earlier)) = epoch.take() {
+            self.history.retain(|known| known.fingerprint != earlier.fingerprint);
+            self.history.push(earlier);
+        }
+        *epoch = state.map(|state| {
+            let fingerprint = state.fingerprint();
+            (id, Earlier { fingerprint, versions: BTreeSet::new(), targets: BTreeSet::new() })
+        });
+        // An epoch that belongs to no release ends the one that ran, unless it is latched.
+        if let Some(remembered) = self.release.as_mut().filter(|remembered| Some(remembered.id) != release) {
+            remembered.over = true;
         }
     }
 
