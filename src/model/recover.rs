@@ -97,23 +97,7 @@ fn ago(at: Wall, now: Wall) -> Duration {
 impl Recovered {
     fn take(&mut self, ago: Duration, record: Record, epoch: &mut Option<(EpochId, Earlier)>) {
         match record {
-            Record::Epoch { epoch: id, state, release, .. } => {
-                self.next_epoch = self.next_epoch.max(id.0 + 1);
-                if let Some((_, earlier)) = epoch.take() {
-                    self.history.retain(|known| known.fingerprint != earlier.fingerprint);
-                    self.history.push(earlier);
-                }
-                *epoch = state.as_ref().map(|state: &ListenerState| {
-                    let fingerprint = state.fingerprint();
-                    (id, Earlier { fingerprint, versions: BTreeSet::new(), targets: BTreeSet::new() })
-                });
-                // An epoch that belongs to no release ends the one that ran, unless it is latched.
-                if let Some(remembered) =
-                    self.release.as_mut().filter(|remembered| Some(remembered.id) != release)
-                {
-                    remembered.over = true;
-                }
-            }
+            Record::Epoch { epoch: id, state, release, .. } => self.epoch(id, state.as_ref(), release, epoch),
             Record::Seen { epoch: id, versions, targets } => {
                 if let Some((_, earlier)) = epoch.as_mut().filter(|(open, _)| *open == id) {
                     earlier.versions = versions;
@@ -181,6 +165,28 @@ impl Recovered {
         }
     }
 
+    fn epoch(
+        &mut self,
+        id: EpochId,
+        state: Option<&ListenerState>,
+        release: Option<ReleaseId>,
+        epoch: &mut Option<(EpochId, Earlier)>,
+    ) {
+        self.next_epoch = self.next_epoch.max(id.0 + 1);
+        if let Some((_, earlier)) = epoch.take() {
+            self.history.retain(|known| known.fingerprint != earlier.fingerprint);
+            self.history.push(earlier);
+        }
+        *epoch = state.map(|state| {
+            let fingerprint = state.fingerprint();
+            (id, Earlier { fingerprint, versions: BTreeSet::new(), targets: BTreeSet::new() })
+        });
+        // An epoch that belongs to no release ends the one that ran, unless it is latched.
+        if let Some(remembered) = self.release.as_mut().filter(|remembered| Some(remembered.id) != release) {
+            remembered.over = true;
+        }
+    }
+
     /// One revert an intent, whether its answer or its effect is what the ledger has.
     fn spend(&mut self, ago: Duration) {
         if !self.intent_spent {
@@ -228,5 +234,105 @@ fn latch_name(reason: &str) -> &'static str {
         "overridden" => "overridden",
         "interrupted" => "interrupted",
         _ => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::IntentId;
+
+    fn release(irreversible: bool) -> Record {
+        Record::Release {
+            release: ReleaseId(4),
+            label: None,
+            base: None,
+            from: "blue".into(),
+            to: "green".into(),
+            cutover: crate::time::Mono(0),
+            irreversible,
+        }
+    }
+
+    fn begin() -> Record {
+        Record::Operator { command: Command::ReleaseBegin { label: Some("x".into()), irreversible: true } }
+    }
+
+    fn held() -> Record {
+        Record::Held { release: ReleaseId(4), reason: "partial".into(), needs_human: true }
+    }
+
+    /// Lines a second apart, read ten seconds after the last.
+    fn read(records: Vec<Record>) -> Recovered {
+        let now = Wall(i64::try_from(records.len()).unwrap() * 1_000 + 9_000);
+        let lines = records.into_iter().zip(0_i64..).map(|(record, n)| (Wall(n * 1_000), record));
+        recover(lines, now)
+    }
+
+    #[test]
+    fn an_empty_ledger_knows_nothing() {
+        let nothing = recover([], Wall(5));
+        assert_eq!(nothing, Recovered { gap: Duration::MAX, ..Recovered::default() });
+    }
+
+    #[test]
+    fn numbers_are_never_used_twice() {
+        let memory = read(vec![release(false)]);
+        assert_eq!(memory.next_release, 5);
+        assert_eq!(memory.gap, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_mark_waits_for_its_release_and_speaks_of_no_other() {
+        assert_eq!(read(vec![begin()]).mark.map(|mark| mark.irreversible), Some(true));
+        let seen = read(vec![begin(), release(true)]);
+        assert_eq!((seen.mark, seen.release.unwrap().irreversible), (None, true));
+        let soon = read(vec![release(false), begin()]);
+        let running = soon.release.unwrap();
+        assert_eq!((soon.mark, running.irreversible, running.label), (None, true, Some("x".into())));
+    }
+
+    #[test]
+    fn an_ack_ends_a_latched_release_and_no_other() {
+        let ack = || Record::Operator { command: Command::Ack };
+        assert!(!read(vec![release(false), ack()]).release.unwrap().over);
+        let acked = read(vec![release(false), held(), ack()]).release.unwrap();
+        assert_eq!((acked.over, acked.latch), (true, Some(("partial", false))));
+    }
+
+    #[test]
+    fn a_revert_counts_once_and_an_unknown_one_counts_too() {
+        let wrote =
+            |word: &str| Record::Wrote { intent: IntentId(1), outcome: word.into(), detail: "".into() };
+        let confirmed = || Record::Confirmed { intent: IntentId(1) };
+        let counts = |records| read(records).reverts_ago.len();
+        assert_eq!(counts(vec![wrote("accepted"), confirmed()]), 1);
+        assert_eq!(counts(vec![confirmed()]), 1);
+        assert_eq!(counts(vec![wrote("unknown")]), 1);
+        assert_eq!(counts(vec![wrote("refused")]), 0);
+    }
+
+    #[test]
+    fn reverts_of_more_than_a_day_ago_are_forgotten() {
+        let line = (Wall(0), Record::Confirmed { intent: IntentId(1) });
+        let day = 24 * 3_600_000;
+        assert_eq!(recover([line.clone()], Wall(day - 1)).reverts_ago.len(), 1);
+        assert_eq!(recover([line.clone()], Wall(day)).reverts_ago.len(), 0);
+        // A clock that went backwards makes it recent.
+        assert_eq!(recover([line], Wall(-5)).reverts_ago, [Duration::ZERO]);
+    }
+
+    #[test]
+    fn a_hold_stands_until_it_is_lifted() {
+        let hold = || Record::Operator { command: Command::Hold { reason: "x".into() } };
+        let lift = || Record::Operator { command: Command::Unhold };
+        assert_eq!(read(vec![hold()]).hold, Some("x".into()));
+        assert_eq!(read(vec![hold(), lift()]).hold, None);
+    }
+
+    #[test]
+    fn an_unknown_latch_is_still_a_latch() {
+        let odd = Record::Held { release: ReleaseId(4), reason: "of-the-future".into(), needs_human: true };
+        assert_eq!(read(vec![release(false), odd]).release.unwrap().latch, Some(("refused", true)));
     }
 }

@@ -1,6 +1,6 @@
 //! From breach to intent: preflight, the decision, deadlines, and what a restart owes.
 
-use super::write::RETRY;
+use super::write::{LANDS_WITHIN, RETRY};
 use super::{
     Action, Condition, Depth, Guard, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX, ReadError,
     WriteOutcome,
@@ -218,7 +218,10 @@ impl Guard {
             self.confirmed(now, Box::new(intent), out);
         } else if *shows == intent.write.over {
             // Untouched so far. A second attempt needs a verdict of its own.
-            self.unproved = memory.intent_sent.then(|| Box::new(intent.clone()));
+            if memory.intent_sent {
+                self.unproved = Some(Box::new(intent.clone()));
+                self.lands_until = now.after(LANDS_WITHIN);
+            }
             out.push(Action::note(Record::Abandoned {
                 intent: intent.id,
                 why: "restarted before the write".into(),

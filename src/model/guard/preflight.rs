@@ -321,3 +321,6 @@ pub(super) fn healthy_serving(state: &ListenerState, health: &[GroupHealth]) -> 
     let healthy = serving(state, health).into_iter().filter(|target| target.state == HealthState::Healthy);
     u32::try_from(healthy.count()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ const CONFIRM_MAX: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 5;
 /// A request whose outcome we don't know may have reached AWS, which does it within this time or not at all [own
 /// guess]: no second one before.
-const LANDS_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const LANDS_WITHIN: Duration = Duration::from_secs(5);
 /// The pause before a retry doubles from here.
 pub(super) const RETRY: Duration = Duration::from_millis(200);
 
@@ -67,7 +67,8 @@ impl Guard {
         };
         self.take(now, observed);
         let Some(shows) = self.live.as_ref().map(|live| live.fingerprint.clone()) else { return };
-        if sent && shows == intent.write.becomes {
+        let owed = self.unproved.as_ref().is_some_and(|late| late.write.becomes == shows);
+        if (sent || owed) && shows == intent.write.becomes {
             self.spend(&intent, now);
             self.confirmed(now, intent, out);
         } else if shows != intent.write.over {
@@ -103,7 +104,7 @@ impl Guard {
                 let at = now.after(RETRY.saturating_mul(1 << attempt.min(5)));
                 self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
             }
-        } else if sent && now < self.lands_until {
+        } else if now < self.lands_until {
             // Reading on: a second write while the first is on its way would be two.
             let at = self.lands_until.min(now.after(RETRY.saturating_mul(2)));
             self.phase = Phase::Reading { op: None, intent, attempt, at, sent };

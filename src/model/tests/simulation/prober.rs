@@ -12,7 +12,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 /// So many may be in flight.
 pub(crate) const SLOTS: u32 = 96;
 /// So many connections are kept, spread over two addresses.
-const CONNECTIONS: u32 = 6;
+const CONNECTIONS: u32 = 10;
 
 /// Numbers probes and shares out connections.
 #[derive(Clone, Debug, Default)]

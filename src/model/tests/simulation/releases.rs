@@ -366,7 +366,9 @@ fn a_new_version_behind_the_same_listener_is_judged_and_has_no_lever() {
         app.untouched();
         let told = app.records().any(|r| matches!(r, Record::Release { to, .. } if &**to == "blue"));
         assert!(told, "{}", app.story());
-        assert!(app.paged(PageKind::Refused) || app.paged(PageKind::Bad), "{}", app.story());
+        let shared = ["lever", "shared-dependency"];
+        assert!(app.refused().iter().all(|reason| shared.contains(reason)), "{}", app.story());
+        assert!(app.paged(PageKind::Refused), "{}", app.story());
     });
 }
 

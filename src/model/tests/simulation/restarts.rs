@@ -114,6 +114,21 @@ fn a_write_that_takes_effect_while_we_are_away_is_proved_when_we_are_back() {
 }
 
 #[test]
+fn a_write_that_takes_effect_only_when_we_are_back_is_waited_for_and_not_repeated() {
+    each_seed(|seed| {
+        let mut app = cutover(seed, 6.0, outage());
+        app.world.writes.push_back(Trouble::DoneLater(3_000));
+        app.on(Moment::WriteSent, |app| app.restart(SHORT, true));
+        app.run_until(60.0);
+        assert_eq!(app.effects.len(), 1);
+        let sent = app.records().filter(|record| matches!(record, Record::WriteSent { .. })).count();
+        assert_eq!(sent, 1, "{}", app.story());
+        assert!(app.held().contains(&"reverted"), "{}", app.story());
+        assert!(!app.paged(PageKind::Overridden), "{}", app.story());
+    });
+}
+
+#[test]
 fn a_third_state_after_a_restart_is_left_alone() {
     each_seed(|seed| {
         let mut app = cutover(seed, 6.0, outage());

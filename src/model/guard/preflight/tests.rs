@@ -1,0 +1,310 @@
+//! Every condition alone and at its edge.
+
+use super::*;
+use crate::guard::{Latch, ReadError};
+use crate::judge::{Direct, Judgement};
+use crate::listener::{Forward, Group};
+use crate::policy::GuardPolicy;
+use crate::recover::Recovered;
+use crate::release::{Baseline, Cause, EpochId, ReleaseId};
+use crate::target::Version;
+use crate::verdict::{Stream, Verdict};
+
+const NOW: Mono = Mono(100_000_000_000_000);
+
+fn state(blue: i32, green: i32) -> ListenerState {
+    let group = |arn: &str, weight| Group { arn: arn.into(), weight: Some(weight) };
+    let forward =
+        Forward { scalar: None, groups: vec![group("b", blue), group("g", green)], stickiness: None };
+    ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] }
+}
+
+fn health(group: &str, count: u16, state: HealthState) -> GroupHealth {
+    let target = |n| TargetHealth { id: format!("{group}{n}").into(), state, overridden: false };
+    GroupHealth { group: group.into(), targets: (0..count).map(target).collect() }
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        stream: Stream::Errors,
+        answers: 30,
+        bad: 30,
+        span_ms: 300,
+        share_max: 0.001,
+        luck_one_in: 1_000_000,
+        first_bad: NOW.before(Duration::from_secs(1)),
+        last_bad: NOW,
+        connections: 4,
+        addresses: 2,
+        targets: 1,
+        window_answers: 100,
+        window_p95: None,
+        total: false,
+    }
+}
+
+/// A guard in a release that has just broken its promise, with everything as it should be.
+fn armed() -> Guard {
+    let policy = GuardPolicy {
+        mode: Mode::Act,
+        cool_down: Duration::from_mins(30),
+        reverts_per_hour_max: 1,
+        reverts_per_day_max: 3,
+        healthy_min: 1,
+        capacity_min: 1.0,
+        evidence_age_max: Duration::from_secs(30),
+        verify_answers: 20,
+        verify_for: Duration::from_mins(1),
+        has_lever: true,
+        versions_known: true,
+        settle: Duration::from_mins(1),
+        settle_answers: 100,
+        judge_for: Duration::from_mins(15),
+    };
+    let mut guard = Guard::new(policy, Recovered::default(), NOW.before(Duration::from_hours(25)));
+    let versions = BTreeSet::from([Version::from("v1")]);
+    let targets: BTreeSet<Box<str>> = ["b0".into(), "b1".into()].into();
+    let base = Good {
+        epoch: EpochId(0),
+        state: state(1, 0),
+        versions: versions.clone(),
+        targets,
+        healthy: 2,
+        baseline: Baseline::default(),
+    };
+    let live = state(0, 1);
+    guard.live = Some(Live {
+        fingerprint: live.fingerprint(),
+        state: live,
+        health: vec![health("b", 2, HealthState::Healthy), health("g", 2, HealthState::Healthy)],
+        hold: None,
+        irreversible: None,
+        label: None,
+        read: NOW,
+    });
+    guard.good = Some(base.clone());
+    let mut out = vec![];
+    guard.begin(NOW.before(Duration::from_mins(1)), NOW, Cause::Foreign, true, &mut out);
+    let direct = Direct { answers: 20, bad: 0, slow: 0, addresses_good: 2, addresses: 2, versions };
+    guard.judged = Some(Judgement {
+        epoch: guard.epoch.as_ref().map(|epoch| epoch.id).unwrap(),
+        at: NOW,
+        verdict: Verdict::Bad(evidence()),
+        answers: 100,
+        bad: 30,
+        p95: None,
+        good_answers: 70,
+        versions: BTreeSet::new(),
+        settled: BTreeSet::new(),
+        first_bad: None,
+        direct,
+        baseline: Baseline::default(),
+        void: (0, 100),
+    });
+    guard
+}
+
+fn failing(guard: &Guard) -> Vec<&'static str> {
+    let all = guard.conditions(NOW, Some(&evidence()));
+    all.into_iter().filter(|(_, condition)| !condition.holds).map(|(name, _)| name).collect()
+}
+
+fn after(change: impl FnOnce(&mut Guard)) -> Vec<&'static str> {
+    let mut guard = armed();
+    change(&mut guard);
+    failing(&guard)
+}
+
+fn release(guard: &mut Guard) -> &mut Release {
+    guard.release.as_mut().unwrap()
+}
+
+fn direct(guard: &mut Guard) -> &mut Direct {
+    &mut guard.judged.as_mut().unwrap().direct
+}
+
+fn blue(guard: &mut Guard) -> &mut Vec<TargetHealth> {
+    &mut guard.live.as_mut().unwrap().health[0].targets
+}
+
+#[test]
+fn when_all_is_well_every_condition_holds() {
+    let guard = armed();
+    assert_eq!(failing(&guard), Vec::<&str>::new());
+    assert_eq!(guard.conditions(NOW, Some(&evidence())).len(), 14);
+    assert_eq!(guard.release.as_ref().map(|release| release.id), Some(ReleaseId(0)));
+}
+
+#[test]
+fn a_release_without_lever_or_base_is_refused() {
+    assert_eq!(after(|guard| guard.policy.has_lever = false), ["lever"]);
+    assert_eq!(after(|guard| release(guard).lever = false), ["lever"]);
+    let none = after(|guard| release(guard).base = None);
+    assert!(none.contains(&"known-good") && none.contains(&"blue-healthy"), "{none:?}");
+}
+
+#[test]
+fn what_was_read_must_be_fresh_and_understood() {
+    let old =
+        |seconds| after(move |g| g.live.as_mut().unwrap().read = NOW.before(Duration::from_secs(seconds)));
+    assert_eq!(old(130), Vec::<&str>::new());
+    assert_eq!(old(131), ["listener-read"]);
+    let unread = after(|guard| guard.live = None);
+    assert!(unread.contains(&"listener-read") && unread.contains(&"understood"), "{unread:?}");
+    assert_eq!(after(|guard| guard.live.as_mut().unwrap().state.unknown.push("X".into())), ["understood"]);
+    assert!(after(|guard| guard.live.as_mut().unwrap().state = state(1, 0)).contains(&"understood"));
+    let mut guard = armed();
+    guard.read_error = Some(ReadError::Throttled);
+    let all = guard.conditions(NOW, None);
+    let read = all.iter().find(|(name, _)| *name == "listener-read").unwrap();
+    assert_eq!(&*read.1.detail, "read 0 s ago; AWS throttles our reads");
+}
+
+#[test]
+fn a_hold_and_a_mark_forbid() {
+    assert_eq!(after(|guard| guard.hold = Some("x".into())), ["no-hold"]);
+    assert_eq!(after(|guard| guard.live.as_mut().unwrap().hold = Some("x".into())), ["no-hold"]);
+    assert_eq!(after(|guard| release(guard).irreversible = true), ["reversible"]);
+}
+
+#[test]
+fn cool_down_and_budgets_end_to_the_second() {
+    let ago = |seconds: u64| NOW.before(Duration::from_secs(seconds));
+    assert_eq!(after(|guard| guard.reverts = vec![ago(1_799)]), ["cool-down", "budget"]);
+    assert_eq!(after(|guard| guard.reverts = vec![ago(1_800)]), ["budget"]);
+    assert_eq!(after(|guard| guard.reverts = vec![ago(3_599)]), ["budget"]);
+    assert_eq!(after(|guard| guard.reverts = vec![ago(3_600)]), Vec::<&str>::new());
+    let day = |guard: &mut Guard| guard.reverts = vec![ago(86_399), ago(40_000), ago(20_000)];
+    assert_eq!(after(day), ["budget"]);
+    let more = |guard: &mut Guard| guard.reverts = vec![ago(86_400), ago(40_000), ago(20_000)];
+    assert_eq!(after(more), Vec::<&str>::new());
+}
+
+#[test]
+fn a_latched_release_and_one_whose_time_is_over_are_left() {
+    let latch = Latch { reason: "reverted", needs_human: false };
+    assert_eq!(after(|guard| release(guard).latch = Some(latch)), ["one-action"]);
+    assert_eq!(after(|guard| release(guard).until = NOW), ["authority"]);
+    assert_eq!(after(|guard| release(guard).until = Mono(NOW.0 + 1)), Vec::<&str>::new());
+}
+
+#[test]
+fn blue_has_enough_healthy_targets_or_is_refused() {
+    assert_eq!(after(|guard| blue(guard)[0].state = HealthState::Unhealthy), ["blue-healthy"]);
+    assert_eq!(after(|guard| blue(guard)[0].overridden = true), ["blue-healthy"]);
+    assert_eq!(after(|guard| blue(guard).truncate(1)), ["blue-healthy"]);
+    assert_eq!(after(|guard| blue(guard).clear()), ["blue-healthy"]);
+    let half = |guard: &mut Guard| {
+        guard.policy.capacity_min = 0.5;
+        blue(guard).truncate(1);
+    };
+    assert_eq!(after(half), Vec::<&str>::new());
+    assert_eq!(after(|guard| guard.policy.healthy_min = 3), ["blue-healthy"]);
+    assert_eq!(after(|guard| guard.policy.healthy_min = 2), Vec::<&str>::new());
+}
+
+#[test]
+fn an_unreferenced_blue_needs_every_target_to_answer_and_to_have_been_healthy() {
+    let unused = |guard: &mut Guard| {
+        for target in blue(guard) {
+            target.state = HealthState::Unused;
+        }
+    };
+    assert_eq!(after(unused), Vec::<&str>::new());
+    let silent = |guard: &mut Guard| {
+        unused(guard);
+        direct(guard).addresses_good = 1;
+    };
+    assert_eq!(after(silent), ["blue-healthy"]);
+    let was_ill = |guard: &mut Guard| {
+        unused(guard);
+        release(guard).base.as_mut().unwrap().healthy = 1;
+    };
+    assert_eq!(after(was_ill), ["blue-healthy"]);
+    let small = |guard: &mut Guard| {
+        unused(guard);
+        guard.policy.healthy_min = 3;
+    };
+    assert_eq!(after(small), ["blue-healthy"]);
+}
+
+#[test]
+fn blue_answers_well_or_is_refused() {
+    assert_eq!(after(|guard| direct(guard).answers = 2), ["blue-answers"]);
+    assert_eq!(after(|guard| direct(guard).answers = 3), Vec::<&str>::new());
+    assert_eq!(after(|guard| direct(guard).bad = 2), Vec::<&str>::new());
+    assert_eq!(after(|guard| direct(guard).bad = 3), ["blue-answers"]);
+    assert_eq!(after(|guard| direct(guard).slow = 2), Vec::<&str>::new());
+    assert_eq!(after(|guard| direct(guard).slow = 3), ["blue-answers"]);
+}
+
+#[test]
+fn blue_is_what_it_was_by_version_or_by_target() {
+    let other = |guard: &mut Guard| {
+        direct(guard).versions.insert(Version::from("v3"));
+    };
+    assert_eq!(after(other), ["blue-is-what-it-was"]);
+    assert_eq!(after(|guard| direct(guard).versions.clear()), ["blue-is-what-it-was"]);
+    let renamed = |guard: &mut Guard| blue(guard)[0].id = "b9".into();
+    assert_eq!(
+        after(renamed),
+        Vec::<&str>::new(),
+        "the version tells that a replaced task is the same build"
+    );
+    let unnamed = |guard: &mut Guard| {
+        guard.policy.versions_known = false;
+        renamed(guard);
+    };
+    assert_eq!(after(unnamed), ["blue-is-what-it-was"]);
+    let never_named = |guard: &mut Guard| {
+        release(guard).base.as_mut().unwrap().versions.clear();
+        renamed(guard);
+    };
+    assert_eq!(after(never_named), ["blue-is-what-it-was"]);
+}
+
+#[test]
+fn evidence_is_fresh_and_the_verdict_still_stands() {
+    let guard = armed();
+    let old = |seconds| Evidence { last_bad: NOW.before(Duration::from_secs(seconds)), ..evidence() };
+    assert!(guard.evidence_stands(NOW, &old(30)).is_ok());
+    assert_eq!(guard.evidence_stands(NOW, &old(31)), Err("the evidence is 31 s old".into()));
+    assert_eq!(after(|guard| guard.judged.as_mut().unwrap().verdict = Verdict::Good), ["evidence"]);
+    let another = |guard: &mut Guard| guard.judged.as_mut().unwrap().epoch = EpochId(77);
+    assert_eq!(after(another), ["evidence"]);
+}
+
+#[test]
+fn in_peace_only_what_can_be_known_is_asked() {
+    let mut guard = armed();
+    guard.release = None;
+    guard.good = Some(Good { state: state(0, 1), ..guard.good.clone().unwrap() });
+    let names: Vec<&str> = guard.conditions(NOW, None).iter().map(|(name, _)| *name).collect();
+    assert!(!names.contains(&"blue-answers") && !names.contains(&"evidence"), "{names:?}");
+    assert!(guard.conditions(NOW, None).iter().all(|(_, condition)| condition.holds));
+}
+
+#[test]
+fn authority_ends_when_it_would_have_although_the_clock_began_anew_with_a_reboot() {
+    let mut guard = armed();
+    let (policy, live) = (guard.policy.clone(), guard.live.take());
+    let base = release(&mut guard).base.clone();
+    let remembered = |minutes| crate::recover::Remembered {
+        id: ReleaseId(0),
+        label: None,
+        base: base.clone(),
+        cutover_ago: Duration::from_mins(minutes),
+        first: EpochId(0),
+        irreversible: false,
+        latch: None,
+        over: false,
+    };
+    for (minutes, left) in [(10, 5), (20, 0)] {
+        let memory = Recovered { release: Some(remembered(minutes)), ..Recovered::default() };
+        let booted = Mono(5_000_000_000);
+        let mut guard = Guard::new(policy.clone(), memory.clone(), booted);
+        guard.live.clone_from(&live);
+        guard.restore_release(booted, &memory);
+        assert_eq!(release(&mut guard).until, booted.after(Duration::from_mins(left)));
+    }
+}
