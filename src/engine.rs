@@ -6,7 +6,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `engine/service.rs` | one service: calendar, slots, judge, seconds |
+//! | `engine/port.rs` | the channels: orders in, findings out |
+//! | `engine/service.rs` | one service: calendar, slots, judge |
+//! | `engine/tally.rs` | what a second adds up to |
 //! | `engine/calendar.rs` | which probe is due next |
 //! | `engine/timer.rs` | waking at an instant, by timerfd |
 //! | `engine/probe.rs` | one probe from due to done |
@@ -21,14 +23,16 @@ mod connect;
 mod exchange;
 mod once;
 mod origin;
+mod port;
 mod probe;
 mod service;
+mod tally;
 mod timer;
 mod verify;
 
 pub use connect::{Dialer, DialerError};
 pub use once::{Answered, ask_once};
-pub use service::{Chapter, Finding, Keeper, Order, Port};
+pub use port::{Chapter, Finding, Keeper, Order, Port};
 
 use crate::clock;
 use crate::settings::Service;

@@ -5,17 +5,19 @@ use super::calendar::{Calendar, Due};
 use super::connect::Dialer;
 use super::exchange::request;
 use super::origin::{Origin, Registered};
+use super::port::{Finding, Order, Port};
 use super::probe::{Ended, probe};
+use super::tally::Tally;
 use super::timer::Timer;
 use super::verify::{places, prove};
 use crate::clock;
-use crate::model::delta::{Delta, Rolling, Second};
-use crate::model::guard::{Aim, Cadence, OpId, Proof};
-use crate::model::judge::{Judge, Judgement, Notice};
-use crate::model::release::{Baseline, EpochId, ReleaseId, Stage};
+use crate::model::delta::{Rolling, Second};
+use crate::model::guard::{Cadence, OpId, Proof};
+use crate::model::judge::{Judge, Notice};
+use crate::model::release::{Baseline, EpochId, Stage};
 use crate::model::sample::{Ours, Outcome, Phases, Purpose, Sample, Taint};
 use crate::model::schedule::Schedule;
-use crate::model::target::{TargetId, Version, VersionId, Versions};
+use crate::model::target::{TargetId, Version, VersionId};
 use crate::model::time::{Mono, Span};
 use crate::model::verdict::Verdict;
 use crate::settings::{Endpoint, StatusSet, Target};
@@ -28,7 +30,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Registered targets that are asked directly, at most.
@@ -41,75 +42,6 @@ const CONTROL_EVERY: Duration = Duration::from_millis(500);
 const JUDGE_RELEASE: Duration = Duration::from_millis(10);
 /// The same in peace.
 const JUDGE_CALM: Duration = Duration::from_millis(100);
-/// A version's share of a second is told for at most so many versions.
-const VERSIONS_MAX: usize = 8;
-
-/// What the engine is asked to do for one service.
-#[derive(Debug)]
-pub enum Order {
-    /// Judge a new epoch.
-    Open(Stage),
-    /// Probe at this pace.
-    Pace(Cadence),
-    /// Ask these registered targets directly (`http://address:port` or `https://…`).
-    Ask(BTreeSet<Box<str>>),
-    /// Prove it with fresh connections.
-    Verify(OpId, Aim),
-    /// The ledger has a new epoch.
-    Keep(Chapter),
-}
-
-/// An epoch as whoever keeps raw samples must know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chapter {
-    /// Its number.
-    pub epoch: EpochId,
-    /// Its release, while that is under judgement or held.
-    pub release: Option<ReleaseId>,
-    /// What the pipeline calls that release.
-    pub label: Option<Box<str>>,
-    /// The last read that showed the previous state.
-    pub after: Mono,
-    /// The first that showed this one.
-    pub since: Mono,
-}
-
-/// Takes raw samples on the engine's thread, so it must never wait.
-pub trait Keeper: Send {
-    /// A sample has ended.
-    fn sample(&mut self, sample: &Sample);
-    /// A new epoch began.
-    fn chapter(&mut self, chapter: Chapter);
-    /// Hands on what is due.
-    fn pump(&mut self, versions: &Versions);
-    /// The engine stops.
-    fn finish(&mut self, versions: &Versions);
-}
-
-/// What the engine tells of one service.
-#[derive(Debug)]
-pub enum Finding {
-    /// The judge's word.
-    Judged(Box<Judgement>),
-    /// Something that deserves a look at the listener.
-    Notice(Notice),
-    /// One second of figures.
-    Second(Arc<Second>),
-    /// The proof came, or not.
-    Proof(OpId, Proof),
-    /// The first probe was sent.
-    Started,
-}
-
-/// The two ends of a service's channels that belong to the engine.
-pub struct Port {
-    /// Orders; their end stops the service.
-    pub orders: mpsc::Receiver<Order>,
-    /// Findings; what doesn't fit is dropped and counted.
-    pub findings: mpsc::Sender<Finding>,
-    /// Who keeps raw samples.
-    pub keeper: Box<dyn Keeper>,
-}
 
 /// See the module.
 pub(super) struct Service {
@@ -136,7 +68,7 @@ pub(super) struct Service {
     proofs: JoinSet<(OpId, Proof)>,
     next_judge: Mono,
     next_second: Mono,
-    deltas: BTreeMap<(Purpose, TargetId), Delta>,
+    tally: Tally,
     next_pump: Mono,
     told: Option<(EpochId, &'static str, Mono)>,
     started: bool,
@@ -202,7 +134,7 @@ impl Service {
             proofs: JoinSet::new(),
             next_judge: origin,
             next_second: origin.after(Duration::from_secs(1)),
-            deltas: BTreeMap::new(),
+            tally: Tally::default(),
             next_pump: origin,
             told: None,
             started: false,
@@ -389,13 +321,7 @@ impl Service {
     /// Due probes that were passed over because we were not run in time.
     fn missed(&mut self, purpose: Purpose, target: usize, due: &Due, now: Mono) {
         let id = TargetId(u16::try_from(target).unwrap_or(u16::MAX));
-        let delta = self.delta(purpose, id);
-        let missed = u32::try_from(due.missed).unwrap_or(u32::MAX);
-        let reason = Ours::Late.name();
-        let count = delta.failures.entry(reason).or_default();
-        *count = count.saturating_add(missed);
-        delta.attempts = delta.attempts.saturating_add(missed);
-        delta.void = delta.void.saturating_add(missed);
+        self.tally.missed(purpose, id, due.missed);
         let sample = Sample {
             due: due.at,
             planned: due.planned,
@@ -439,7 +365,7 @@ impl Service {
 
     /// A sample is whole: count it, judge it, keep it.
     fn take(&mut self, sample: &Sample, version: Option<&Version>, now: Mono) {
-        self.count(sample, version);
+        self.tally.count(sample, version);
         if let Some(notice) = self.judge.observe(sample, now) {
             if matches!(notice, Notice::Version(_)) {
                 self.next_judge = now;
@@ -450,48 +376,6 @@ impl Service {
             self.next_judge = now;
         }
         self.port.keeper.sample(sample);
-    }
-
-    fn delta(&mut self, purpose: Purpose, target: TargetId) -> &mut Delta {
-        self.deltas.entry((purpose, target)).or_insert_with(|| Delta {
-            target,
-            purpose: Some(purpose),
-            ..Delta::default()
-        })
-    }
-
-    fn count(&mut self, sample: &Sample, version: Option<&Version>) {
-        let delta = self.delta(sample.purpose, sample.target);
-        delta.attempts += 1;
-        // What a late probe says of the target is void, and so no failure of the target's.
-        let speaks = sample.taint == Taint::Clean || !matches!(sample.outcome, Outcome::Bad(_));
-        if let Some(reason) = sample.outcome.reason().filter(|_| speaks) {
-            *delta.failures.entry(reason).or_default() += 1;
-        }
-        let begun = sample.due.after(sample.phases.wake.duration());
-        delta.lateness.add(Span::of(begun.since(sample.planned)));
-        if sample.taint != Taint::Clean || matches!(sample.outcome, Outcome::Missed(_) | Outcome::Failed(_)) {
-            delta.void += 1;
-            return;
-        }
-        if sample.status != 0 {
-            *delta.statuses.entry(sample.status).or_default() += 1;
-        }
-        if let Some(version) = version
-            && (delta.versions.len() < VERSIONS_MAX || delta.versions.contains_key(&*version.0))
-        {
-            *delta.versions.entry(version.0.as_ref().into()).or_default() += 1;
-        }
-        if sample.outcome == Outcome::Saturated {
-            return;
-        }
-        delta.response.add(sample.response());
-        delta.service.add(Span::of(sample.done().since(begun)));
-        for (buckets, span) in delta.phases.iter_mut().zip(sample.phases.all()) {
-            if span.0 > 0 {
-                buckets.add(span);
-            }
-        }
     }
 
     /// Asks the judge, and tells its word when it is new, bad, or a while ago.
@@ -527,7 +411,7 @@ impl Service {
     fn second(&mut self, now: Mono) {
         self.next_second = now.after(Duration::from_secs(1));
         let judgement = self.judge.judge(now);
-        let deltas = std::mem::take(&mut self.deltas).into_values().collect();
+        let deltas = self.tally.take();
         let rolling = Rolling {
             answers: judgement.answers,
             bad: judgement.bad,
