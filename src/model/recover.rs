@@ -330,6 +330,62 @@ mod tests {
         assert_eq!(read(vec![hold(), lift()]).hold, None);
     }
 
+    fn epoch(id: u32, arn: &str) -> Record {
+        let forward = crate::listener::Forward { scalar: Some(arn.into()), ..Default::default() };
+        let state =
+            ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] };
+        Record::Epoch {
+            epoch: EpochId(id),
+            cause: crate::release::Cause::Foreign,
+            release: None,
+            label: None,
+            shows: "".into(),
+            after: crate::time::Mono(0),
+            since: crate::time::Mono(0),
+            state: Some(state),
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_state_answered_is_known_and_belongs_to_no_other() {
+        let seen = |id, version: &str| Record::Seen {
+            epoch: EpochId(id),
+            versions: [crate::target::Version::from(version)].into(),
+            targets: BTreeSet::new(),
+        };
+        let memory =
+            read(vec![epoch(6, "blue"), seen(6, "v1"), seen(5, "v0"), epoch(7, "green"), seen(7, "v2")]);
+        let known: Vec<String> =
+            memory.history.iter().flat_map(|e| e.versions.iter().map(ToString::to_string)).collect();
+        assert_eq!(known, ["v1"]);
+        assert_eq!(memory.next_epoch, 8);
+        assert_eq!(memory.shows.map(|shows| shows.to_string()), Some("forward green=1".into()));
+    }
+
+    #[test]
+    fn a_good_state_that_is_good_no_more_gives_way_to_the_base_of_a_release_that_runs() {
+        let good = |id| Good {
+            epoch: EpochId(id),
+            state: ListenerState { arn: "l".into(), forward: None, others: vec![], unknown: vec![] },
+            versions: BTreeSet::new(),
+            targets: BTreeSet::new(),
+            healthy: 1,
+            baseline: crate::release::Baseline::default(),
+        };
+        let based = || match release(false) {
+            Record::Release { release, label, from, to, cutover, irreversible, .. } => {
+                Record::Release { release, label, base: Some(good(1)), from, to, cutover, irreversible }
+            }
+            other => other,
+        };
+        let newer = || Record::Good { good: good(3) };
+        let spoilt = |id| Record::NotGood { epoch: EpochId(id) };
+        assert_eq!(read(vec![based(), newer(), spoilt(3)]).good, Some(good(1)));
+        assert_eq!(read(vec![based(), newer(), spoilt(2)]).good, Some(good(3)));
+        let kept = Record::Kept { release: ReleaseId(4) };
+        assert_eq!(read(vec![based(), newer(), kept, spoilt(3)]).good, None);
+    }
+
     #[test]
     fn an_unknown_latch_is_still_a_latch() {
         let odd = Record::Held { release: ReleaseId(4), reason: "of-the-future".into(), needs_human: true };
