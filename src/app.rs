@@ -21,6 +21,7 @@ pub use look::{Look, look};
 pub use start::{AppError, instance};
 
 use crate::admin::Board;
+use crate::clock;
 use crate::engine::{self, Dialer, EngineOptions, Port};
 use crate::settings::{Service, Settings};
 use start::Parts;
@@ -35,6 +36,8 @@ use tokio::task::JoinSet;
 
 /// What has begun is finished within this: ECS gives 30 s between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(20);
+/// Standard output has taken the copy of the last lines within this.
+const COPY_GRACE: Duration = Duration::from_secs(2);
 /// What the publishers hold is sent within this.
 const PUBLISH_GRACE: Duration = Duration::from_secs(5);
 
@@ -92,8 +95,11 @@ impl App {
         // The stewards held the ends of the engine's channels and of the ledgers'.
         tasks.shutdown().await;
         join(engine)?;
-        for thread in kept {
+        for thread in kept.disk {
             join(thread)?;
+        }
+        if let Some(copy) = kept.copy {
+            finish_copy(copy).await;
         }
         doors.shutdown().await;
         drop(board);
@@ -101,6 +107,20 @@ impl App {
             publisher.drain(PUBLISH_GRACE).await;
         }
         Ok(ended)
+    }
+}
+
+/// A log driver that blocks holds the last lines for ever; they are on disk, so nobody waits for it that long.
+async fn finish_copy(copy: JoinHandle<()>) {
+    let until = clock::now().after(COPY_GRACE);
+    while !copy.is_finished() {
+        if clock::now() >= until {
+            tracing::warn!(
+                "standard output takes nothing: the copy of the last lines is lost, the ledger has them"
+            );
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

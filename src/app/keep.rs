@@ -35,6 +35,14 @@ pub(super) struct Keeping {
     share: u64,
 }
 
+/// The threads of everything that is kept.
+pub(super) struct Threads {
+    /// Those that write to disk.
+    pub(super) disk: Vec<JoinHandle<io::Result<()>>>,
+    /// The one that writes to standard output.
+    pub(super) copy: Option<JoinHandle<()>>,
+}
+
 /// Why evidence can't be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
@@ -114,8 +122,9 @@ impl Keeping {
         Ok(Kept { ledger: handle, lines, keeper: Box::new(keeper) })
     }
 
-    /// Starts the threads. They end when every handle is gone.
-    pub(super) fn run(self) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
+    /// Starts the threads. They end when every handle is gone; the copy on standard output after all others, and only
+    /// if somebody reads it.
+    pub(super) fn run(self) -> io::Result<Threads> {
         let mut threads = Vec::new();
         for ledger in self.ledgers {
             threads.push(std::thread::Builder::new().name("ledger".into()).spawn(move || {
@@ -129,14 +138,16 @@ impl Keeping {
                 Ok(())
             })?);
         }
+        let mut copy = None;
         if let Some((echo, thread)) = self.echo {
             // The ledgers hold the other ends, so the copy ends after the last of them.
             drop(echo);
-            threads.push(std::thread::Builder::new().name("stdout".into()).spawn(move || {
-                thread.run(&mut io::stdout());
-                Ok(())
-            })?);
+            copy = Some(
+                std::thread::Builder::new()
+                    .name("stdout".into())
+                    .spawn(move || thread.run(&mut io::stdout()))?,
+            );
         }
-        Ok(threads)
+        Ok(Threads { disk: threads, copy })
     }
 }

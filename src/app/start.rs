@@ -64,6 +64,14 @@ pub enum AppError {
         /// The cause.
         source: io::Error,
     },
+    /// Somebody answers at the admin socket.
+    #[error(
+        "admin.socket = {path:?} is answered by another Serin; stop that one, or give this one another admin.socket or evidence.dir"
+    )]
+    SocketInUse {
+        /// Where.
+        path: PathBuf,
+    },
     /// The evidence can't be kept.
     #[error(transparent)]
     Keep(#[from] KeepError),
@@ -146,7 +154,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         // The engine's own epoch, before the listener was ever read, is 0.
         memory.next_epoch = memory.next_epoch.max(1);
         memory.next_release = memory.next_release.max(1);
-        let lever = lever(service, shared.as_ref()).await?;
+        let (lever, read_error) = lever(service, shared.as_ref()).await?.unzip();
         stewards.push(Steward {
             name: service.name.as_str().into(),
             guard: Guard::new(service.guard.clone(), memory, clock::now()),
@@ -155,6 +163,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
             commands,
             lever,
             hold_file: service.hold_file.clone(),
+            read_error: read_error.flatten(),
             ledger: kept.ledger,
             publisher: Arc::clone(&publisher),
             board: Arc::clone(&board),
@@ -200,20 +209,26 @@ pub(super) async fn aws() -> SdkConfig {
 }
 
 /// Reads the lever once. What may never be governed is refused now; what can't be read now is read again later, and until
-/// then nothing is armed.
-async fn lever(service: &Service, shared: Option<&SdkConfig>) -> Result<Option<Arc<Alb>>, AppError> {
+/// then nothing is armed, and why it can't be read comes with it.
+async fn lever(
+    service: &Service,
+    shared: Option<&SdkConfig>,
+) -> Result<Option<(Arc<Alb>, Option<Box<str>>)>, AppError> {
     let (Some(lever), Some(shared)) = (&service.lever, shared) else { return Ok(None) };
     let alb = Alb::new(shared, Lever::clone(lever));
     match alb.governable().await {
-        Ok(state) => tracing::info!(service = %service.name, shows = state.label(), "the listener was read"),
+        Ok(state) => {
+            tracing::info!(service = %service.name, shows = state.label(), "the listener was read");
+            Ok(Some((Arc::new(alb), None)))
+        }
         Err(AlbError::Read(why)) => {
             tracing::warn!(service = %service.name, %why, "the listener can't be read; probing goes on, and nothing can be reverted until it can");
+            Ok(Some((Arc::new(alb), Some(why.into()))))
         }
         Err(source @ (AlbError::NotGovernable(_) | AlbError::NotFound(_))) => {
-            return Err(AppError::Lever { service: service.name.clone(), source });
+            Err(AppError::Lever { service: service.name.clone(), source })
         }
     }
-    Ok(Some(Arc::new(alb)))
 }
 
 async fn bind(process: &Process) -> Result<(TcpListener, UnixListener), AppError> {
@@ -224,8 +239,11 @@ async fn bind(process: &Process) -> Result<(TcpListener, UnixListener), AppError
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(fault)?;
     }
-    // A socket that nobody answers is what a killed daemon left behind.
-    if path.exists() && tokio::net::UnixStream::connect(path).await.is_err() {
+    if path.exists() {
+        if tokio::net::UnixStream::connect(path).await.is_ok() {
+            return Err(AppError::SocketInUse { path: path.clone() });
+        }
+        // A socket that nobody answers is what a killed daemon left behind.
         std::fs::remove_file(path).map_err(fault)?;
     }
     let socket = UnixListener::bind(path).map_err(fault)?;

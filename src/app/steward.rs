@@ -31,6 +31,8 @@ pub(super) struct Steward {
     pub(super) commands: mpsc::Receiver<(Command, oneshot::Sender<()>)>,
     pub(super) lever: Option<Arc<Alb>>,
     pub(super) hold_file: Option<PathBuf>,
+    /// Why the last read brought nothing, as it was logged.
+    pub(super) read_error: Option<Box<str>>,
     pub(super) ledger: LedgerHandle,
     pub(super) publisher: Arc<Publisher>,
     pub(super) board: Arc<Board>,
@@ -80,6 +82,9 @@ impl Steward {
     }
 
     async fn step(&mut self, event: Event, replies: &mut JoinSet<Event>) {
+        if let Event::Read(_, result) = &event {
+            self.log_read(result.as_ref().err());
+        }
         let mut actions = Vec::new();
         self.guard.step(clock::now(), event, &mut actions);
         for action in actions {
@@ -137,6 +142,21 @@ impl Steward {
                 self.publisher.send(Item::Page(Arc::clone(&self.name), Arc::new(page)));
             }
         }
+    }
+
+    /// One line when reading begins to fail, fails otherwise, or works again: not one a read.
+    fn log_read(&mut self, error: Option<&ReadError>) {
+        let why: Option<Box<str>> = error.map(|error| error.to_string().into());
+        if self.lever.is_none() || why == self.read_error {
+            return;
+        }
+        match &why {
+            Some(why) => {
+                tracing::warn!(service = %self.name, %why, "the listener can't be read; probing goes on, and nothing can be reverted until it can");
+            }
+            None => tracing::info!(service = %self.name, "the listener can be read again"),
+        }
+        self.read_error = why;
     }
 
     async fn order(&self, order: Order) {

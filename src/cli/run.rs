@@ -1,9 +1,10 @@
 //! `serin run`.
 
 use super::{ConfigArgs, Failure};
-use crate::app::App;
+use crate::app::{App, Ended};
 use crate::settings;
 use clap::Args;
+use std::pin::pin;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// `serin run`
@@ -26,19 +27,25 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let app = App::build(settings).await.map_err(|error| {
+        let mut stop = pin!(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        // Nothing has begun while AWS is still asked what the levers are, so there is nothing to drain.
+        let built = tokio::select! {
+            biased;
+            () = &mut stop => return Ok(Ended::Drained),
+            built = App::build(settings) => built,
+        };
+        let app = built.map_err(|error| {
             if error.is_configuration() {
                 Failure::Config(error.to_string())
             } else {
                 Failure::Failed(error.into())
             }
         })?;
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
         app.run(stop).await.map_err(|error| Failure::Failed(error.into()))
     })?;
     tracing::info!(?ended, "stopped");

@@ -9,7 +9,7 @@ use super::port::{Finding, Order, Port};
 use super::probe::{Ended, probe};
 use super::tally::Tally;
 use super::timer::Timer;
-use super::verify::{places, prove};
+use super::verify::{pause, places, prove};
 use crate::clock;
 use crate::model::delta::{Rolling, Second};
 use crate::model::guard::{Cadence, OpId, Proof};
@@ -224,6 +224,13 @@ impl Service {
         self.lanes.iter().map(origin).collect()
     }
 
+    /// The lanes that registered targets are asked by: not those of a capped rate, unless there are no others.
+    fn asked_directly(&self) -> Vec<usize> {
+        let free = |index: &usize| pause(&self.lanes[*index].target).is_none();
+        let uncapped: Vec<usize> = (0..self.lanes.len()).filter(free).collect();
+        if uncapped.is_empty() { (0..self.lanes.len()).collect() } else { uncapped }
+    }
+
     /// Lays out all schedules for the cadence.
     fn plan(&mut self, now: Mono) {
         let count = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
@@ -239,6 +246,9 @@ impl Service {
         let addresses = u32::try_from(self.direct.len()).unwrap_or(u32::MAX);
         if addresses > 0 {
             let interval = self.settings.direct_interval(self.cadence == Cadence::Release, addresses);
+            let slowest =
+                self.asked_directly().into_iter().filter_map(|index| pause(&self.lanes[index].target));
+            let interval = slowest.fold(interval, |interval, pause| interval.max(pause * addresses));
             for index in 0..addresses {
                 let schedule = Schedule::new(self.origin, interval, index, addresses, &self.instance);
                 rows.push((Purpose::Direct, index as usize, schedule));
@@ -272,7 +282,8 @@ impl Service {
             Purpose::Production | Purpose::Control => index,
             Purpose::Direct => {
                 self.turn = self.turn.wrapping_add(1);
-                self.turn % self.lanes.len().max(1)
+                let asked = self.asked_directly();
+                asked.get(self.turn % asked.len().max(1)).copied().unwrap_or(0)
             }
         };
         let is_late = now.since(due.planned) > self.late_max;

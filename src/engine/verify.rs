@@ -35,7 +35,7 @@ pub(super) async fn prove(targets: Vec<Rc<Target>>, dialer: Rc<Dialer>, aim: Aim
         })
         .collect();
     let until = clock::now().after(aim.within);
-    let mut runs: BTreeMap<(usize, u16), u32> = BTreeMap::new();
+    let mut runs = Runs::default();
     let mut last = String::from("nothing answered");
     let mut asked = 0_usize;
     while clock::now() < until {
@@ -43,31 +43,63 @@ pub(super) async fn prove(targets: Vec<Rc<Target>>, dialer: Rc<Dialer>, aim: Aim
         let Some((target, origin)) = fresh.get(index) else { break };
         let ended = ask_by(target, origin, &dialer).await;
         asked += 1;
-        let run = runs.entry((index, ended.sample.addr)).or_default();
-        match refusal(&ended, &aim) {
-            None => *run += 1,
-            Some(why) => {
-                last = why;
-                *run = 0;
-            }
+        let refused = refusal(&ended, &aim);
+        runs.count((index, ended.sample.addr), asked, refused.is_none());
+        last = refused.unwrap_or(last);
+        if let Some(shown) = runs.shown(aim.answers, asked, ROUND * fresh.len()) {
+            return shown;
         }
-        // Targets and their addresses take turns, so after so many questions each has been asked often enough.
-        let wanted = usize::try_from(aim.answers).unwrap_or(usize::MAX).saturating_mul(runs.len().min(ROUND));
-        if asked >= wanted && runs.values().all(|run| *run >= aim.answers) {
-            let answers = runs.values().sum();
-            return Proof::Shown { answers, addresses: u32::try_from(runs.len()).unwrap_or(u32::MAX) };
-        }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause(target).unwrap_or(PAUSE)).await;
     }
     Proof::NotShown(format!("after {} s: {last}", aim.within.as_secs()).into())
 }
 
-/// One target for each place that is connected to: the way to the balancer is what is proved, not every URL.
+/// Good answers in a row of each address of each target, and the number of the question that was its last.
+#[derive(Debug, Default)]
+struct Runs(BTreeMap<(usize, u16), (u32, usize)>);
+
+impl Runs {
+    /// Takes in the answer to question number `asked`. Where no address was had (a name that didn't resolve), the answer
+    /// speaks of none.
+    fn count(&mut self, (target, address): (usize, u16), asked: usize, good: bool) {
+        if address == 0 {
+            return;
+        }
+        let (run, last) = self.0.entry((target, address)).or_default();
+        *run = if good { *run + 1 } else { 0 };
+        *last = asked;
+    }
+
+    /// The proof, once every address has `answers` in a row. One that wasn't asked for `round` questions is no longer
+    /// among the name's.
+    fn shown(&mut self, answers: u32, asked: usize, round: usize) -> Option<Proof> {
+        self.0.retain(|_, (_, last)| asked - *last < round);
+        let count = self.0.len();
+        // Targets and their addresses take turns, so after so many questions each has been asked often enough.
+        let wanted = usize::try_from(answers).unwrap_or(usize::MAX).saturating_mul(count.min(ROUND));
+        let all = count > 0 && asked >= wanted && self.0.values().all(|(run, _)| *run >= answers);
+        all.then(|| Proof::Shown {
+            answers: self.0.values().map(|(run, _)| run).sum(),
+            addresses: u32::try_from(count).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// What has to lie between two questions to a target whose rate is capped.
+pub(super) fn pause(target: &Target) -> Option<Duration> {
+    target.rate_cap_hz.map(|cap_hz| Duration::from_secs_f64(1.0 / cap_hz))
+}
+
+/// One target for each place that is connected to: the way to the balancer is what is proved, not every URL. One that
+/// may be asked freely is preferred to one whose rate is capped.
 pub(super) fn places(targets: impl Iterator<Item = Rc<Target>>) -> Vec<Rc<Target>> {
     let mut places: BTreeMap<(String, u16, Option<SocketAddr>), Rc<Target>> = BTreeMap::new();
     for target in targets {
         let key = (target.endpoint.host.clone(), target.endpoint.port, target.connect_to);
-        places.entry(key).or_insert(target);
+        let place = places.entry(key).or_insert_with(|| Rc::clone(&target));
+        if place.rate_cap_hz.is_some() && target.rate_cap_hz.is_none() {
+            *place = target;
+        }
     }
     places.into_values().collect()
 }
@@ -110,5 +142,52 @@ fn refusal(ended: &Ended, aim: &Aim) -> Option<String> {
         Some(version) if aim.versions.contains(version) => None,
         Some(version) => Some(format!("version {version} answered")),
         None => Some("an answer named no version".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: Proof = Proof::Shown { answers: 6, addresses: 2 };
+
+    /// Asks two addresses in turn, the question numbers in `missed` without an address.
+    fn asked(questions: usize, missed: &[usize]) -> Option<Proof> {
+        let mut runs = Runs::default();
+        (1..=questions).fold(None, |_, asked| {
+            let address = if missed.contains(&asked) { 0 } else { u16::try_from(asked % 2 + 1).unwrap() };
+            runs.count((0, address), asked, address != 0);
+            runs.shown(3, asked, 64)
+        })
+    }
+
+    #[test]
+    fn each_address_needs_its_run() {
+        assert_eq!(asked(5, &[]), None);
+        assert_eq!(asked(6, &[]), Some(SHOWN));
+    }
+
+    #[test]
+    fn a_name_that_did_not_resolve_once_does_not_spoil_the_proof() {
+        assert_eq!(asked(8, &[1, 2]), Some(SHOWN));
+    }
+
+    #[test]
+    fn one_bad_answer_begins_the_run_of_its_address_anew() {
+        let mut runs = Runs::default();
+        for asked in 1..=6 {
+            runs.count((0, 1), asked, asked != 4);
+        }
+        assert_eq!(runs.shown(3, 6, 64), None);
+    }
+
+    #[test]
+    fn an_address_that_left_the_name_is_not_waited_for() {
+        let mut runs = Runs::default();
+        runs.count((0, 2), 1, true);
+        for asked in 2..=65 {
+            runs.count((0, 1), asked, true);
+        }
+        assert_eq!(runs.shown(3, 65, 64), Some(Proof::Shown { answers: 64, addresses: 1 }));
     }
 }
