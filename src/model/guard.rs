@@ -98,6 +98,8 @@ pub struct Guard {
     reading: Option<(OpId, Mono)>,
     next_read: Mono,
     last_sent: Option<Mono>,
+    /// The last read that was asked for out of turn: at most one a second.
+    last_soon: Option<Mono>,
     /// When the background read was sent that came back last.
     answered: Mono,
     read_backoff: u32,
@@ -277,6 +279,7 @@ impl Guard {
             reading: None,
             next_read: now,
             last_sent: None,
+            last_soon: None,
             answered: now,
             read_backoff: 0,
             read_error: None,

@@ -32,8 +32,12 @@ impl Guard {
     }
 
     pub(super) fn read_soon(&mut self, now: Mono) {
-        let soon = self.last_sent.map_or(now, |sent| sent.after(Duration::from_secs(1)).max(now));
-        self.next_read = self.next_read.min(soon);
+        // A background read that just went out doesn't hold this one back: it may have left before the change.
+        let soon = self.last_soon.map_or(now, |last| last.after(Duration::from_secs(1)).max(now));
+        if soon < self.next_read {
+            self.next_read = soon;
+            self.last_soon = Some(soon);
+        }
     }
 
     /// A read came back: the background one, or one that the acting path waits for.
