@@ -48,6 +48,7 @@ impl Steward {
         let mut replies: JoinSet<Event> = JoinSet::new();
         let mut shown = Shown { at: Mono(0), state: "" };
         let mut drained = false;
+        let mut asker = None;
         self.step(Event::Tick, &mut replies).await;
         loop {
             let wake = tokio::time::sleep(self.guard.wake_at().since(clock::now()).min(SHOW_EVERY));
@@ -60,8 +61,7 @@ impl Steward {
                 },
                 _ = draining.wait_for(|drain| *drain), if !drained => { drained = true; Some(Event::Drain) }
                 Some((command, taken)) = self.commands.recv() => {
-                    // Gone when the asker gave up; the command counts all the same.
-                    let _ = taken.send(());
+                    asker = Some(taken);
                     Some(Event::Operator(command))
                 }
                 finding = self.findings.recv() => match finding {
@@ -73,7 +73,12 @@ impl Steward {
             if let Some(event) = event {
                 self.step(event, &mut replies).await;
             }
-            self.show(&mut shown);
+            // Who is told that a command was taken sees it on the board.
+            self.show(&mut shown, asker.is_some());
+            if let Some(taken) = asker.take() {
+                // Gone when the asker gave up; the command counts all the same.
+                let _ = taken.send(());
+            }
             if drained && self.guard.may_stop() {
                 break;
             }
@@ -150,11 +155,10 @@ impl Steward {
         if self.lever.is_none() || why == self.read_error {
             return;
         }
-        match &why {
-            Some(why) => {
-                tracing::warn!(service = %self.name, %why, "the listener can't be read; probing goes on, and nothing can be reverted until it can");
-            }
-            None => tracing::info!(service = %self.name, "the listener can be read again"),
+        if let Some(why) = &why {
+            tracing::warn!(service = %self.name, %why, "the listener can't be read; probing goes on, and nothing can be reverted until it can");
+        } else {
+            tracing::info!(service = %self.name, "the listener can be read again");
         }
         self.read_error = why;
     }
@@ -201,11 +205,11 @@ impl Steward {
         }
     }
 
-    /// Puts the guard's standing on the board: at once when its state changes, else once a second.
-    fn show(&self, shown: &mut Shown) {
+    /// Puts the guard's standing on the board: at once when its state changes or `at_once` says so, else once a second.
+    fn show(&self, shown: &mut Shown, at_once: bool) {
         let now = clock::now();
         let status: Status = self.guard.status(now);
-        if status.state == shown.state && now.since(shown.at) < SHOW_EVERY {
+        if !at_once && status.state == shown.state && now.since(shown.at) < SHOW_EVERY {
             return;
         }
         *shown = Shown { at: now, state: status.state };

@@ -1,0 +1,25 @@
+//! The daemon as a whole: the real binary on real sockets, with the embedded lab as its AWS; and the engine on servers
+//! that misbehave.
+//!
+//! | file | what |
+//! |---|---|
+//! | `scene.rs` | a lab, a configuration, a pipeline |
+//! | `child.rs` | a running `serin run`, ended when dropped |
+//! | `flow.rs` | bad releases that must be put back, and good ones that must not |
+//! | `refusals.rs` | what must not be written, with the exact reason |
+//! | `lifecycle.rs` | stop, kill, restart, configuration from elsewhere |
+//! | `input.rs` | what can't be used: exit codes, and one clear line |
+//! | `admin.rs` | who may ask, and who may change |
+//! | `secrets.rs` | nothing secret comes out anywhere |
+//! | `odd.rs`, `probing.rs` | the engine alone, on servers of every kind |
+
+mod admin;
+mod child;
+mod flow;
+mod input;
+mod lifecycle;
+mod odd;
+mod probing;
+mod refusals;
+mod scene;
+mod secrets;
