@@ -132,7 +132,8 @@ fn a_write_that_hangs_after_its_effect_is_resolved_by_reading() {
         scene.lab.set_control_plane_fault("ModifyListener", Some(ControlPlaneFault::HangAfterEffect));
         is_reverted(&scene, &daemon, Fault::Outage).await;
         assert_eq!(scene.writes(), (1, 1), "an unknown end is read, never resent");
-        assert_eq!(daemon.events("wrote")[0]["outcome"], "unknown");
+        // Reads go on while the call hangs, so its effect may be seen before its end is given up.
+        assert!(daemon.events("wrote").iter().all(|wrote| wrote["outcome"] == "unknown"));
     });
 }
 

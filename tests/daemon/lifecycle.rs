@@ -89,8 +89,10 @@ fn a_stop_while_a_write_hangs_reads_back_what_became_of_it() {
         assert_eq!(status.code(), Some(0), "{}", daemon.log());
         assert!(took < Duration::from_secs(20), "{took:?}");
         assert_eq!(daemon.events("confirmed").len(), 1, "{}", daemon.output());
-        assert_eq!(daemon.events("held")[0]["reason"], "interrupted");
         assert_eq!((scene.writes(), scene.serving().await), ((1, 1), vec!["blue".to_owned()]));
+        // The proof is still owed: the next start gives it, without another write.
+        scene.lab.set_control_plane_fault("ModifyListener", None);
+        settles_with_one_write(&scene).await;
     });
 }
 
