@@ -13,6 +13,8 @@
 //! | `secrets.rs` | nothing secret comes out anywhere |
 //! | `odd.rs`, `probing.rs` | the engine alone, on servers of every kind |
 
+#![expect(clippy::unwrap_used, reason = "a test program: an unwrap that fails is a test that fails")]
+
 mod admin;
 mod child;
 mod flow;

@@ -305,7 +305,7 @@ fn a_timeout_longer_than_the_interval_lets_several_be_in_flight() {
 #[test]
 fn never_more_connections_are_open_than_probes_may_be_in_flight() {
     bounded(async {
-        let hang = Odd::good(Duration::from_secs(60)).await;
+        let hang = Odd::good(Duration::from_mins(1)).await;
         let targets = [plain("hang", hang.address, "timeout = \"100ms\"\nin_flight = 12")];
         let kept = Engine::start(&targets, 100, None).stop_after(Duration::from_secs(2)).await;
         let open = Seen::count(&hang.seen.open_max);
