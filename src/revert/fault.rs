@@ -54,15 +54,14 @@ fn without_code<E>(what: &str, error: &SdkError<E, HttpResponse>) -> ReadError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let text = DisplayErrorContext(error).to_string();
-    let short: String = text.chars().take(300).collect();
-    if text.contains("credentials") || text.contains("Credentials") {
-        ReadError::Denied(
-            format!("{what}: no usable AWS credentials (task role, AWS_ACCESS_KEY_ID or a profile): {short}")
-                .into(),
-        )
+    let text = one_line(error);
+    if text.to_lowercase().contains("credentials") {
+        // The SDK's own text is a paragraph on every source that it tried.
+        let remedy =
+            "give the task a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
+        ReadError::Denied(format!("{what}: no usable AWS credentials; {remedy}").into())
     } else {
-        ReadError::Failed(format!("{what}: {short}").into())
+        ReadError::Failed(format!("{what}: {text}").into())
     }
 }
 
@@ -72,9 +71,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     match error {
-        SdkError::ConstructionFailure(_) => WriteOutcome::Refused(
-            DisplayErrorContext(error).to_string().chars().take(300).collect::<String>().into(),
-        ),
+        SdkError::ConstructionFailure(_) => WriteOutcome::Refused(one_line(error).into()),
         SdkError::ServiceError(context) => {
             let code = context.err().code().unwrap_or("unknown");
             let status = context.raw().status().as_u16();
@@ -87,8 +84,12 @@ where
                 WriteOutcome::Refused(format!("{code}: {message}").into())
             }
         }
-        _ => WriteOutcome::Unknown(
-            DisplayErrorContext(error).to_string().chars().take(300).collect::<String>().into(),
-        ),
+        _ => WriteOutcome::Unknown(one_line(error).into()),
     }
+}
+
+/// The error and its causes as one line of a readable length.
+fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = DisplayErrorContext(error).to_string();
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }
