@@ -17,8 +17,11 @@ async fn is_refused(scene: &Scene, daemon: &Daemon, reason: &str) -> Value {
     scene.lab.service("green").set_fault(Fault::Outage);
     daemon.until(reason, async || daemon.events("refused").iter().any(|line| line["reason"] == reason)).await;
     let refused = daemon.events("refused").into_iter().find(|line| line["reason"] == reason).unwrap();
-    let mut pages = daemon.events("paged").into_iter();
-    assert!(pages.any(|page| page["kind"] == "refused"), "a refusal is told: {}", daemon.output());
+    daemon
+        .until("a refusal is told", async || {
+            daemon.events("paged").iter().any(|page| page["kind"] == "refused")
+        })
+        .await;
     // Long enough for a write that should not come.
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(scene.writes().1, 0, "nothing was written");
