@@ -410,13 +410,18 @@ impl Guard {
     fn read_pause(&self, now: Mono) -> Duration {
         let base = if self.in_release(now) {
             READ_RELEASE
-        } else if self.policy.versions_known {
+        } else if self.policy.versions_known && !self.is_blind() {
             READ_PEACE_VERSIONS
         } else {
             READ_PEACE
         };
         let base = base.saturating_mul(1 << self.read_backoff.min(6)).min(READ_PEACE_VERSIONS.max(base));
         base.saturating_sub(base / 10) + base / 50 * u32::try_from(self.next_op * 7 % 11).unwrap_or(0)
+    }
+
+    /// Answers tell nothing now, so a changed version may go unseen.
+    fn is_blind(&self) -> bool {
+        self.last_word.as_ref().is_some_and(|(_, word)| word.starts_with("blind"))
     }
 
     /// A release is under judgement and its time is not over.

@@ -20,8 +20,12 @@ mod word;
 const SIDE_SPAN: Duration = Duration::from_secs(5);
 /// Fewer answers than this from a side path are no word at all.
 const SIDE_MIN: usize = 3;
+/// The chance that a side path which is as bad as production passes for a good one.
+const SIDE_LUCK: f64 = 1e-4;
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
+/// Fewer clean samples than this in the last second are no word of a prober that is starved.
+const CLEAN_MIN: u32 = 3;
 /// The most own-fault marks that are kept.
 const OWN_CAP: usize = 4_096;
 
@@ -118,6 +122,8 @@ pub struct Judge {
     control: Window,
     seen: BTreeSet<VersionId>,
     settled: BTreeSet<VersionId>,
+    /// Versions that only void samples have named.
+    hinted: BTreeSet<VersionId>,
     first_green: Option<Mono>,
     green_known: u64,
     green_good: u64,
@@ -174,6 +180,7 @@ impl Judge {
             control: Window::new(policy.window.max(SIDE_SPAN)),
             seen: BTreeSet::new(),
             settled: BTreeSet::new(),
+            hinted: BTreeSet::new(),
             first_green: None,
             green_known: 0,
             green_good: 0,
@@ -202,6 +209,7 @@ impl Judge {
         self.outside.clear();
         self.seen.clear();
         self.settled.clear();
+        self.hinted.clear();
         self.first_green = None;
         (self.green_known, self.green_good, self.good_answers) = (0, 0, 0);
         self.first_bad = None;
@@ -226,7 +234,7 @@ impl Judge {
         }
         self.own.push_back((now, own));
         if own != Own::No {
-            return None;
+            return self.hint(sample);
         }
         match sample.purpose {
             Purpose::Control => {
@@ -243,6 +251,16 @@ impl Judge {
             // Due in an epoch that has ended: kept by the evidence, never judged.
             Purpose::Direct | Purpose::Production => None,
         }
+    }
+
+    /// What a void sample says of the target is nothing, but a version that it names is a reason to look.
+    fn hint(&mut self, sample: &Sample) -> Option<Notice> {
+        let news = sample.purpose == Purpose::Production
+            && sample.epoch == self.stage.epoch
+            && sample.version != VersionId::NONE
+            && !self.seen.contains(&sample.version)
+            && self.hinted.insert(sample.version);
+        if news { self.versions.name(sample.version).cloned().map(Notice::Version) } else { None }
     }
 
     /// A probe is in flight for longer than the latency objective: it is slow now, whatever comes of it.

@@ -105,6 +105,9 @@ impl Guard {
             return;
         }
         self.last_word = Some((judgement.epoch, word));
+        if self.is_blind() {
+            self.read_soon(judgement.at);
+        }
         let says: Box<str> = judgement.verdict.to_string().into();
         out.push(Action::note(Record::Verdict {
             epoch: judgement.epoch,

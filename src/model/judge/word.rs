@@ -1,7 +1,7 @@
 //! The judge's word: what the promises say of production, and what the verdict table makes of it.
 
-use super::{Direct, Finding, Judge, Own, SIDE_MIN, SIDE_SPAN};
-use crate::detector::{Look, Threshold};
+use super::{CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SPAN};
+use crate::detector::{Look, Threshold, tail};
 use crate::sample::Fault;
 use crate::time::Mono;
 use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyBlind, table};
@@ -11,11 +11,24 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Judge {
     pub(super) fn verdict(&self, now: Mono) -> Verdict {
         let (void, all) = self.void();
-        if void * 2 > all {
-            let late = self.own.iter().filter(|(_, own)| *own == Own::Late).count();
-            let starved = u32::try_from(late).unwrap_or(u32::MAX) * 2 > void;
-            return Verdict::Blind(if starved { WhyBlind::Starved } else { WhyBlind::Ours });
+        if void * 2 <= all {
+            return self.word_of_answers(now);
         }
+        let late = self.own.iter().filter(|(_, own)| *own == Own::Late).count();
+        if u32::try_from(late).unwrap_or(u32::MAX) * 2 <= void {
+            return Verdict::Blind(WhyBlind::Ours);
+        }
+        // Starved, nothing is called good. But what was sent and read in time says what it says, and an outage
+        // must be seen through a quota that leaves a quarter of the probes.
+        if all - void >= CLEAN_MIN
+            && let bad @ Verdict::Bad(_) = self.word_of_answers(now)
+        {
+            return bad;
+        }
+        Verdict::Blind(WhyBlind::Starved)
+    }
+
+    fn word_of_answers(&self, now: Mono) -> Verdict {
         if self.rolling.count() == 0 && self.outside.is_empty() {
             let waited = now.since(self.stage.since) > self.policy.window;
             return if waited {
@@ -214,7 +227,7 @@ fn side(window: &Window, now: Mono) -> Side {
 
 /// How a side path did while production broke its promise: what it answered before proves nothing (a shared
 /// dependency takes both down at once), and when all is well again, what it answered meanwhile still counts.
-/// `None` until there are `enough` answers since. It vetoes when in doubt: it is bad when one answer in ten is, or when
+/// `None` until there are `enough` answers since, and too many good ones to be luck. It vetoes when in doubt: it is bad when one answer in ten is, or when
 /// it is half as bad as production.
 fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
     let slow_counts = evidence.stream == Stream::Latency;
@@ -228,5 +241,13 @@ fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
     }
     let worst = spoke().filter(|entry| entry.bad || slow_counts && entry.slow).count();
     let half_as_bad = worst >= 2 && worst * 2 * evidence.answers.max(1) as usize >= n * evidence.bad as usize;
-    Some(if worst * 10 > n || half_as_bad { Side::Bad } else { Side::Ok })
+    if worst * 10 > n || half_as_bad {
+        return Some(Side::Bad);
+    }
+    // A few good answers prove nothing where production still gives seven good ones of ten: a side path that is as
+    // bad as production must hardly ever look so well.
+    let share = f64::from(evidence.bad) / f64::from(evidence.answers.max(1));
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let luck = tail(count(n), count(n - worst), 1.0 - share.min(1.0));
+    if luck <= SIDE_LUCK { Some(Side::Ok) } else { None }
 }

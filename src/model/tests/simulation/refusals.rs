@@ -331,6 +331,51 @@ fn a_prober_that_is_late_or_cut_off_is_blind_and_says_so() {
     }
 }
 
+/// Frozen for three quarters of the time, from two seconds before the cutover on. The period is no multiple of the
+/// calm interval, so that some calm probes come through.
+fn throttled(app: &mut App, seconds: f64) {
+    let mut from = CUT - 2.0;
+    while from < CUT + seconds {
+        app.world.starved.push((secs(from), secs(from + 0.070)));
+        from += 0.093;
+    }
+}
+
+#[test]
+fn an_outage_is_seen_and_reverted_through_a_quota_that_freezes_us_three_quarters_of_the_time() {
+    each_seed(|seed| {
+        let mut app = cutover(seed, 6.0, outage());
+        // Long enough for the breach; a proof needs its answers in a row.
+        throttled(&mut app, 7.0);
+        app.run_until(60.0);
+        app.reverted_once();
+        let at = app.effects.first().map(|(at, _)| *at);
+        assert!(at.is_some_and(|at| at < secs(CUT + 6.0 + 5.0)), "{at:?}\n{}", app.story());
+    });
+}
+
+#[test]
+fn a_cutover_is_seen_by_reading_when_no_answer_can_tell_of_it() {
+    each_seed(|seed| {
+        let mut app = cutover(seed, 1e5, outage());
+        app.world.starved.push((secs(CUT - 2.0), secs(CUT + 40.0)));
+        app.run_until(CUT + 15.0);
+        let seen = app.records().filter(|record| matches!(record, Record::Epoch { .. })).count();
+        assert_eq!(seen, 2, "{}", app.story());
+    });
+}
+
+#[test]
+fn a_good_release_is_left_alone_and_never_called_good_by_a_prober_that_is_throttled() {
+    each_seed(|seed| {
+        let mut app = cutover(seed, 1e5, outage());
+        throttled(&mut app, 60.0);
+        app.run_until(50.0);
+        app.untouched();
+        assert!(app.paged(PageKind::Blind), "{}", app.story());
+    });
+}
+
 #[test]
 fn a_prober_that_goes_blind_in_a_real_outage_does_not_act_on_what_it_cannot_see() {
     each_seed(|seed| {
