@@ -72,20 +72,27 @@ impl Row {
         planned(self.schedule.due(self.next), self.quantum)
     }
 
-    /// Takes the newest probe that is due by `now`; those before it are missed, never caught up. One that is later than
+    /// Takes the next probe, which is planned by `now`. One that is no later than `on_time` is sent, and so is the one after
+    /// it. Beyond that nothing is caught up: the newest is taken, those before it are missed. And one that is later than
     /// `late_max` is missed too: it would say nothing of the target, and a thousand of them at once would be a burst.
-    pub(super) fn take(&mut self, now: Mono, late_max: Duration) -> Due {
+    pub(super) fn take(&mut self, now: Mono, on_time: Duration, late_max: Duration) -> Due {
         let first = self.next;
-        let mut next = self.schedule.next_after(now.after(Duration::from_nanos(1))).max(first + 1);
-        // With a quantum, one may be due and not planned yet.
-        while next > first + 1 && planned(self.schedule.due(next - 1), self.quantum) > now {
-            next -= 1;
+        self.next += 1;
+        if now.since(planned(self.schedule.due(first), self.quantum)) > on_time {
+            self.next = self.schedule.next_after(now.after(Duration::from_nanos(1))).max(self.next);
+            // With a quantum, one may be due and not planned yet.
+            while self.next > first + 1 && self.planned_before() > now {
+                self.next -= 1;
+            }
         }
-        self.next = next;
-        let at = self.schedule.due(next - 1);
-        let newest = planned(at, self.quantum);
+        let newest = self.planned_before();
         let dead = now.since(newest) > late_max;
-        Due { at, planned: newest, missed: next - 1 - first + u64::from(dead), dead }
+        let missed = self.next - 1 - first + u64::from(dead);
+        Due { at: self.schedule.due(self.next - 1), planned: newest, missed, dead }
+    }
+
+    fn planned_before(&self) -> Mono {
+        planned(self.schedule.due(self.next - 1), self.quantum)
     }
 }
 
@@ -93,6 +100,7 @@ impl Row {
 mod tests {
     use super::*;
 
+    const ON_TIME: Duration = Duration::from_millis(1);
     const LATE: Duration = Duration::from_millis(10);
 
     fn ms(value: u64) -> Mono {
@@ -122,7 +130,7 @@ mod tests {
         let mut row = row(10, Duration::ZERO);
         for n in 0..1_000 {
             let planned = row.planned();
-            let due = row.take(planned.after(Duration::from_micros(30)), LATE);
+            let due = row.take(planned.after(Duration::from_micros(30)), ON_TIME, LATE);
             assert_eq!(due.missed, 0, "{n}");
             assert_eq!(due.planned, planned);
             assert_eq!(row.planned().since(planned), Duration::from_millis(10));
@@ -134,16 +142,29 @@ mod tests {
         let mut row = row(10, Duration::ZERO);
         let first = row.planned();
         let now = first.after(Duration::from_millis(995));
-        let due = row.take(now, LATE);
+        let due = row.take(now, ON_TIME, LATE);
         assert_eq!((due.missed, due.dead, now.since(due.planned)), (99, false, Duration::from_millis(5)));
         assert_eq!(row.planned().since(first), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_short_delay_loses_nothing() {
+        let schedule = Schedule::new(ms(0), Duration::from_micros(100), 0, 1, "");
+        let mut row = Row::new(schedule, Duration::ZERO, ms(0));
+        let first = row.planned();
+        let now = first.after(Duration::from_micros(950));
+        for n in 0..10_u64 {
+            let due = row.take(now, ON_TIME, LATE);
+            assert_eq!((due.missed, due.planned), (0, Mono(first.0 + n * 100_000)));
+        }
+        assert!(row.planned() > now);
     }
 
     #[test]
     fn a_probe_that_is_too_late_is_missed_itself() {
         let mut row = row(1_000, Duration::ZERO);
         let now = row.planned().after(Duration::from_millis(300));
-        let due = row.take(now, LATE);
+        let due = row.take(now, ON_TIME, LATE);
         assert_eq!((due.missed, due.dead), (1, true));
         assert!(now.since(due.planned) > LATE);
     }
@@ -152,7 +173,7 @@ mod tests {
     fn an_hour_of_sleep_is_one_probe_and_a_count() {
         let mut row = row(1, Duration::ZERO);
         let first = row.planned();
-        let due = row.take(first.after(Duration::from_hours(1)), LATE);
+        let due = row.take(first.after(Duration::from_hours(1)), ON_TIME, LATE);
         assert_eq!(due.missed, 3_600_000);
     }
 
@@ -161,7 +182,7 @@ mod tests {
         let mut row = row(10, Duration::from_millis(4));
         for _ in 0..100 {
             let planned = row.planned();
-            let due = row.take(planned, LATE);
+            let due = row.take(planned, ON_TIME, LATE);
             assert!(due.planned >= due.at && due.planned.since(due.at) < Duration::from_millis(4));
             assert_eq!(due.missed, 0);
         }

@@ -90,9 +90,6 @@ impl Dialer {
 
     /// The addresses of `host`, from the cache while they are fresh.
     pub(super) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Outcome> {
-        if let Ok(literal) = host.parse() {
-            return Ok(vec![literal]);
-        }
         if let Some((until, addresses)) = self.names.borrow().get(host)
             && clock::now() < *until
         {

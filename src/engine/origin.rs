@@ -66,6 +66,8 @@ pub(super) struct Origin {
     place: Place,
     room: Cell<Room>,
     dialer: Rc<Dialer>,
+    /// The host, where it is an address itself.
+    literal: Option<IpAddr>,
     tls: Option<Tls>,
     /// Slots with an open connection, the one that rested longest first.
     warm: RefCell<VecDeque<Rc<Link>>>,
@@ -117,6 +119,7 @@ impl Origin {
             place,
             room: Cell::new(room),
             dialer: Rc::clone(dialer),
+            literal: target.endpoint.host.parse().ok(),
             tls,
             warm: RefCell::default(),
             cold: RefCell::default(),
@@ -203,6 +206,9 @@ impl Origin {
         }
         if let Some(address) = self.place.connect_to {
             return Ok((address, self.index_of(address.ip())));
+        }
+        if let Some(address) = self.literal {
+            return Ok((SocketAddr::new(address, self.place.port), self.index_of(address)));
         }
         marks.enter(Step::Resolve);
         let addresses = self.dialer.resolve(&self.place.host).await?;

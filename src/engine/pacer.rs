@@ -177,15 +177,9 @@ impl Field {
     }
 
     /// Takes the probe of a row that has come; `None` for a stale entry.
-    fn take(
-        &mut self,
-        number: usize,
-        at: Mono,
-        now: Mono,
-        late_max: Duration,
-    ) -> Option<(usize, usize, Due)> {
+    fn take(&mut self, number: usize, at: Mono, now: Mono, on_time: Duration) -> Option<(usize, usize, Due)> {
         let planned = self.rows.get_mut(number)?.as_mut().filter(|row| row.entry == at)?;
-        let due = planned.row.take(now, late_max);
+        let due = planned.row.take(now, on_time, LATE_MAX.max(on_time * 2));
         planned.entry = planned.row.planned();
         planned.turn = planned.turn.wrapping_add(1);
         let line = *planned.lines.get(planned.turn % planned.lines.len().max(1))?;
@@ -316,8 +310,7 @@ impl<S: Subject> Pacer<S> {
                 matters.push((at, matter));
                 continue;
             };
-            let late_max = LATE_MAX.max(self.field.quantum * 2);
-            let Some((subject, line, due)) = self.field.take(number, at, now, late_max) else { continue };
+            let Some((subject, line, due)) = self.field.take(number, at, now, self.taint) else { continue };
             if due.missed > 0 {
                 self.missed(subject, line, &due, now);
             }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Gaps are remembered while a probe that began before them can be in flight: the longest timeout.
 const REMEMBER: Duration = Duration::from_mins(1);
+/// One part in so many of a response time may be ours.
+const SHARE: u32 = 8;
 /// More gaps than this a minute are one long one.
 const GAPS_MAX: usize = 4_096;
 
@@ -83,15 +85,23 @@ impl Pulse {
         }
     }
 
-    /// Whether a gap spoils a probe that was sent at `sent` and read to its end at `done`. One that `dialled` took several
-    /// turns, and any of them may have waited for us. A single exchange is spoiled if it was read as the gap
-    /// ended: then its answer may have lain there; one that is read well after it hasn't.
+    /// Whether gaps spoil a probe that was sent at `sent` and read to its end at `done`: whether more than [`SHARE`] of its
+    /// time may be ours. One that `dialled` took several turns, and any of them may have waited for us. A
+    /// single exchange can only have waited in the gap in which, or just after which, it was read: what is read
+    /// well after a gap came after it.
+    ///
+    /// It is a share, because the answers that a stalled target gives all at once keep us busy for longer than the bound,
+    /// and to void just them would hide the stall.
     pub(super) fn spoils(&self, sent: Mono, done: Mono, dialled: bool) -> bool {
-        self.gaps.iter().rev().take_while(|(_, ended)| *ended >= sent).any(|(begun, ended)| {
+        let mut ours = Duration::ZERO;
+        for (begun, ended) in self.gaps.iter().rev().take_while(|(_, ended)| *ended >= sent) {
             // What has gathered in a gap is worked off in its wake.
             let wake = self.bound + ended.since(*begun) / 16;
-            *begun < done && (dialled || done <= ended.after(wake))
-        })
+            if *begun < done && (dialled || done <= ended.after(wake)) {
+                ours += (*ended).max(done.min(ended.after(wake))).min(done).since((*begun).max(sent));
+            }
+        }
+        ours > self.bound && ours > done.since(sent) / SHARE
     }
 
     /// How long we were not run since the last time that this was asked.
@@ -146,6 +156,13 @@ mod tests {
         assert!(!pulse.spoils(ms(90), ms(95), false), "before");
         assert!(!pulse.spoils(ms(90), ms(300), false), "long after: it was the target that took so long");
         assert!(!pulse.spoils(ms(176), ms(177), false), "sent after");
+    }
+
+    #[test]
+    fn a_burst_of_late_answers_is_not_voided_for_the_time_that_it_takes_to_read_them() {
+        let pulse = frozen(500, 504);
+        assert!(!pulse.spoils(ms(100), ms(504), false), "1 % of it may be ours");
+        assert!(pulse.spoils(ms(490), ms(504), false), "a third of it may be ours");
     }
 
     #[test]
