@@ -1,0 +1,118 @@
+"""A quarter of a core, shared with a busy sibling: does Serin know which samples it made late itself?
+
+The server isn't in the group, so its stamps tell the truth: an arrival late against its due instant, while the server
+was never slow, was late by the prober's fault. `compare` sets that against what Serin wrote down of each sample.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from . import analysis
+from .cgroup import NoCgroup, Quota
+from .daemons import DAEMONS
+from .load import Load
+from .processes import Process
+from .ruler import Stamps
+from .stand import Failed, Figures, Folder, Stand
+
+COLUMNS = ("rate_hz", "throttled", "late", "late_void", "timely_void", "matched", "cpu_us", "rss_mb")
+SHARE = 0.25
+# An arrival later than this against its due instant was late by the prober's fault; DESIGN.md's bound for taint.
+LATE_NS = 1_000_000
+# The last part of the run has an outage of the server, which must be told in spite of all.
+_OUTAGE_AT = 0.8
+_OUTAGE_S = 10.0
+
+
+def run(stand: Stand, load: Load, keep: Path | None) -> Figures:
+    """Runs it; with `keep`, the stamps and Serin's evidence stay there for a closer look."""
+    try:
+        quota = Quota(SHARE)
+    except NoCgroup as error:
+        raise Failed(str(error)) from error
+    try:
+        with Folder() as folder:
+            return _in_group(stand, load, keep, quota, folder)
+    finally:
+        quota.remove()
+
+
+def _in_group(stand: Stand, load: Load, keep: Path | None, quota: Quota, folder: Path) -> Figures:
+    program = stand.program("serin")
+    outage = min(_OUTAGE_S, load.seconds * (1 - _OUTAGE_AT) / 2)
+    options = [f"--outage-after={load.seconds * _OUTAGE_AT:.0f}s", f"--outage-for={outage * 1e3:.0f}ms"]
+    ruler = stand.ruler(folder, int((load.rate_hz or 0) * (load.seconds + 30)) + 10_000, options)
+    try:
+        load = replace(load, urls=ruler.urls())
+        argv = DAEMONS["serin"].argv(program, load, folder)
+        prober = Process("prober", argv, stand.generator_core, folder, enter=quota.enter)
+        try:
+            busy = [sys.executable, "-c", "while True: pass"]
+            sibling = Process("sibling", busy, stand.generator_core, folder, enter=quota.enter)
+            try:
+                begin, before, throttled = time.monotonic_ns(), prober.cpu_s(), quota.throttled()
+                time.sleep(load.seconds)
+                if not prober.running():
+                    raise Failed(f"ended by itself: {prober.complaint()}")
+                end, cpu_s = time.monotonic_ns(), prober.cpu_s() - before
+                throttled, rss_mb = quota.throttled() - throttled, prober.rss_mb()
+            finally:
+                # Serin has to end in peace, so that it writes all of its evidence.
+                sibling.stop()
+        finally:
+            prober.stop(30)
+    finally:
+        stamps, _ = ruler.stop()
+        if keep is not None:
+            shutil.copytree(folder, keep / "starved", dirs_exist_ok=True)
+    seen = stamps.between(begin, end)
+    if not seen.arrived:
+        raise Failed("no probe arrived")
+    count = len(seen.arrived)
+    figures = {
+        "rate_hz": count / (end - begin) * 1e9,
+        "throttled": throttled / ((end - begin) / 1e8),
+        "cpu_us": cpu_s / count * 1e6,
+        "rss_mb": rss_mb,
+    }
+    return figures | compare(seen, folder / "evidence")
+
+
+def compare(stamps: Stamps, evidence: Path) -> Figures:
+    """The hook: each sample that Serin kept against the server's stamp of it.
+
+    Told are the share of samples that arrived late (`late`), of those the share that Serin voided (`late_void`), and of
+    the others the share that it voided needlessly (`timely_void`).
+    """
+    lines = sorted(kept(evidence), key=lambda line: line["mono"])
+    pairs = analysis.paired([line["mono"] for line in lines], stamps.arrived)
+    late, timely = [], []
+    for line, (due, arrived) in zip(lines, pairs, strict=True):
+        if arrived is None:
+            continue
+        void = line["taint"] not in (None, "clean", "none", [], 0) or line["outcome"] in ("missed", "failed")
+        (late if arrived - due > LATE_NS else timely).append(void)
+    matched = len(late) + len(timely)
+    told = {"matched": float(matched)}
+    if matched:
+        told["late"] = len(late) / matched
+    if late:
+        told["late_void"] = sum(late) / len(late)
+    if timely:
+        told["timely_void"] = sum(timely) / len(timely)
+    return told
+
+
+def kept(evidence: Path) -> list[dict]:
+    """Every raw sample in Serin's evidence."""
+    found = []
+    for path in sorted(evidence.rglob("samples*.jsonl")):
+        for line in path.read_text().splitlines():
+            found.append(json.loads(line))
+    return found
