@@ -81,37 +81,44 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def text(parts: list[Part], facts: dict[str, str], versions: dict[str, str]) -> str:
+@dataclass(frozen=True)
+class Run:
+    """All that was measured, on what, with what, and what that says of the goals."""
+
+    parts: list[Part]
+    facts: dict[str, str]
+    versions: dict[str, str]
+    goals: list[list[str]]
+    beaten: list[str]
+
+
+def text(run: Run) -> str:
     """For a terminal."""
-    lines = [f"{name:10} {value}" for name, value in facts.items()]
-    lines += ["", *(f"{name:18} {value}" for name, value in versions.items())]
-    for part in parts:
-        lines += ["", f"{part.cell.name}: {part.cell.title}"]
-        grid = _grid(part)
-        widths = [max(len(line[n]) for line in grid) for n in range(len(grid[0]))]
-        lines += ["  " + _aligned(line, widths) for line in grid]
+    lines = [f"{name:10} {value}" for name, value in run.facts.items()]
+    lines += ["", *(f"{name:18} {value}" for name, value in run.versions.items())]
+    for part in run.parts:
+        lines += ["", f"{part.cell.name}: {part.cell.title}", *_aligned(_grid(part), right=True)]
         lines += [f"  {row.label}: {fault}" for row in part.rows for fault in _faults(row)]
-    return "\n".join(lines) + "\n"
+    lines += ["", "what must be reached", *_aligned(run.goals, right=False)]
+    return "\n".join([*lines, *(f"  {one}" for one in run.beaten)]) + "\n"
 
 
-def markdown(parts: list[Part], facts: dict[str, str], versions: dict[str, str]) -> str:
+def markdown(run: Run) -> str:
     """For the docs."""
-    lines = [" · ".join(f"{name} {value}" for name, value in facts.items()), ""]
-    lines += [" · ".join(f"{name} {value}" for name, value in versions.items())]
-    for part in parts:
-        head, *rows = _grid(part)
-        lines += ["", f"**{part.cell.title}**", "", "| " + " | ".join(head) + " |"]
-        lines += ["|---|" + "---:|" * (len(head) - 1)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
+    lines = [" · ".join(f"{name} {value}" for name, value in run.facts.items()), ""]
+    lines += [" · ".join(f"{name} {value}" for name, value in run.versions.items())]
+    for part in run.parts:
+        lines += ["", f"**{part.cell.title}**", "", *_ruled(_grid(part), "---:|")]
         faults = [f"{row.label}: {fault}" for row in part.rows for fault in _faults(row)]
         lines += ["", *(f"- {fault}" for fault in faults)] if faults else []
-    return "\n".join(lines) + "\n"
+    lines += ["", "**What must be reached**", "", *_ruled(run.goals, "---|"), ""]
+    return "\n".join([*lines, *(f"- {one}" for one in run.beaten)]) + "\n"
 
 
-def as_json(parts: list[Part], facts: dict[str, str], versions: dict[str, str]) -> str:
+def as_json(run: Run) -> str:
     """Everything, each round for itself."""
     cells = {}
-    for part in parts:
+    for part in run.parts:
         cells[part.cell.name] = {
             "title": part.cell.title,
             "rows": [
@@ -125,7 +132,20 @@ def as_json(parts: list[Part], facts: dict[str, str], versions: dict[str, str]) 
                 for row in part.rows
             ],
         }
-    return json.dumps({"machine": facts, "versions": versions, "cells": cells}, indent=1) + "\n"
+    head, *goals = run.goals
+    told = {
+        "machine": run.facts,
+        "versions": run.versions,
+        "cells": cells,
+        "goals": [dict(zip(head, goal, strict=True)) for goal in goals],
+        "beaten": run.beaten,
+    }
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+
+
+def shown_value(figure: str, value: float) -> str:
+    """A figure as its column shows it."""
+    return COLUMNS[figure][1](value)
 
 
 def _grid(part: Part) -> list[list[str]]:
@@ -151,7 +171,19 @@ def _faults(row: Row) -> list[str]:
     ]
 
 
-def _aligned(line: list[str], widths: list[int]) -> str:
-    first, *rest = line
-    cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-    return "  ".join([first.ljust(widths[0]), *cells])
+def _aligned(grid: list[list[str]], right: bool) -> list[str]:
+    widths = [max(len(line[n]) for line in grid) for n in range(len(grid[0]))]
+    lines = []
+    for first, *rest in grid:
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width in zip(rest, widths[1:], strict=True)
+        ]
+        lines.append(("  " + "  ".join([first.ljust(widths[0]), *cells])).rstrip())
+    return lines
+
+
+def _ruled(grid: list[list[str]], column: str) -> list[str]:
+    head, *rows = grid
+    lines = ["| " + " | ".join(head) + " |", "|---|" + column * (len(head) - 1)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
