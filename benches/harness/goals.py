@@ -123,11 +123,11 @@ GOALS = [
 def beaten(parts: list[Part]) -> list[str]:
     """For each peer of the curve: a quantum at which Serin is both more exact and cheaper, or that there is none."""
     rows = next((part.rows for part in parts if part.cell.name == "pace-10k"), [])
-    points = [row for row in rows if row.label.startswith("serin")]
+    points = [row for row in rows if row.label.startswith("serin") and row.rounds]
     said = []
     for peer in rows:
         late, cpu = peer.median("p50_us"), peer.median("cpu_us")
-        if peer in points or late is None or cpu is None:
+        if not points or peer in points or late is None or cpu is None:
             continue
         better = [
             row.label

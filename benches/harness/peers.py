@@ -44,6 +44,11 @@ def find(name: str, say: Callable[[str], None]) -> Peer:
         return Peer(name, None, "", f"can't be had: {error}")
 
 
+def serin_at(program: Path) -> Peer:
+    """A Serin that was built elsewhere, as it is shipped for example."""
+    return Peer("serin", program.resolve(), said(str(program), "--version"))
+
+
 def _serin(name: str, say: Callable[[str], None]) -> Peer:
     say("building serin")
     subprocess.run(["cargo", "build", "--release", "--bin", "serin"], cwd=ROOT, check=True)

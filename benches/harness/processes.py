@@ -21,6 +21,7 @@ class Cost:
     """What a process took."""
 
     cpu_s: float
+    # The most that it held, in MiB.
     rss_mb: float
     code: int
 
@@ -100,12 +101,14 @@ class Process:
                 total += int((thread / "schedstat").read_text().split()[0])
         return total / 1e9
 
-    def rss_mb(self) -> float:
-        """The most that it has held in memory so far."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+    def memory(self) -> dict[str, float]:
+        """The most that it has held in memory so far, and what it holds now, in MiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        held = dict(line.split(":", 1) for line in status)
+        return {
+            "rss_mb": int(held["VmHWM"].split()[0]) / 1024,
+            "rss_now_mb": int(held["VmRSS"].split()[0]) / 1024,
+        }
 
     def complaint(self) -> str:
         """The end of what it wrote to standard error, or else to standard output."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import analysis
-from .daemons import DAEMONS, blackbox_argv, free_port
+from .daemons import DAEMONS, Daemon, blackbox_argv, free_port
 from .load import Load, Reported
 from .peers import Peer
 from .processes import Process
@@ -97,7 +97,8 @@ class Stand:
                     urls += rulers[1].urls(secure_paths)
                     ca = rulers[1].ca
                 load = replace(load, urls=urls, ca=ca)
-                begin, end, cpu_s, rss_mb = self._watch(daemon.argv(program, load, folder), daemon, load, folder)
+                argv = daemon.argv(program, load, folder)
+                begin, end, cpu_s, memory = self._watch(argv, daemon, load, folder)
             finally:
                 seen = [ruler.stop()[0] for ruler in rulers]
         stamps = [one.between(begin, end) for one in seen]
@@ -105,13 +106,13 @@ class Stand:
         if count == 0:
             raise Failed("no probe arrived")
         streams = [stream for one in stamps for stream in analysis.by_key(one.arrived, one.paths)]
-        figures = {"cpu_us": cpu_s / count * 1e6, "rss_mb": rss_mb}
+        figures = {"cpu_us": cpu_s / count * 1e6, **memory}
         pace = analysis.pace(streams, len(urls) / (load.rate_hz or 1.0) * 1e9)
         return {**figures, **_told(pace, count, (end - begin) / 1e9, load)}, stamps[0]
 
     def _watch(
-        self, argv: list[str], daemon, load: Load, folder: Path
-    ) -> tuple[int, int, float, float]:
+        self, argv: list[str], daemon: Daemon, load: Load, folder: Path
+    ) -> tuple[int, int, float, Figures]:
         prober = Process("prober", argv, self.generator_core, folder)
         try:
             time.sleep(daemon.settled_s(load))
@@ -120,7 +121,7 @@ class Stand:
             time.sleep(load.seconds)
             _alive(prober)
             end, after = time.monotonic_ns(), prober.cpu_s()
-            return begin, end, after - before, prober.rss_mb()
+            return begin, end, after - before, prober.memory()
         finally:
             prober.stop()
 
@@ -145,7 +146,7 @@ class Stand:
                     begin, before = time.monotonic_ns(), exporter.cpu_s()
                     time.sleep(load.seconds)
                     end, after = time.monotonic_ns(), exporter.cpu_s()
-                    rss_mb = exporter.rss_mb()
+                    memory = exporter.memory()
                     asking.wait(30)
                 finally:
                     exporter.stop()
@@ -154,7 +155,7 @@ class Stand:
         count = len(stamps.arrived)
         if count == 0:
             raise Failed("no probe arrived")
-        figures = {"cpu_us": (after - before) / count * 1e6, "rss_mb": rss_mb}
+        figures = {"cpu_us": (after - before) / count * 1e6, **memory}
         return {**figures, "rate_hz": count / (end - begin) * 1e9}, stamps
 
 
@@ -179,9 +180,10 @@ def _shape(stamps: Stamps, load: Load) -> Figures:
     """The pace of a generator that ran once: without its first tenth, where connections are made."""
     if load.rate_hz is None:
         return {"rate_hz": stamps.total / load.seconds}
-    first = stamps.arrived[0]
+    first, last = stamps.arrived[0], stamps.arrived[-1]
     begin = first + int(min(1.0, load.seconds / 10) * 1e9)
-    end = first + int(load.seconds * 1e9)
+    # What a tool does after its time (answers that it still waits for) is no part of its pace.
+    end = min(first + int(load.seconds * 1e9), last + 1)
     kept = stamps.between(begin, end)
     if len(kept.arrived) < 10:
         raise Failed(f"only {stamps.total} requests arrived")

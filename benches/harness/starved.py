@@ -61,7 +61,7 @@ def _in_group(stand: Stand, load: Load, keep: Path | None, quota: Quota, folder:
                 if not prober.running():
                     raise Failed(f"ended by itself: {prober.complaint()}")
                 end, cpu_s = time.monotonic_ns(), prober.cpu_s() - before
-                throttled, rss_mb = quota.throttled() - throttled, prober.rss_mb()
+                throttled, memory = quota.throttled() - throttled, prober.memory()
             finally:
                 # Serin has to end in peace, so that it writes all of its evidence.
                 sibling.stop()
@@ -70,7 +70,8 @@ def _in_group(stand: Stand, load: Load, keep: Path | None, quota: Quota, folder:
     finally:
         stamps, _ = ruler.stop()
         if keep is not None:
-            shutil.copytree(folder, keep / "starved", dirs_exist_ok=True)
+            sockets = shutil.ignore_patterns("*.sock")
+            shutil.copytree(folder, keep / "starved", ignore=sockets, dirs_exist_ok=True)
     seen = stamps.between(begin, end)
     if not seen.arrived:
         raise Failed("no probe arrived")
@@ -79,9 +80,8 @@ def _in_group(stand: Stand, load: Load, keep: Path | None, quota: Quota, folder:
         "rate_hz": count / (end - begin) * 1e9,
         "throttled": throttled / ((end - begin) / 1e8),
         "cpu_us": cpu_s / count * 1e6,
-        "rss_mb": rss_mb,
     }
-    return figures | compare(seen, folder / "evidence")
+    return figures | memory | compare(seen, folder / "evidence")
 
 
 def compare(stamps: Stamps, evidence: Path) -> Figures:
