@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import analysis
+from . import analysis, machine
 from .daemons import DAEMONS, Daemon, blackbox_argv, free_port
 from .load import Load, Reported
 from .peers import Peer
@@ -61,11 +61,15 @@ class Stand:
             try:
                 load = replace(load, urls=ruler.urls(paths), ca=ruler.ca if ruler.secure else None)
                 argv = SHOTS[tool].argv(program, load, folder)
+                begun, busy, served = time.monotonic(), machine.busy_s(), ruler.process.cpu_s()
                 generator = Process("generator", argv, self.generator_core, folder)
                 cost = generator.wait(load.seconds + 60)
+                served = ruler.process.cpu_s() - served
+                foreign = machine.busy_s() - busy - served - cost.cpu_s
+                lasted = time.monotonic() - begun
             finally:
-                stamps, server = ruler.stop()
-            if cost.code != 0:
+                stamps, _ = ruler.stop()
+            if cost.code not in SHOTS[tool].codes:
                 raise Failed(f"ended with {cost.code}: {generator.complaint()}")
             if stamps.total == 0:
                 raise Failed(f"sent nothing: {generator.complaint()}")
@@ -76,7 +80,8 @@ class Stand:
         figures = {
             "cpu_us": cost.cpu_s / stamps.total * 1e6,
             "rss_mb": cost.rss_mb,
-            "server_core": server.cpu_s / load.seconds,
+            "server_core": served / lasted,
+            "foreign_core": max(0.0, foreign / lasted),
         }
         return {**figures, **_shape(stamps, load)}, stamps, reported
 
@@ -98,7 +103,9 @@ class Stand:
                     ca = rulers[1].ca
                 load = replace(load, urls=urls, ca=ca)
                 argv = daemon.argv(program, load, folder)
-                begin, end, cpu_s, memory = self._watch(argv, daemon, load, folder)
+                served = sum(ruler.process.cpu_s() for ruler in rulers)
+                begin, end, cpu_s, busy_s, memory = self._watch(argv, daemon, load, folder)
+                served = sum(ruler.process.cpu_s() for ruler in rulers) - served
             finally:
                 seen = [ruler.stop()[0] for ruler in rulers]
         stamps = [one.between(begin, end) for one in seen]
@@ -106,22 +113,24 @@ class Stand:
         if count == 0:
             raise Failed("no probe arrived")
         streams = [stream for one in stamps for stream in analysis.by_key(one.arrived, one.paths)]
-        figures = {"cpu_us": cpu_s / count * 1e6, **memory}
+        # What the rulers used while it settled is taken for theirs too: too little, never too much, is foreign.
+        foreign = max(0.0, (busy_s - cpu_s - served) / load.seconds)
+        figures = {"cpu_us": cpu_s / count * 1e6, "foreign_core": foreign, **memory}
         pace = analysis.pace(streams, len(urls) / (load.rate_hz or 1.0) * 1e9)
         return {**figures, **_told(pace, count, (end - begin) / 1e9, load)}, stamps[0]
 
     def _watch(
         self, argv: list[str], daemon: Daemon, load: Load, folder: Path
-    ) -> tuple[int, int, float, Figures]:
+    ) -> tuple[int, int, float, float, Figures]:
         prober = Process("prober", argv, self.generator_core, folder)
         try:
             time.sleep(daemon.settled_s(load))
             _alive(prober)
-            begin, before = time.monotonic_ns(), prober.cpu_s()
+            begin, before, busy_s = time.monotonic_ns(), prober.cpu_s(), machine.busy_s()
             time.sleep(load.seconds)
             _alive(prober)
-            end, after = time.monotonic_ns(), prober.cpu_s()
-            return begin, end, after - before, prober.memory()
+            end, after, busy_s = time.monotonic_ns(), prober.cpu_s(), machine.busy_s() - busy_s
+            return begin, end, after - before, busy_s, prober.memory()
         finally:
             prober.stop()
 

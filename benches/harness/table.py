@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from .cells import Cell
 from .stand import Figures
 
+# More than this of a core used by others while something is measured is said beside it.
+FOREIGN_MAX = 0.1
+
 
 @dataclass
 class Row:
@@ -99,7 +102,7 @@ def text(run: Run) -> str:
     lines += ["", *(f"{name:18} {value}" for name, value in run.versions.items())]
     for part in run.parts:
         lines += ["", f"{part.cell.name}: {part.cell.title}", *_aligned(_grid(part), right=True)]
-        lines += [f"  {row.label}: {fault}" for row in part.rows for fault in _faults(row)]
+        lines += [f"  {remark}" for remark in _remarks(part)]
     lines += ["", "what must be reached", *_aligned(run.goals, right=False)]
     return "\n".join([*lines, *(f"  {one}" for one in run.beaten)]) + "\n"
 
@@ -110,8 +113,8 @@ def markdown(run: Run) -> str:
     lines += [" · ".join(f"{name} {value}" for name, value in run.versions.items())]
     for part in run.parts:
         lines += ["", f"**{part.cell.title}**", "", *_ruled(_grid(part), "---:|")]
-        faults = [f"{row.label}: {fault}" for row in part.rows for fault in _faults(row)]
-        lines += ["", *(f"- {fault}" for fault in faults)] if faults else []
+        remarks = _remarks(part)
+        lines += ["", *(f"- {remark}" for remark in remarks)] if remarks else []
     lines += ["", "**What must be reached**", "", *_ruled(run.goals, "---|"), ""]
     return "\n".join([*lines, *(f"- {one}" for one in run.beaten)]) + "\n"
 
@@ -147,6 +150,16 @@ def as_json(run: Run) -> str:
 def shown_value(figure: str, value: float) -> str:
     """A figure as its column shows it."""
     return COLUMNS[figure][1](value)
+
+
+def _remarks(part: Part) -> list[str]:
+    """What a reader of a cell has to know besides."""
+    said = [f"{row.label}: {fault}" for row in part.rows for fault in _faults(row)]
+    for row in part.rows:
+        found = row.spread("foreign_core")
+        if found and found[2] > FOREIGN_MAX:
+            said.append(f"{row.label}: other programs used up to {found[2]:.0%} of a core meanwhile")
+    return said
 
 
 def _grid(part: Part) -> list[list[str]]:
