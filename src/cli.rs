@@ -11,6 +11,7 @@ mod check;
 mod demo;
 mod log;
 mod mark;
+mod probe;
 mod report;
 mod run;
 
@@ -33,6 +34,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a configuration: every effective value with where it came from, and the load that the probes put on the service.
     Check(check::CheckArgs),
+    /// Ask URLs once, with the time of each phase, or at an exact pace, with percentiles.
+    Probe(Box<probe::ProbeArgs>),
     /// Watch Serin save a bad release, in a lab on loopback; no AWS account is needed.
     Demo(demo::DemoArgs),
     /// Give the account of a release from the ledger, or from exported log lines.
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Probe(args) => probe::probe(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Report(args) => report::report(&args),
         Command::Release(args) => mark::release(&args),

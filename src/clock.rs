@@ -15,6 +15,12 @@ pub fn wall() -> Wall {
     Wall(i64::try_from(nanos(clock_gettime(ClockId::Realtime)) / 1_000_000).unwrap_or(i64::MAX))
 }
 
+/// The wall clock in nanoseconds since 1970 UTC, to set the beat of schedules by.
+#[must_use]
+pub fn wall_nanos() -> u64 {
+    nanos(clock_gettime(ClockId::Realtime))
+}
+
 fn nanos(at: Timespec) -> u64 {
     let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(at.tv_nsec).unwrap_or(0))

@@ -7,39 +7,62 @@
 //! | file | what |
 //! |---|---|
 //! | `engine/port.rs` | the channels: orders in, findings out |
-//! | `engine/service.rs` | one service: calendar, slots, judge |
-//! | `engine/tally.rs` | what a second adds up to |
-//! | `engine/calendar.rs` | which probe is due next |
+//! | `engine/pacer.rs` | the loop of a thread: what is due, what has come |
+//! | `engine/calendar.rs` | what is due next |
 //! | `engine/timer.rs` | waking at an instant, by timerfd |
-//! | `engine/probe.rs` | one probe from due to done |
-//! | `engine/origin.rs` | connections to one origin, and which address is next |
-//! | `engine/connect.rs` | names, TCP and TLS, each timed, each failure told as theirs or ours |
-//! | `engine/exchange.rs` | one HTTP/1.1 request and its answer |
-//! | `engine/once.rs` | each target once, in words |
+//! | `engine/line.rs` | one target's probes in flight, and its slots |
+//! | `engine/origin.rs` | the connections to one origin, and which address is next |
+//! | `engine/link.rs` | one slot: a task that carries one probe at a time |
+//! | `engine/connect.rs` | names, TCP and TLS, each failure told as theirs or ours |
+//! | `engine/exchange.rs` | one request and its answer |
+//! | `engine/wire.rs` | the byte stream, stamping |
+//! | `engine/marks.rs` | the instants of a probe, and the phases between them |
+//! | `engine/pulse.rs` | were we run when we should have been? |
+//! | `engine/vitals.rs` | the machine's word about that |
+//! | `engine/echo.rs` | our own loopback echo |
+//! | `engine/desk.rs` | where the tasks of a thread put what the loop shall see |
+//! | `engine/service.rs` | one service: orders, judge, seconds |
+//! | `engine/tally.rs` | what a second adds up to |
+//! | `engine/survey.rs` | a bounded run that is measured, not judged |
+//! | `engine/once.rs` | each target once |
 //! | `engine/verify.rs` | the proof by fresh connections |
 
 mod calendar;
 mod connect;
+mod desk;
+mod echo;
 mod exchange;
+mod line;
+mod link;
+mod marks;
 mod once;
 mod origin;
+mod pacer;
 mod port;
-mod probe;
+mod pulse;
 mod service;
+mod survey;
 mod tally;
 mod timer;
 mod verify;
+mod vitals;
+mod wire;
 
 pub use connect::{Dialer, DialerError};
-pub use once::{Answered, ask_once};
+pub use once::{Asked, question};
 pub use port::{Chapter, Finding, Keeper, Order, Port};
+pub use survey::{SurveyOptions, Surveyed, phases};
+pub use vitals::cpus;
 
-use crate::clock;
-use crate::settings::Service;
+use crate::settings::{Service, Target};
+use desk::Desk;
+use pacer::{Pacer, Subject};
+use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::runtime::{Builder, LocalOptions};
 
 /// What the engine runs by, beside the services.
 #[derive(Clone, Debug)]
@@ -54,20 +77,40 @@ pub struct EngineOptions {
 ///
 /// # Errors
 /// The runtime or a timer could not be made.
-pub fn run(services: Vec<(Service, Port)>, dialer: Dialer, options: &EngineOptions) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+pub fn run(services: Vec<(Service, Port)>, dialer: Dialer, options: &EngineOptions) -> io::Result<()> {
+    drive(options.quantum, |field| {
         let dialer = Rc::new(dialer);
-        let mut tasks: JoinSet<std::io::Result<()>> = JoinSet::new();
-        let origin = clock::now();
-        for (service, port) in services {
-            let task = service::Service::new(service, port, Rc::clone(&dialer), options, origin)?;
-            tasks.spawn_local(task.run());
-        }
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(std::io::Error::other)??;
-        }
-        Ok(())
+        let services = services.into_iter().enumerate();
+        services
+            .map(|(number, (service, port))| {
+                service::Service::new(number, service, port, Rc::clone(&dialer), options, field)
+            })
+            .collect()
+    })
+}
+
+/// Probes `targets` for a while, on this thread, and gives what was found; the first interrupt (SIGINT) ends it early.
+///
+/// # Errors
+/// The runtime or a timer could not be made.
+pub fn survey(targets: &[Target], dialer: Dialer, options: SurveyOptions) -> io::Result<Surveyed> {
+    let found = Rc::<Cell<Option<Box<Surveyed>>>>::default();
+    let given = Rc::clone(&found);
+    drive(options.quantum, move |field| {
+        vec![survey::Survey::new(targets, options, &Rc::new(dialer), field, given)]
+    })?;
+    found.take().map(|found| *found).ok_or_else(|| io::Error::other("the survey ended without its findings"))
+}
+
+/// Runs the subjects that `make` lays out, on this thread, until they have come to their end.
+fn drive<S: Subject + 'static>(
+    quantum: Duration,
+    make: impl FnOnce(&mut pacer::Field) -> Vec<S>,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let pacer = Pacer::new(quantum, Rc::<Desk>::default(), make)?;
+        // A task of its own: waking the future of `block_on` would cost a system call each time.
+        tokio::task::spawn_local(pacer.run()).await.map_err(io::Error::other)?
     })
 }

@@ -241,6 +241,12 @@ impl Service {
         self.interval(target, self.pace.release_hz)
     }
 
+    /// Probes a second of `target` at the release pace, one instance.
+    #[must_use]
+    pub fn release_rate_of(&self, target: &Target) -> f64 {
+        target_rate_hz(target, self.targets.len(), self.pace.release_hz)
+    }
+
     /// The time between two direct questions to one of `addresses` registered targets: the side path gets
     /// [`DIRECT_SHARE`] of the pace, all addresses together.
     #[must_use]
@@ -331,6 +337,10 @@ pub struct Target {
     pub timeout: Duration,
     /// A new connection for each probe.
     pub fresh: bool,
+    /// HTTP/2, one stream a connection, instead of HTTP/1.1.
+    pub http2: bool,
+    /// Connections after the first resume its TLS session, instead of proving certificate and key each time.
+    pub tls_resume: bool,
     /// Bytes of the body that are read at most; 1 to 10 MiB.
     pub max_body: u64,
     /// Statuses of a good answer.
@@ -348,6 +358,32 @@ pub struct Target {
 /// A set of HTTP statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusSet(pub Vec<RangeInclusive<u16>>);
+
+impl Target {
+    /// What the keys of a target are when only its URL is set, named after that.
+    ///
+    /// # Errors
+    /// The URL is none that may be asked; in words, with the remedy.
+    pub fn plain(url: &str) -> Result<Self, String> {
+        target::plain(url)
+    }
+}
+
+/// A rate as the file writes it, `100/s`, in hertz.
+///
+/// # Errors
+/// It is none; in words, with the remedy.
+pub fn rate_hz_of(text: &str) -> Result<f64, String> {
+    units::rate(text).map_err(|fault| fault.words())
+}
+
+/// Statuses as the file writes them: `200`, `200-299`.
+///
+/// # Errors
+/// One is none; in words, with the remedy.
+pub fn statuses(texts: &[String]) -> Result<StatusSet, String> {
+    target::statuses_of(texts)
+}
 
 impl StatusSet {
     /// Is `status` in the set?

@@ -1,7 +1,7 @@
 //! `check --live`: asks AWS and every target once, and acts on nothing.
 
 use super::start::aws;
-use crate::engine::{Dialer, ask_once};
+use crate::engine::{Dialer, question};
 use crate::model::guard::Depth;
 use crate::model::listener::HealthState;
 use crate::revert::{Alb, Reverter};
@@ -104,15 +104,15 @@ async fn look_at_targets(settings: &Settings) -> Vec<Look> {
             .iter()
             .flat_map(|service| service.targets.iter().map(|target| (service.name.clone(), target.clone())))
             .collect();
-        match ask_once(dialer, targets.iter().map(|(_, target)| target.clone()).collect()) {
+        match question(dialer, targets.iter().map(|(_, target)| target.clone()).collect()) {
             Ok(answers) => targets
                 .into_iter()
                 .zip(answers)
-                .map(|((service, target), answer)| Look {
+                .map(|((service, target), asked)| Look {
                     service,
                     what: target.endpoint.url.to_string(),
-                    fault: !answer.good,
-                    says: answer.says,
+                    fault: asked.outcome.reason().is_some(),
+                    says: asked.line(),
                     never: None,
                 })
                 .collect(),

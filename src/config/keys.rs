@@ -58,6 +58,12 @@ pub const KEYS: &[Key] = &[
     bare("targets[].version.header", "without it, answers are told apart by the balancer's weights only"),
     key("targets[].timeout", Text("1s"), "users have left by then; it may exceed the interval"),
     key("targets[].connection", Text("reuse"), "as browsers and meshes do; fresh costs a handshake a probe"),
+    key("targets[].http", Text("1.1"), "answers over one HTTP/2 connection share their fate, and prove less"),
+    key(
+        "targets[].tls_session",
+        Text("full"),
+        "each handshake proves certificate and key; a resumed one costs half",
+    ),
     key("targets[].max_body", Text("64KiB"), "a health page is smaller, an endless one is cut"),
     key("targets[].expect.status", Texts(&["200-299"]), "a redirect is not an answer to a health question"),
     bare("targets[].expect.body", "any body is good"),

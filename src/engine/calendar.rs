@@ -1,81 +1,91 @@
-//! Which probe is due next: a heap of open-loop schedules.
+//! What is due next: one heap for everything that one engine thread has to do at an instant.
 
-use crate::model::sample::Purpose;
 use crate::model::schedule::{Schedule, planned};
 use crate::model::time::Mono;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+/// What an entry of the calendar is for. In this order where several come at the same instant: a probe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Matter {
+    /// A row's next probe.
+    Row(usize),
+    /// A line's oldest probe in flight is slow, or out of time.
+    Watch(usize),
+    /// A subject's house-keeping.
+    Tick(usize),
+}
+
+/// Instants and their matters. An entry that has been overtaken stays until it comes, and whoever owns the matter
+/// knows by its own note of the instant that it is stale.
+#[derive(Debug, Default)]
+pub(super) struct Calendar(BinaryHeap<Reverse<(Mono, Matter)>>);
+
+/// One row: a schedule, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    schedule: Schedule,
+    quantum: Duration,
+    next: u64,
+}
+
 /// One probe that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) at: Mono,
     pub(super) planned: Mono,
-    /// The number of the row: a target for production, a slot of the side paths otherwise.
-    pub(super) row: usize,
-    /// How many due probes of this row were passed over because we were too late for them.
+    /// Those of its row that were passed over because we were too late for them.
     pub(super) missed: u64,
-}
-
-/// A row: one schedule and what it is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    pub(super) purpose: Purpose,
-    pub(super) target: usize,
-    schedule: Schedule,
-    next: u64,
-}
-
-/// All rows of one service.
-#[derive(Debug)]
-pub(super) struct Calendar {
-    rows: Vec<Row>,
-    heap: BinaryHeap<Reverse<(Mono, usize)>>,
-    quantum: Duration,
+    /// It is among them itself.
+    pub(super) dead: bool,
 }
 
 impl Calendar {
-    pub(super) const fn new(quantum: Duration) -> Self {
-        Self { rows: Vec::new(), heap: BinaryHeap::new(), quantum }
+    pub(super) fn enter(&mut self, at: Mono, matter: Matter) {
+        self.0.push(Reverse((at, matter)));
     }
 
-    /// Replaces all rows; none fires before `now`. The schedules keep their origin, so a switch of cadence makes
-    /// neither a burst nor a gap longer than one interval.
-    pub(super) fn set(&mut self, rows: impl IntoIterator<Item = (Purpose, usize, Schedule)>, now: Mono) {
-        self.rows.clear();
-        self.heap.clear();
-        for (index, (purpose, target, schedule)) in rows.into_iter().enumerate() {
-            let next = schedule.next_after(now);
-            self.heap.push(Reverse((planned(schedule.due(next), self.quantum), index)));
-            self.rows.push(Row { purpose, target, schedule, next });
-        }
-    }
-
-    /// When the next probe is planned.
+    /// When the next matter comes.
     pub(super) fn head(&self) -> Option<Mono> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.0.peek().map(|Reverse((at, _))| *at)
     }
 
-    pub(super) fn row(&self, index: usize) -> &Row {
-        &self.rows[index]
+    /// Takes the next matter that has come by `now`.
+    pub(super) fn pop(&mut self, now: Mono) -> Option<(Mono, Matter)> {
+        let head = self.0.peek().map(|Reverse(head)| *head).filter(|(at, _)| *at <= now)?;
+        self.0.pop();
+        Some(head)
+    }
+}
+
+impl Row {
+    /// A row whose first probe is due after `now`: a schedule keeps its own beat, so a switch to another one makes
+    /// neither a burst nor a gap longer than one interval.
+    pub(super) fn new(schedule: Schedule, quantum: Duration, now: Mono) -> Self {
+        let next = schedule.next_after(now.after(Duration::from_nanos(1)));
+        Self { schedule, quantum, next }
     }
 
-    /// Takes a probe that is planned at or before `now`. At most one late probe a row: whatever else was due in the
-    /// meantime is missed, never caught up.
-    pub(super) fn pop(&mut self, now: Mono) -> Option<Due> {
-        let Reverse((at, index)) = *self.heap.peek()?;
-        if at > now {
-            return None;
+    /// When its next probe is planned.
+    pub(super) fn planned(&self) -> Mono {
+        planned(self.schedule.due(self.next), self.quantum)
+    }
+
+    /// Takes the newest probe that is due by `now`; those before it are missed, never caught up. One that is later than
+    /// `late_max` is missed too: it would say nothing of the target, and a thousand of them at once would be a burst.
+    pub(super) fn take(&mut self, now: Mono, late_max: Duration) -> Due {
+        let first = self.next;
+        let mut next = self.schedule.next_after(now.after(Duration::from_nanos(1))).max(first + 1);
+        // With a quantum, one may be due and not planned yet.
+        while next > first + 1 && planned(self.schedule.due(next - 1), self.quantum) > now {
+            next -= 1;
         }
-        self.heap.pop();
-        let row = &mut self.rows[index];
-        let due = row.schedule.due(row.next);
-        let after = row.schedule.next_after(now.after(Duration::from_nanos(1))).max(row.next + 1);
-        let missed = after - row.next - 1;
-        row.next = after;
-        self.heap.push(Reverse((planned(row.schedule.due(after), self.quantum), index)));
-        Some(Due { at: due, planned: planned(due, self.quantum), row: index, missed })
+        self.next = next;
+        let at = self.schedule.due(next - 1);
+        let newest = planned(at, self.quantum);
+        let dead = now.since(newest) > late_max;
+        Due { at, planned: newest, missed: next - 1 - first + u64::from(dead), dead }
     }
 }
 
@@ -83,38 +93,77 @@ impl Calendar {
 mod tests {
     use super::*;
 
+    const LATE: Duration = Duration::from_millis(10);
+
     fn ms(value: u64) -> Mono {
         Mono(value * 1_000_000)
     }
 
-    fn calendar() -> Calendar {
-        let mut calendar = Calendar::new(Duration::ZERO);
-        let schedule = |index| Schedule::new(ms(0), Duration::from_millis(10), index, 2, "");
-        calendar.set([(Purpose::Production, 0, schedule(0)), (Purpose::Production, 1, schedule(1))], ms(0));
-        calendar
+    fn row(interval_ms: u64, quantum: Duration) -> Row {
+        Row::new(Schedule::new(ms(0), Duration::from_millis(interval_ms), 0, 1, ""), quantum, ms(0))
     }
 
     #[test]
-    fn probes_come_in_the_order_in_which_they_are_due() {
-        let mut calendar = calendar();
-        let mut due = Vec::new();
-        for now in 0..30 {
-            while let Some(probe) = calendar.pop(ms(now)) {
-                due.push((probe.at.0 / 1_000_000, probe.row, probe.missed));
-            }
+    fn matters_come_in_their_order_and_not_before_their_instant() {
+        let mut calendar = Calendar::default();
+        for (at, matter) in [(3, Matter::Row(0)), (1, Matter::Tick(0)), (1, Matter::Row(1))] {
+            calendar.enter(ms(at), matter);
         }
-        let first: Vec<u64> = due.iter().map(|(at, _, _)| *at).collect();
-        assert!(first.is_sorted());
-        assert_eq!(due.len(), 6);
-        assert!(due.iter().all(|(_, _, missed)| *missed == 0));
+        assert_eq!(calendar.head(), Some(ms(1)));
+        assert_eq!(calendar.pop(ms(0)), None);
+        assert_eq!(calendar.pop(ms(2)), Some((ms(1), Matter::Row(1))));
+        assert_eq!(calendar.pop(ms(2)), Some((ms(1), Matter::Tick(0))));
+        assert_eq!(calendar.pop(ms(2)), None);
+        assert_eq!(calendar.pop(ms(3)), Some((ms(3), Matter::Row(0))));
     }
 
     #[test]
-    fn after_a_stall_each_row_fires_once_and_the_rest_is_missed() {
-        let mut calendar = calendar();
-        let fired: Vec<Due> = std::iter::from_fn(|| calendar.pop(ms(1_000))).collect();
-        assert_eq!(fired.len(), 2);
-        assert!(fired.iter().all(|probe| probe.missed >= 98), "{fired:?}");
-        assert!(calendar.head().unwrap() > ms(1_000));
+    fn every_probe_comes_once_and_none_is_missed_while_we_are_on_time() {
+        let mut row = row(10, Duration::ZERO);
+        for n in 0..1_000 {
+            let planned = row.planned();
+            let due = row.take(planned.after(Duration::from_micros(30)), LATE);
+            assert_eq!(due.missed, 0, "{n}");
+            assert_eq!(due.planned, planned);
+            assert_eq!(row.planned().since(planned), Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn after_a_stall_the_newest_fires_and_the_rest_is_missed() {
+        let mut row = row(10, Duration::ZERO);
+        let first = row.planned();
+        let now = first.after(Duration::from_millis(995));
+        let due = row.take(now, LATE);
+        assert_eq!((due.missed, due.dead, now.since(due.planned)), (99, false, Duration::from_millis(5)));
+        assert_eq!(row.planned().since(first), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_probe_that_is_too_late_is_missed_itself() {
+        let mut row = row(1_000, Duration::ZERO);
+        let now = row.planned().after(Duration::from_millis(300));
+        let due = row.take(now, LATE);
+        assert_eq!((due.missed, due.dead), (1, true));
+        assert!(now.since(due.planned) > LATE);
+    }
+
+    #[test]
+    fn an_hour_of_sleep_is_one_probe_and_a_count() {
+        let mut row = row(1, Duration::ZERO);
+        let first = row.planned();
+        let due = row.take(first.after(Duration::from_hours(1)), LATE);
+        assert_eq!(due.missed, 3_600_000);
+    }
+
+    #[test]
+    fn a_quantum_delays_and_never_hastens() {
+        let mut row = row(10, Duration::from_millis(4));
+        for _ in 0..100 {
+            let planned = row.planned();
+            let due = row.take(planned, LATE);
+            assert!(due.planned >= due.at && due.planned.since(due.at) < Duration::from_millis(4));
+            assert_eq!(due.missed, 0);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Names, TCP and TLS: each step timed, each failure told as the target's or as ours.
 
+use super::wire::Stream;
 use crate::clock;
 use crate::model::sample::{Fault, Ours, Outcome};
-use crate::model::time::{Mono, Span};
-use crate::settings::{Endpoint, forbidden};
+use crate::model::time::Mono;
+use crate::settings::{Target, forbidden};
 use hickory_resolver::TokioResolver;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -15,28 +17,32 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 /// A name is asked again after this at the latest, whatever its TTL: a balancer's addresses move.
 const TTL_MAX: Duration = Duration::from_mins(1);
 /// And kept at least so long, whatever its TTL.
 const TTL_MIN: Duration = Duration::from_secs(1);
+/// TLS sessions that an origin remembers; each of its addresses may give some.
+const SESSIONS: usize = 256;
 
-/// Makes connections. Belongs to one thread.
+/// Makes connections. Belongs to one thread; a clone for another thread has a cache of names and sessions of its own.
 pub struct Dialer {
     resolver: Option<TokioResolver>,
     names: RefCell<BTreeMap<String, (Mono, Vec<IpAddr>)>>,
-    verified: Arc<ClientConfig>,
-    by_file: BTreeMap<PathBuf, Arc<ClientConfig>>,
+    verified: ClientConfig,
+    by_file: BTreeMap<PathBuf, ClientConfig>,
     /// For registered targets asked directly: a balancer doesn't verify their certificates either.
-    unverified: Arc<ClientConfig>,
+    unverified: ClientConfig,
+}
+
+/// How TLS is spoken with one origin, made once for all its connections.
+pub(super) struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
 }
 
 /// Why no dialer could be made.
@@ -53,20 +59,6 @@ pub enum DialerError {
     /// The TLS library refuses its own settings.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
-}
-
-/// What a step of connecting cost, and why it failed if it did.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Steps {
-    pub(super) dns: Span,
-    pub(super) connect: Span,
-    pub(super) tls: Span,
-}
-
-/// A byte stream to the target, with or without TLS.
-pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Dialer {
@@ -92,7 +84,7 @@ impl Dialer {
             names: RefCell::default(),
             verified: verified(&provider, roots())?,
             by_file,
-            unverified: Arc::new(lax),
+            unverified: lax,
         })
     }
 
@@ -131,23 +123,20 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// TLS over `tcp`, for the URL's host.
-    pub(super) async fn tls(
-        &self,
-        tcp: TcpStream,
-        endpoint: &Endpoint,
-        trust: Trust<'_>,
-    ) -> Result<Stream, Outcome> {
-        let config = match trust {
-            Trust::Registered => &self.unverified,
-            Trust::Roots(None) => &self.verified,
-            Trust::Roots(Some(path)) => self.by_file.get(path).unwrap_or(&self.verified),
+    /// How TLS is spoken with `target`, or with a registered target that answers for it. `None` when the URL's host is
+    /// no name that a certificate can have.
+    pub(super) fn prepare(&self, target: &Target, registered: bool) -> Option<Tls> {
+        let mut config = match target.ca_file.as_deref() {
+            _ if registered => self.unverified.clone(),
+            None => self.verified.clone(),
+            Some(path) => self.by_file.get(path).unwrap_or(&self.verified).clone(),
         };
-        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Outcome::Failed(Ours::Library))?;
-        match TlsConnector::from(Arc::clone(config)).connect(name, tcp).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-            Err(error) => Err(Outcome::Bad(tls_failure(&error))),
-        }
+        // A handshake in full proves certificate and key each time; a resumed one costs half.
+        config.resumption =
+            if target.tls_resume { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
+        config.alpn_protocols = vec![if target.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        let name = ServerName::try_from(target.endpoint.host.clone()).ok()?;
+        Some(Tls { connector: TlsConnector::from(Arc::new(config)), name })
     }
 }
 
@@ -157,13 +146,31 @@ impl std::fmt::Debug for Dialer {
     }
 }
 
-/// Whom a certificate must please.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Trust<'a> {
-    /// The roots, with those of an extra file.
-    Roots(Option<&'a Path>),
-    /// Nobody: a registered target, asked directly.
-    Registered,
+impl Clone for Dialer {
+    fn clone(&self) -> Self {
+        Self {
+            resolver: self.resolver.clone(),
+            names: RefCell::default(),
+            verified: self.verified.clone(),
+            by_file: self.by_file.clone(),
+            unverified: self.unverified.clone(),
+        }
+    }
+}
+
+impl Tls {
+    /// The handshake over `tcp`. A server that doesn't take up HTTP/2 where it was asked for has failed it.
+    pub(super) async fn shake(&self, tcp: TcpStream, http2: bool) -> Result<Stream, Outcome> {
+        let stream = self
+            .connector
+            .connect(self.name.clone(), tcp)
+            .await
+            .map_err(|error| Outcome::Bad(tls_failure(&error)))?;
+        if http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2".as_slice()) {
+            return Err(Outcome::Bad(Fault::TlsHandshake));
+        }
+        Ok(Stream::Tls(Box::new(stream)))
+    }
 }
 
 fn roots() -> RootCertStore {
@@ -186,16 +193,11 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), DialerError> {
     Ok(())
 }
 
-fn verified(
-    provider: &Arc<CryptoProvider>,
-    roots: RootCertStore,
-) -> Result<Arc<ClientConfig>, rustls::Error> {
-    Ok(Arc::new(
-        ClientConfig::builder_with_provider(Arc::clone(provider))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth(),
-    ))
+fn verified(provider: &Arc<CryptoProvider>, roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 /// `None` when `/etc/resolv.conf` can't be read: names then fail, as ours, and literal addresses still work.
@@ -264,55 +266,5 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
     }
 }

@@ -1,46 +1,76 @@
-//! Each of some targets once, with its answer in words: for `check --live`.
+//! Each of some targets once: for `serin probe` and `check --live`.
 
 use super::connect::Dialer;
-use super::verify::ask;
-use crate::model::sample::Phases;
+use super::verify::Question;
+use crate::model::sample::{Outcome, Phases};
+use crate::model::time::Span;
 use crate::settings::Target;
+use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
-use tokio::task::LocalSet;
+use tokio::runtime::{Builder, LocalOptions};
 
-/// What one target answered.
+/// What one target answered to one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// As expected.
-    pub good: bool,
-    /// Status, version, time and phases, or the fault.
-    pub says: String,
+pub struct Asked {
+    /// What was asked.
+    pub url: String,
+    /// How.
+    pub method: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The status; 0 when no answer came.
+    pub status: u16,
+    /// The version that answered.
+    pub version: Option<String>,
+    /// The address that was connected to.
+    pub address: Option<IpAddr>,
+    /// Where the time went.
+    pub phases: Phases,
 }
 
-/// Asks every target once, one after the other. Blocks.
+impl Asked {
+    /// Status, version, time and phases in one line, or the fault.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let status = if self.status == 0 { "no answer".to_owned() } else { self.status.to_string() };
+        let version =
+            self.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
+        let phases: Vec<String> = Phases::NAMES
+            .iter()
+            .zip(self.phases.all())
+            .filter(|(_, span)| span.0 > 0)
+            .map(|(name, span)| format!("{name} {span}"))
+            .collect();
+        let fault = self.outcome.reason().map(|reason| format!(", {reason}")).unwrap_or_default();
+        let total = Span::of(self.phases.total());
+        format!("{status}{fault}{version}, {total} ({})", phases.join(", "))
+    }
+}
+
+/// Asks every target once over a fresh connection, one after the other. Blocks.
 ///
 /// # Errors
 /// No runtime can be made.
-pub fn ask_once(dialer: Dialer, targets: Vec<Target>) -> std::io::Result<Vec<Answered>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn question(dialer: Dialer, targets: Vec<Target>) -> io::Result<Vec<Asked>> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let dialer = Rc::new(dialer);
-    Ok(LocalSet::new().block_on(&runtime, async {
-        let mut answers = Vec::new();
+    Ok(runtime.block_on(async {
+        let mut all = Vec::new();
         for target in targets {
-            let ended = ask(&Rc::new(Target { fresh: true, ..target }), &dialer).await;
-            let sample = &ended.sample;
-            let status = if sample.status == 0 { "no answer".to_owned() } else { sample.status.to_string() };
-            let version =
-                ended.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
-            let phases: Vec<String> = Phases::NAMES
-                .iter()
-                .zip(sample.phases.all())
-                .filter(|(_, span)| span.0 > 0)
-                .map(|(name, span)| format!("{name} {span}"))
-                .collect();
-            let fault = sample.outcome.reason().map(|reason| format!(", {reason}")).unwrap_or_default();
-            let says = format!("{status}{fault}{version}, {} ({})", sample.response(), phases.join(", "));
-            answers.push(Answered { good: sample.outcome.reason().is_none(), says });
+            let (url, method) = (target.endpoint.url.to_string(), target.method.to_string());
+            let question = Question::new(target, &dialer);
+            let reply = question.ask().await;
+            all.push(Asked {
+                url,
+                method,
+                outcome: reply.outcome,
+                status: reply.status,
+                version: reply.version.as_deref().map(str::to_owned),
+                address: question.address(reply.addr),
+                phases: reply.phases,
+            });
         }
-        answers
+        all
     }))
 }

@@ -1,35 +1,39 @@
-//! The connections to one origin: which one is free, and which address is next.
+//! The connections to one origin: which one is free, and which address is next. URLs of one origin share them.
 
-use super::connect::{Dialer, Steps, Stream, Trust};
-use super::exchange::{self, Connection};
-use crate::clock;
-use crate::model::sample::{Fault, Ours, Outcome};
-use crate::model::time::Span;
+use super::connect::{Dialer, Tls};
+use super::desk::Desk;
+use super::exchange::Speaker;
+use super::link::{Job, Link};
+use super::marks::{Marks, Step};
+use super::wire::Stream;
+use crate::model::sample::{Ours, Outcome};
 use crate::settings::Target;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-/// Evidence must come over several connections, so so many are kept, where the target allows it.
-const KEPT: usize = 4;
 /// Addresses of one name that are told apart.
 const ADDRESSES_MAX: usize = 64;
 
-/// Where the connections of a target go: through the balancer as users do, or to one registered target.
-#[derive(Debug)]
-pub(super) struct Origin {
-    target: Rc<Target>,
+/// Where connections go, and how: targets that agree in it share them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a target, named there")]
+pub(super) struct Place {
+    host: String,
+    port: u16,
+    tls: bool,
+    connect_to: Option<SocketAddr>,
+    ca_file: Option<PathBuf>,
+    fresh: bool,
+    http2: bool,
+    tls_resume: bool,
     direct: Option<Registered>,
-    idle: RefCell<VecDeque<Connection>>,
-    open: Rc<Cell<usize>>,
-    addresses: RefCell<Vec<IpAddr>>,
-    turn: Cell<usize>,
-    next_id: Rc<Cell<u32>>,
 }
 
 /// A registered target, asked without the balancer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Registered {
     pub(super) address: SocketAddr,
     pub(super) tls: bool,
@@ -37,16 +41,44 @@ pub(super) struct Registered {
     pub(super) index: u16,
 }
 
-/// Counts an open connection of an origin for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Open(Rc<Cell<usize>>);
+/// How many connections an origin has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// So many are kept open, and take turns.
+    pub(super) keep: usize,
+    /// And never more than so many at once, rounded up.
+    pub(super) cap: f64,
+}
 
-impl Open {
-    fn count(open: &Rc<Cell<usize>>) -> Self {
-        open.set(open.get() + 1);
-        Self(Rc::clone(open))
+impl Room {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate times a timeout, both bounded by the settings; what is too large is no bound at all"
+    )]
+    fn cap(&self) -> usize {
+        self.cap.ceil() as usize
     }
 }
+
+/// See the module.
+pub(super) struct Origin {
+    place: Place,
+    room: Cell<Room>,
+    dialer: Rc<Dialer>,
+    tls: Option<Tls>,
+    /// Slots with an open connection, the one that rested longest first.
+    warm: RefCell<VecDeque<Rc<Link>>>,
+    /// Slots without one.
+    cold: RefCell<Vec<Rc<Link>>>,
+    open: Rc<Cell<usize>>,
+    addresses: RefCell<Vec<IpAddr>>,
+    turn: Cell<usize>,
+    next_id: Rc<Cell<u32>>,
+}
+
+/// Counts a slot of an origin for as long as it lives.
+pub(super) struct Open(Rc<Cell<usize>>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -54,126 +86,135 @@ impl Drop for Open {
     }
 }
 
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// In which step a probe is, so that a timeout can say whose it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Resolve,
-    Connect,
-    Tls,
-    Exchange,
-}
-
-impl Step {
-    /// What a probe that ran out of time in this step says.
-    pub(super) const fn timed_out(self) -> Outcome {
-        match self {
-            Self::Resolve => Outcome::Failed(Ours::Resolve),
-            Self::Connect => Outcome::Bad(Fault::ConnectTimeout),
-            Self::Tls => Outcome::Bad(Fault::TlsHandshake),
-            Self::Exchange => Outcome::Bad(Fault::Timeout),
+impl Place {
+    pub(super) fn of(target: &Target, direct: Option<Registered>) -> Self {
+        Self {
+            host: target.endpoint.host.clone(),
+            port: target.endpoint.port,
+            tls: direct.map_or(target.endpoint.tls, |direct| direct.tls),
+            connect_to: target.connect_to,
+            ca_file: target.ca_file.clone(),
+            fresh: target.fresh,
+            http2: target.http2,
+            tls_resume: target.tls_resume,
+            direct,
         }
     }
 }
 
 impl Origin {
-    pub(super) fn new(target: Rc<Target>, direct: Option<Registered>, next_id: Rc<Cell<u32>>) -> Self {
+    /// The connections of `target`, and of all that agree with it in their place.
+    pub(super) fn new(
+        target: &Target,
+        direct: Option<Registered>,
+        room: Room,
+        dialer: &Rc<Dialer>,
+        next_id: &Rc<Cell<u32>>,
+    ) -> Self {
+        let place = Place::of(target, direct);
+        let tls = if place.tls { dialer.prepare(target, direct.is_some()) } else { None };
         Self {
-            target,
-            direct,
-            idle: RefCell::default(),
-            open: Rc::new(Cell::new(0)),
+            place,
+            room: Cell::new(room),
+            dialer: Rc::clone(dialer),
+            tls,
+            warm: RefCell::default(),
+            cold: RefCell::default(),
+            open: Rc::default(),
             addresses: RefCell::default(),
             turn: Cell::new(0),
-            next_id,
+            next_id: Rc::clone(next_id),
         }
     }
 
-    /// A kept connection, the one that rested longest; `None` when a new one should be made.
-    pub(super) fn take(&self) -> Option<Connection> {
-        if self.target.fresh {
-            return None;
-        }
-        let mut idle = self.idle.borrow_mut();
-        loop {
-            if idle.len() < KEPT && self.open.get() < KEPT {
-                return None;
-            }
-            let connection = idle.pop_front()?;
-            if !connection.send.is_closed() {
-                return Some(connection);
-            }
-        }
+    /// Another target shares the connections, and needs room too.
+    pub(super) fn widen(&self, cap: f64) {
+        let room = self.room.get();
+        self.room.set(Room { cap: room.cap + cap, ..room });
     }
 
-    /// A connection that may carry another request; it is closed instead where no more are wanted.
-    pub(super) fn give(&self, connection: Connection) {
-        let mut idle = self.idle.borrow_mut();
-        if !self.target.fresh && !connection.send.is_closed() && idle.len() < KEPT * 2 {
-            idle.push_back(connection);
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        self.place == *place
+    }
+
+    /// Hands `job` to a slot; `None` when all of them wait for the target.
+    pub(super) fn carry(self: &Rc<Self>, job: Job, desk: &Rc<Desk>) -> Option<Rc<Link>> {
+        let room = self.room.get();
+        let (open, cap) = (self.open.get(), room.cap());
+        let mut warm = self.warm.borrow_mut();
+        // A connection that was closed while it rested is as good as none.
+        while warm.front().is_some_and(|link| !link.is_warm()) {
+            self.cold.borrow_mut().extend(warm.pop_front());
         }
+        let kept = if open >= room.keep.min(cap) { warm.pop_front() } else { None };
+        let idle = kept.or_else(|| self.cold.borrow_mut().pop());
+        let idle = if idle.is_none() && open >= cap { warm.pop_front() } else { idle };
+        if let Some(link) = idle {
+            link.hand(job);
+            return Some(link);
+        }
+        (open < cap).then(|| Link::start(job, Rc::clone(self), Rc::clone(desk)))
+    }
+
+    /// A slot is idle again; false when it isn't wanted any more.
+    pub(super) fn rest(&self, link: &Rc<Link>) -> bool {
+        let spare = self.room.get().keep * 2;
+        let (mut warm, mut cold) = (self.warm.borrow_mut(), self.cold.borrow_mut());
+        if warm.len() + cold.len() >= spare.max(1) {
+            return false;
+        }
+        if link.is_warm() {
+            warm.push_back(Rc::clone(link));
+        } else {
+            cold.push(Rc::clone(link));
+        }
+        true
+    }
+
+    /// Counts a slot.
+    pub(super) fn count(&self) -> Open {
+        self.open.set(self.open.get() + 1);
+        Open(Rc::clone(&self.open))
     }
 
     /// A new connection to the next address in turn.
-    pub(super) async fn dial(
-        &self,
-        dialer: &Dialer,
-        steps: &Cell<Steps>,
-        step: &Cell<Step>,
-        seen: &Cell<(u32, u16)>,
-    ) -> Result<Connection, Outcome> {
-        let (address, index) = self.next_address(dialer, steps, step).await?;
+    pub(super) async fn dial(&self, marks: &Rc<Marks>) -> Result<Speaker, Outcome> {
+        marks.see(0, 0);
+        let (address, index) = self.next_address(marks).await?;
         let id = self.next_id.get().wrapping_add(1).max(1);
         self.next_id.set(id);
-        seen.set((id, index));
-        step.set(Step::Connect);
-        let begun = clock::now();
-        let tcp = dialer.tcp(address).await?;
-        let connected = clock::now();
-        update(steps, |steps| steps.connect = Span::of(connected.since(begun)));
-        let wants_tls = self.direct.map_or(self.target.endpoint.tls, |direct| direct.tls);
-        let stream = if wants_tls {
-            step.set(Step::Tls);
-            let trust = if self.direct.is_some() {
-                Trust::Registered
-            } else {
-                Trust::Roots(self.target.ca_file.as_deref())
-            };
-            let stream = dialer.tls(tcp, &self.target.endpoint, trust).await?;
-            update(steps, |steps| steps.tls = Span::of(clock::now().since(connected)));
-            stream
+        marks.see(id, index);
+        marks.enter(Step::Connect);
+        let tcp = self.dialer.tcp(address).await?;
+        let stream = if self.place.tls {
+            marks.enter(Step::Tls);
+            let tls = self.tls.as_ref().ok_or(Outcome::Failed(Ours::Library))?;
+            tls.shake(tcp, self.place.http2).await?
         } else {
             Stream::Plain(tcp)
         };
-        step.set(Step::Exchange);
-        exchange::open(stream, id, index, Open::count(&self.open)).await
+        marks.enter(Step::Write);
+        Speaker::open(stream, self.place.http2, marks).await
     }
 
-    async fn next_address(
-        &self,
-        dialer: &Dialer,
-        steps: &Cell<Steps>,
-        step: &Cell<Step>,
-    ) -> Result<(SocketAddr, u16), Outcome> {
-        if let Some(direct) = self.direct {
+    async fn next_address(&self, marks: &Marks) -> Result<(SocketAddr, u16), Outcome> {
+        if let Some(direct) = self.place.direct {
             return Ok((direct.address, direct.index));
         }
-        if let Some(address) = self.target.connect_to {
+        if let Some(address) = self.place.connect_to {
             return Ok((address, self.index_of(address.ip())));
         }
-        step.set(Step::Resolve);
-        let begun = clock::now();
-        let addresses = dialer.resolve(&self.target.endpoint.host).await?;
-        update(steps, |steps| steps.dns = Span::of(clock::now().since(begun)));
+        marks.enter(Step::Resolve);
+        let addresses = self.dialer.resolve(&self.place.host).await?;
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         let address = addresses[turn % addresses.len()];
-        Ok((SocketAddr::new(address, self.target.endpoint.port), self.index_of(address)))
+        Ok((SocketAddr::new(address, self.place.port), self.index_of(address)))
+    }
+
+    /// The address behind the number that [`Self::index_of`] gave.
+    pub(super) fn address(&self, index: u16) -> Option<IpAddr> {
+        self.addresses.borrow().get(usize::from(index).checked_sub(1)?).copied()
     }
 
     /// A small number for an address; the first one is 1, and past the bound they share the last.
@@ -187,14 +228,4 @@ impl Origin {
         });
         u16::try_from(index + 1).unwrap_or(u16::MAX)
     }
-
-    pub(super) fn target(&self) -> &Target {
-        &self.target
-    }
-}
-
-fn update(cell: &Cell<Steps>, change: impl FnOnce(&mut Steps)) {
-    let mut steps = cell.get();
-    change(&mut steps);
-    cell.set(steps);
 }

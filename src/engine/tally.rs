@@ -2,23 +2,23 @@
 
 use crate::model::delta::Delta;
 use crate::model::sample::{Ours, Outcome, Purpose, Sample, Taint};
-use crate::model::target::{TargetId, Version};
-use crate::model::time::Span;
-use std::collections::BTreeMap;
+use crate::model::target::TargetId;
+use crate::model::time::Mono;
+use std::rc::Rc;
 
 /// A version's share of a second is told for at most so many versions.
 const VERSIONS_MAX: usize = 8;
 
-/// The counts since the last second was told.
+/// The counts since the last second was told, by purpose and target.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    deltas: BTreeMap<(Purpose, TargetId), Delta>,
+    deltas: [Vec<Option<Box<Delta>>>; 3],
 }
 
 impl Tally {
     /// The second is over: what it came to.
     pub(super) fn take(&mut self) -> Vec<Delta> {
-        std::mem::take(&mut self.deltas).into_values().collect()
+        self.deltas.iter_mut().flatten().filter_map(|delta| delta.take().map(|delta| *delta)).collect()
     }
 
     /// Due probes that were never sent, because we were not run in time.
@@ -32,15 +32,21 @@ impl Tally {
     }
 
     fn delta(&mut self, purpose: Purpose, target: TargetId) -> &mut Delta {
-        self.deltas.entry((purpose, target)).or_insert_with(|| Delta {
-            target,
-            purpose: Some(purpose),
-            ..Delta::default()
-        })
+        let deltas = match purpose {
+            Purpose::Production => &mut self.deltas[0],
+            Purpose::Direct => &mut self.deltas[1],
+            Purpose::Control => &mut self.deltas[2],
+        };
+        let index = usize::from(target.0);
+        if deltas.len() <= index {
+            deltas.resize_with(index + 1, || None);
+        }
+        deltas[index]
+            .get_or_insert_with(|| Box::new(Delta { target, purpose: Some(purpose), ..Delta::default() }))
     }
 
-    /// One sample has ended.
-    pub(super) fn count(&mut self, sample: &Sample, version: Option<&Version>) {
+    /// One sample has ended; it was taken up at `begun`.
+    pub(super) fn count(&mut self, sample: &Sample, version: Option<&Rc<str>>, begun: Mono) {
         let delta = self.delta(sample.purpose, sample.target);
         delta.attempts += 1;
         // What a late probe says of the target is void, and so no failure of the target's.
@@ -48,8 +54,8 @@ impl Tally {
         if let Some(reason) = sample.outcome.reason().filter(|_| speaks) {
             *delta.failures.entry(reason).or_default() += 1;
         }
-        let begun = sample.due.after(sample.phases.wake.duration());
-        delta.lateness.add(Span::of(begun.since(sample.planned)));
+        let done = sample.done();
+        delta.lateness.add_time(begun.since(sample.planned));
         if sample.taint != Taint::Clean || matches!(sample.outcome, Outcome::Missed(_) | Outcome::Failed(_)) {
             delta.void += 1;
             return;
@@ -57,16 +63,19 @@ impl Tally {
         if sample.status != 0 {
             *delta.statuses.entry(sample.status).or_default() += 1;
         }
-        if let Some(version) = version
-            && (delta.versions.len() < VERSIONS_MAX || delta.versions.contains_key(&*version.0))
-        {
-            *delta.versions.entry(version.0.as_ref().into()).or_default() += 1;
+        if let Some(version) = version {
+            if let Some(count) = delta.versions.get_mut(&**version) {
+                *count += 1;
+            } else if delta.versions.len() < VERSIONS_MAX {
+                delta.versions.insert(version.as_ref().into(), 1);
+            }
         }
         if sample.outcome == Outcome::Saturated {
             return;
         }
         delta.response.add(sample.response());
-        delta.service.add(Span::of(sample.done().since(begun)));
+        delta.since_due.add_time(done.since(sample.due));
+        delta.service.add_time(done.since(begun));
         for (buckets, span) in delta.phases.iter_mut().zip(sample.phases.all()) {
             if span.0 > 0 {
                 buckets.add(span);

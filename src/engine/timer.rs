@@ -3,12 +3,14 @@
 //! tokio's own timer rounds up to a millisecond, which would be half a millisecond late on average; a timerfd in the
 //! same epoll is some 30 µs late (measured: `LIMITS.md`, section 2).
 
+use crate::clock;
 use crate::model::time::Mono;
 use rustix::fd::OwnedFd;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use std::io;
+use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -31,42 +33,44 @@ impl Timer {
         Ok(Self { fd, armed: None })
     }
 
-    /// Waits until `at`. Cancel safe: an armed timer stays armed, and the next call moves it.
-    pub(super) async fn until(&mut self, at: Mono) -> io::Result<()> {
-        if self.armed != Some(at) {
-            // An instant of zero would disarm the timer instead of firing at once.
-            let nanos = at.0.max(1);
-            let value = Itimerspec {
-                it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-                it_value: Timespec {
-                    tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
-                    tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
-                },
-            };
-            timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &value)?;
-            self.armed = Some(at);
-        }
-        loop {
-            let mut ready = self.fd.readable().await?;
-            let mut ticks = [0_u8; 8];
-            match ready.try_io(|fd| rustix::io::read(fd.get_ref(), &mut ticks).map_err(io::Error::from)) {
-                Ok(Ok(_)) => {
-                    self.armed = None;
-                    return Ok(());
-                }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
-                // Spurious: the kernel says that nothing has expired yet.
-                Err(_would_block) => {}
+    /// Ready once `at` has come; until then the task of `cx` is woken when it does.
+    ///
+    /// The timer is never read: it is watched by edges, arming it anew takes back what has expired, and the clock says
+    /// whether the instant has come. That saves a system call a wake-up.
+    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, at: Mono) -> Poll<io::Result<()>> {
+        if self.armed != Some(at) && clock::now() < at {
+            // What has expired before is no news.
+            while let Poll::Ready(expired) = self.fd.poll_read_ready(cx) {
+                expired?.clear_ready();
             }
+            self.arm(at)?;
         }
+        while clock::now() < at {
+            ready!(self.fd.poll_read_ready(cx))?.clear_ready();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn arm(&mut self, at: Mono) -> io::Result<()> {
+        // An instant of zero would disarm the timer instead of firing at once.
+        let nanos = at.0.max(1);
+        let value = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec {
+                tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
+            },
+        };
+        timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::ABSTIME, &value)?;
+        self.armed = Some(at);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use std::future::poll_fn;
     use std::time::Duration;
 
     #[tokio::test]
@@ -74,7 +78,7 @@ mod tests {
         let mut timer = Timer::new().unwrap();
         for ms in [1, 5, 0, 3] {
             let at = clock::now().after(Duration::from_millis(ms));
-            timer.until(at).await.unwrap();
+            poll_fn(|cx| timer.poll_until(cx, at)).await.unwrap();
             assert!(clock::now() >= at);
         }
     }
@@ -84,8 +88,13 @@ mod tests {
         let mut timer = Timer::new().unwrap();
         let begun = clock::now();
         let hour = begun.after(Duration::from_hours(1));
-        assert!(tokio::time::timeout(Duration::from_millis(5), timer.until(hour)).await.is_err());
-        timer.until(begun.after(Duration::from_millis(10))).await.unwrap();
+        assert!(
+            tokio::time::timeout(Duration::from_millis(5), poll_fn(|cx| timer.poll_until(cx, hour)))
+                .await
+                .is_err()
+        );
+        let soon = begun.after(Duration::from_millis(10));
+        poll_fn(|cx| timer.poll_until(cx, soon)).await.unwrap();
         assert!(clock::now().since(begun) < Duration::from_secs(5));
     }
 }

@@ -4,18 +4,16 @@
 //! about weights is not what users get until this says so.
 
 use super::connect::Dialer;
-use super::exchange::request;
-use super::origin::Origin;
-use super::probe::{Ended, probe};
+use super::exchange::{Answer, Ask};
+use super::link::carry;
+use super::marks::Marks;
+use super::origin::{Origin, Room};
 use crate::clock;
 use crate::model::guard::{Aim, Proof};
-use crate::model::release::EpochId;
-use crate::model::sample::{Outcome, Phases, Purpose, Sample, Taint};
-use crate::model::target::{TargetId, VersionId};
+use crate::model::sample::{Outcome, Phases};
 use crate::settings::Target;
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,29 +25,24 @@ const ROUND: usize = 64;
 /// Asks `targets`, one after the other, over fresh connections until each of their addresses gave `aim.answers` good
 /// answers in a row.
 pub(super) async fn prove(targets: Vec<Rc<Target>>, dialer: Rc<Dialer>, aim: Aim) -> Proof {
-    let fresh: Vec<(Rc<Target>, Rc<Origin>)> = targets
-        .iter()
-        .map(|target| {
-            let target = Rc::new(Target { fresh: true, ..Target::clone(target) });
-            (Rc::clone(&target), Rc::new(Origin::new(target, None, Rc::new(Cell::new(0)))))
-        })
-        .collect();
+    let fresh = |target: &Rc<Target>| Question::new(Target { fresh: true, ..Target::clone(target) }, &dialer);
+    let fresh: Vec<Question> = targets.iter().map(fresh).collect();
     let until = clock::now().after(aim.within);
     let mut runs = Runs::default();
     let mut last = String::from("nothing answered");
     let mut asked = 0_usize;
     while clock::now() < until {
         let index = asked % fresh.len().max(1);
-        let Some((target, origin)) = fresh.get(index) else { break };
-        let ended = ask_by(target, origin, &dialer).await;
+        let Some(question) = fresh.get(index) else { break };
+        let reply = question.ask().await;
         asked += 1;
-        let refused = refusal(&ended, &aim);
-        runs.count((index, ended.sample.addr), asked, refused.is_none());
+        let refused = refusal(&reply, &aim);
+        runs.count((index, reply.addr), asked, refused.is_none());
         last = refused.unwrap_or(last);
         if let Some(shown) = runs.shown(aim.answers, asked, ROUND * fresh.len()) {
             return shown;
         }
-        tokio::time::sleep(pause(target).unwrap_or(PAUSE)).await;
+        tokio::time::sleep(pause(&question.ask.target).unwrap_or(PAUSE)).await;
     }
     Proof::NotShown(format!("after {} s: {last}", aim.within.as_secs()).into())
 }
@@ -104,41 +97,61 @@ pub(super) fn places(targets: impl Iterator<Item = Rc<Target>>) -> Vec<Rc<Target
     places.into_values().collect()
 }
 
-/// One question outside any schedule, on a connection of its own.
-pub(super) async fn ask(target: &Rc<Target>, dialer: &Rc<Dialer>) -> Ended {
-    let origin = Rc::new(Origin::new(Rc::clone(target), None, Rc::new(Cell::new(0))));
-    ask_by(target, &origin, dialer).await
+/// A target that is asked outside any schedule, each time on a connection of its own.
+pub(super) struct Question {
+    ask: Ask,
+    origin: Origin,
 }
 
-async fn ask_by(target: &Rc<Target>, origin: &Rc<Origin>, dialer: &Rc<Dialer>) -> Ended {
-    let now = clock::now();
-    let sample = Sample {
-        due: now,
-        planned: now,
-        phases: Phases::default(),
-        target: TargetId(0),
-        conn: 0,
-        epoch: EpochId(0),
-        addr: 0,
-        version: VersionId::NONE,
-        status: 0,
-        purpose: Purpose::Production,
-        taint: Taint::Clean,
-        outcome: Outcome::Ok,
-        told_slow: false,
-    };
-    probe(0, sample, Rc::clone(origin), Rc::clone(dialer), request(target)).await
+/// What came of a question.
+pub(super) struct Reply {
+    pub(super) outcome: Outcome,
+    pub(super) status: u16,
+    pub(super) version: Option<Rc<str>>,
+    pub(super) phases: Phases,
+    pub(super) addr: u16,
+}
+
+impl Question {
+    pub(super) fn new(target: Target, dialer: &Rc<Dialer>) -> Self {
+        let room = Room { keep: 0, cap: 1.0 };
+        let origin = Origin::new(&target, None, room, dialer, &Rc::default());
+        Self { ask: Ask::new(Rc::new(target)), origin }
+    }
+
+    /// The address behind the small number of a [`Reply`].
+    pub(super) fn address(&self, index: u16) -> Option<IpAddr> {
+        self.origin.address(index)
+    }
+
+    pub(super) async fn ask(&self) -> Reply {
+        let marks = Rc::new(Marks::default());
+        let due = clock::now();
+        marks.begin();
+        let mut speaker = None;
+        let answer = carry(&mut speaker, &self.ask, &self.origin, &marks);
+        let answer = tokio::time::timeout(self.ask.target.timeout, answer).await;
+        let answer = answer.unwrap_or_else(|_late| Answer::none(marks.step().timed_out()));
+        let passage = marks.passage(due, clock::now());
+        Reply {
+            outcome: answer.outcome,
+            status: answer.status,
+            version: answer.version,
+            phases: passage.phases,
+            addr: passage.addr,
+        }
+    }
 }
 
 /// Why an answer proves nothing; `None` when it counts.
-fn refusal(ended: &Ended, aim: &Aim) -> Option<String> {
-    if let Some(reason) = ended.sample.outcome.reason() {
-        return Some(format!("{reason} {}", ended.sample.status).trim_end_matches(" 0").to_owned());
+fn refusal(reply: &Reply, aim: &Aim) -> Option<String> {
+    if let Some(reason) = reply.outcome.reason() {
+        return Some(format!("{reason} {}", reply.status).trim_end_matches(" 0").to_owned());
     }
     if aim.versions.is_empty() {
         return None;
     }
-    match ended.version.as_deref() {
+    match reply.version.as_deref() {
         Some(version) if aim.versions.contains(version) => None,
         Some(version) => Some(format!("version {version} answered")),
         None => Some("an answer named no version".into()),

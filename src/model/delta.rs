@@ -6,6 +6,7 @@ use crate::time::{Mono, Span};
 use crate::window::{bucket, bucket_middle};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What one service's engine did in one second.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,55 @@ pub struct Second {
     pub deltas: Vec<Delta>,
     /// The rolling window, as the judge has it at the end of the second.
     pub rolling: Option<Rolling>,
+    /// How the prober itself fared.
+    pub own: Own,
+}
+
+/// How the engine's thread fared in one second: its own share in what was measured.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Own {
+    /// How long it was not run when it should have been.
+    pub stalled: Duration,
+    /// What its cgroup's quota took.
+    pub throttling: Throttling,
+    /// How long its own loopback echoes lay unread.
+    pub echo: Buckets,
+}
+
+impl Own {
+    /// What another second adds.
+    pub fn add(&mut self, other: &Self) {
+        self.stalled += other.stalled;
+        self.throttling.periods += other.throttling.periods;
+        self.throttling.throttled_periods += other.throttling.throttled_periods;
+        self.throttling.throttled += other.throttling.throttled;
+        for (bucket, count) in &other.echo.counts {
+            self.echo.add_many(*bucket, *count);
+        }
+    }
+}
+
+/// Counters of a cgroup's `cpu.stat` (kernel documentation, `cgroup-v2`), or what was added to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Throttling {
+    /// Enforcement periods in which the cgroup wanted to run.
+    pub periods: u64,
+    /// Those in which it used up its quota.
+    pub throttled_periods: u64,
+    /// How long it was throttled, all its threads' CPUs together.
+    pub throttled: Duration,
+}
+
+impl Throttling {
+    /// What was added since `before`.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            periods: self.periods.saturating_sub(before.periods),
+            throttled_periods: self.throttled_periods.saturating_sub(before.throttled_periods),
+            throttled: self.throttled.saturating_sub(before.throttled),
+        }
+    }
 }
 
 /// The judge's rolling figures.
@@ -54,7 +104,9 @@ pub struct Delta {
     pub response: Buckets,
     /// Service time, from begun.
     pub service: Buckets,
-    /// Own lateness: begun − planned.
+    /// Response time from due: the wait for the coalescing quantum included.
+    pub since_due: Buckets,
+    /// Own lateness: sent − planned.
     pub lateness: Buckets,
     /// Each phase, in the order of [`crate::sample::Phases::NAMES`]; phases that didn't happen are left out.
     pub phases: [Buckets; 8],
@@ -62,22 +114,37 @@ pub struct Delta {
 
 /// A sparse distribution over the window's buckets: at most 0.8 % off.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Buckets(BTreeMap<u16, u32>);
+pub struct Buckets {
+    /// Bucket and count, ascending. Times of one second lie close together, so a search in a short list beats a tree.
+    counts: Vec<(u16, u32)>,
+}
 
 impl Buckets {
     /// Adds one value.
     pub fn add(&mut self, value: Span) {
-        *self.0.entry(bucket(value)).or_default() += 1;
+        self.add_many(bucket(value), 1);
+    }
+
+    fn add_many(&mut self, bucket: u16, count: u32) {
+        match self.counts.binary_search_by_key(&bucket, |(index, _)| *index) {
+            Ok(at) => self.counts[at].1 += count,
+            Err(at) => self.counts.insert(at, (bucket, count)),
+        }
+    }
+
+    /// Adds one value, rounded down to 100 ns.
+    pub fn add_time(&mut self, value: Duration) {
+        self.add(Span::of(value));
     }
 
     /// Value (the middle of its bucket) and count, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Span, u32)> + '_ {
-        self.0.iter().map(|(index, count)| (bucket_middle(*index), *count))
+        self.counts.iter().map(|(index, count)| (bucket_middle(*index), *count))
     }
 
     /// How many values.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.values().map(|count| u64::from(*count)).sum()
+        self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 }

@@ -216,7 +216,7 @@ impl Judge {
     /// Takes one sample that was done at `now`.
     pub fn observe(&mut self, sample: &Sample, now: Mono) -> Option<Notice> {
         let own = match (sample.taint, sample.outcome) {
-            (Taint::Late, _) | (_, Outcome::Missed(_)) => Own::Late,
+            (Taint::Late | Taint::Stalled, _) | (_, Outcome::Missed(_)) => Own::Late,
             (_, Outcome::Failed(_)) => Own::Failed,
             (Taint::Straddling, _) => return None,
             (Taint::Clean, Outcome::Ok | Outcome::Bad(_) | Outcome::Saturated) => Own::No,

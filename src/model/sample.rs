@@ -107,8 +107,10 @@ pub enum Purpose {
 pub enum Taint {
     /// Our process was on time.
     Clean,
-    /// It was sent late: |begun − planned| was beyond the bound.
+    /// It was sent late: |sent − planned| was beyond the bound.
     Late,
+    /// Our process was not run while the answer may have been there: what was read is too late by nobody knows how much.
+    Stalled,
     /// The epoch changed under it: due between the last read that showed the old state and the first that showed the new.
     Straddling,
 }

@@ -6,7 +6,7 @@
 use super::names::{self, Metric, NAMES};
 use super::versions::Versions;
 use super::{Item, Roster};
-use crate::model::delta::{Buckets, Delta, Second};
+use crate::model::delta::{Buckets, Delta, Own, Second};
 use crate::model::guard::{PageKind, Status};
 use crate::model::policy::Mode;
 use crate::model::record::Record;
@@ -23,8 +23,10 @@ const STALE: Duration = Duration::from_secs(15);
 const ENGINE: usize = 0;
 const GUARD: usize = 1;
 /// The levels that need renewal, by who renews them. That a person is needed stays said.
-const OF_VOICE: [[Metric; 3]; 2] =
-    [[Metric::ErrorRatio, Metric::P95, Metric::Verdict], [Metric::Armed, Metric::Condition, Metric::Epoch]];
+const OF_VOICE: [&[Metric]; 2] = [
+    &[Metric::ErrorRatio, Metric::P95, Metric::Verdict, Metric::Stalled, Metric::Throttled],
+    &[Metric::Armed, Metric::Condition, Metric::Epoch],
+];
 
 /// Upper bounds of the classic buckets, seconds. From what a loopback answers in to the longest timeout there is.
 pub(super) const BOUNDS: [f64; 20] = [
@@ -101,7 +103,9 @@ impl Figures {
                 .map(|(name, _)| Arc::clone(name))
                 .collect();
             heard.retain(|_, at| now.since(*at) <= STALE);
-            for (service, metric) in silent.iter().flat_map(|name| metrics.map(|metric| (name, metric))) {
+            for (service, metric) in
+                silent.iter().flat_map(|name| metrics.iter().map(move |metric| (name, *metric)))
+            {
                 self.forget(metric, service);
             }
         }
@@ -169,6 +173,16 @@ impl Figures {
         self.rates(now, service);
         self.heard[ENGINE].insert(Arc::clone(service), now);
         self.rolling(second);
+        self.own(service, &second.own);
+    }
+
+    fn own(&mut self, service: &Arc<str>, own: &Own) {
+        self.level(Metric::Stalled, &[service], own.stalled.as_secs_f64().min(1.0));
+        let periods = own.throttling.periods;
+        #[expect(clippy::cast_precision_loss, reason = "ten periods a second")]
+        let throttled = (periods > 0).then(|| own.throttling.throttled_periods as f64 / periods as f64);
+        self.known(Metric::Throttled, &[service], throttled);
+        self.spread(Metric::Echo, &[service], &own.echo);
     }
 
     fn rolling(&mut self, second: &Second) {
@@ -207,6 +221,7 @@ impl Figures {
         }
         self.spread(Metric::Duration, &[service, &target], &delta.response);
         self.spread(Metric::ServiceTime, &[service], &delta.service);
+        self.spread(Metric::SinceDue, &[service], &delta.since_due);
         for (phase, buckets) in Phases::NAMES.iter().zip(&delta.phases) {
             self.spread(Metric::Phase, &[service, phase], buckets);
         }
@@ -341,7 +356,7 @@ fn owned(labels: &[&str]) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::delta::Rolling;
+    use crate::model::delta::{Own, Rolling};
     use crate::model::time::Span;
     use std::collections::BTreeSet;
 
@@ -351,7 +366,7 @@ mod tests {
         let service: Arc<str> = "shop".into();
         let mut figures = Figures::new(&Roster::default(), "1");
         let rolling = Some(Rolling { answers: 10, bad: 1, p95: Some(Span(5)), verdict: "bad" });
-        let second = Second { service, at: start, deltas: Vec::new(), rolling };
+        let second = Second { service, at: start, deltas: Vec::new(), rolling, own: Own::default() };
         figures.fold(start, &Item::Second(Arc::new(second)));
         let known = |figures: &Figures| {
             [Metric::ErrorRatio, Metric::P95, Metric::Verdict].map(|metric| figures.of(metric).len())

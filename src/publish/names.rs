@@ -77,7 +77,11 @@ pub enum Metric {
     Void,
     Duration,
     ServiceTime,
+    SinceDue,
     Lateness,
+    Stalled,
+    Throttled,
+    Echo,
     Phase,
     Answers,
     AnswersByVersion,
@@ -101,7 +105,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 25] = [
+pub const NAMES: [Name; 29] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -157,6 +161,15 @@ pub const NAMES: [Name; 25] = [
         meaning: "Service time of the production path, from the begin of a probe to the last byte, at most 0.8 % off",
     },
     Name {
+        metric: Metric::SinceDue,
+        prometheus: "serin_probe_since_due_seconds",
+        otlp: "serin.probe.since_due",
+        kind: Histogram,
+        unit: "s",
+        labels: &[SERVICE],
+        meaning: "Response time of the production path from the due instant, the wait for the coalescing quantum included, at most 0.8 % off",
+    },
+    Name {
         metric: Metric::Lateness,
         prometheus: "serin_probe_lateness_seconds",
         otlp: "serin.probe.lateness",
@@ -164,6 +177,33 @@ pub const NAMES: [Name; 25] = [
         unit: "s",
         labels: &[SERVICE],
         meaning: "How late our own process began its probes, at most 0.8 % off",
+    },
+    Name {
+        metric: Metric::Stalled,
+        prometheus: "serin_prober_stalled_ratio",
+        otlp: "serin.prober.stalled",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "Share of the last second in which our own engine should have been run and was not",
+    },
+    Name {
+        metric: Metric::Throttled,
+        prometheus: "serin_prober_throttled_ratio",
+        otlp: "serin.prober.throttled",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "Share of the cgroup's enforcement periods of the last second in which its CPU quota ran out; absent without a quota",
+    },
+    Name {
+        metric: Metric::Echo,
+        prometheus: "serin_prober_echo_seconds",
+        otlp: "serin.prober.echo",
+        kind: Histogram,
+        unit: "s",
+        labels: &[SERVICE],
+        meaning: "How long our own loopback echoes lay unread, as an answer would have, at most 0.8 % off",
     },
     Name {
         metric: Metric::Phase,

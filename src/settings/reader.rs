@@ -26,6 +26,11 @@ impl Fault {
         Self { rule: rule.into(), remedy: remedy.into() }
     }
 
+    /// The rule and its remedy.
+    pub(super) fn words(&self) -> String {
+        if self.remedy.is_empty() { self.rule.clone() } else { format!("{}; {}", self.rule, self.remedy) }
+    }
+
     fn range(value: impl Display, range: &RangeInclusive<impl Display>) -> Self {
         Self::new(format!("{value} is outside {} to {}", range.start(), range.end()), "")
     }

@@ -48,6 +48,8 @@ pub(super) fn read(section: &Section<'_>, shared: &Shared) -> Result<Target, Not
     let timeout =
         section.get("timeout", |leaf| leaf.duration(Duration::from_millis(1)..=Duration::from_mins(1)));
     let fresh = section.get("connection", |leaf| leaf.choice(&[("reuse", false), ("fresh", true)]));
+    let http2 = section.get("http", |leaf| leaf.choice(&[("1.1", false), ("2", true)]));
+    let tls_resume = section.get("tls_session", |leaf| leaf.choice(&[("full", false), ("resume", true)]));
     let max_body = section.get("max_body", |leaf| leaf.size(1..=10 * 1024 * 1024));
     let expect = section.section("expect");
     let status = expect.get("status", statuses);
@@ -83,6 +85,8 @@ pub(super) fn read(section: &Section<'_>, shared: &Shared) -> Result<Target, Not
         version_header: version_header?,
         timeout: timeout?,
         fresh: fresh?,
+        http2: http2?,
+        tls_resume: tls_resume?,
         max_body,
         status: status?,
         body_contains,
@@ -223,6 +227,36 @@ fn rate_cap(section: &Section<'_>, method: &Method, harmless: bool) -> Result<Op
 
 fn statuses(leaf: &Leaf<'_>) -> Result<StatusSet, Fault> {
     leaf.list()?.iter().map(|node| status(&node.data)).collect::<Result<_, _>>().map(StatusSet)
+}
+
+/// Statuses from texts instead of a document.
+pub(super) fn statuses_of(texts: &[String]) -> Result<StatusSet, String> {
+    let ranges = texts.iter().map(|text| status(&Data::Text(text.clone())));
+    ranges.collect::<Result<_, _>>().map(StatusSet).map_err(|fault| fault.words())
+}
+
+/// A target of which only the URL is set.
+pub(super) fn plain(url: &str) -> Result<Target, String> {
+    let endpoint = address::endpoint(url)
+        .map_err(|fault| format!("{}: {}", crate::config::quoted(url), fault.words()))?;
+    Ok(Target {
+        name: url.to_owned(),
+        endpoint,
+        connect_to: None,
+        method: Method::GET,
+        headers: HeaderMap::new(),
+        version_header: None,
+        timeout: Duration::from_secs(1),
+        fresh: false,
+        http2: false,
+        tls_resume: false,
+        max_body: 64 * 1024,
+        status: StatusSet(vec![200..=299]),
+        body_contains: None,
+        in_flight: IN_FLIGHT_LEAST,
+        ca_file: None,
+        rate_cap_hz: None,
+    })
 }
 
 fn status(data: &Data) -> Result<RangeInclusive<u16>, Fault> {

@@ -11,7 +11,7 @@ mod receiver;
 mod webhook;
 
 use serin::clock;
-use serin::model::delta::{Buckets, Delta, Rolling, Second};
+use serin::model::delta::{Buckets, Delta, Own, Rolling, Second};
 use serin::model::guard::{Page, PageKind};
 use serin::model::policy::Mode;
 use serin::model::release::{EpochId, ReleaseId};
@@ -63,7 +63,13 @@ fn second(bad: u32) -> Arc<Second> {
     }
     let p95 = Some(Span::of(Duration::from_millis(10)));
     let rolling = Some(Rolling { answers: 10, bad, p95, verdict: "good" });
-    Arc::new(Second { service: "shop".into(), at: clock::now(), deltas: vec![delta], rolling })
+    Arc::new(Second {
+        service: "shop".into(),
+        at: clock::now(),
+        deltas: vec![delta],
+        rolling,
+        own: Own::default(),
+    })
 }
 
 fn page(kind: PageKind) -> Item {

@@ -88,7 +88,10 @@ impl Samples {
 
     fn take(&mut self, sample: &SampleLine) {
         let counts = matches!(&*sample.outcome, "ok" | "bad" | "saturated");
-        if sample.purpose != Purpose::Production || sample.taint == Taint::Late || !counts {
+        if sample.purpose != Purpose::Production
+            || matches!(sample.taint, Taint::Late | Taint::Stalled)
+            || !counts
+        {
             return;
         }
         let Some(ms) = self.since_cutover(sample) else { return };
@@ -106,7 +109,7 @@ impl Samples {
             side: match sample.taint {
                 _ if known_old => Side::Before,
                 Taint::Straddling => Side::Straddling,
-                Taint::Clean | Taint::Late => Side::Known,
+                Taint::Clean | Taint::Late | Taint::Stalled => Side::Known,
             },
         });
     }

@@ -222,7 +222,7 @@ pub(super) fn batches(data: Vec<Datum>) -> (Vec<Vec<Datum>>, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::delta::Buckets;
+    use crate::model::delta::{Buckets, Own};
     use crate::model::time::Mono;
     use std::time::Duration;
 
@@ -231,7 +231,13 @@ mod tests {
     }
 
     fn second(delta: Delta) -> Second {
-        Second { service: "shop".into(), at: Mono(0), deltas: vec![delta], rolling: None }
+        Second {
+            service: "shop".into(),
+            at: Mono(0),
+            deltas: vec![delta],
+            rolling: None,
+            own: Own::default(),
+        }
     }
 
     #[test]

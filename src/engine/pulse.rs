@@ -1,0 +1,210 @@
+//! Whether our own process was run when it should have been: what makes a sample void.
+//!
+//! Three witnesses, none of which needs the target. The timer was armed for an instant: how late were we woken? The
+//! kernel counts, for this very thread, how long it was runnable and not run (`/proc/thread-self/schedstat`; a
+//! cgroup's throttling is in it, measured), so that a response that lay in the socket meanwhile is known to have. And
+//! the boot clock goes on while the machine sleeps, the monotonic one doesn't. Each yields gaps: spans in which
+//! we may not have seen what happened.
+
+use crate::model::time::{Mono, Span};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Gaps are remembered while a probe that began before them can be in flight: the longest timeout.
+const REMEMBER: Duration = Duration::from_mins(1);
+/// More gaps than this a minute are one long one.
+const GAPS_MAX: usize = 4_096;
+
+/// What the witnesses say at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Readings {
+    /// How long this thread has been runnable and not run, over its whole life. `None`: the kernel doesn't tell.
+    pub(super) waited: Option<Duration>,
+    /// The boot clock minus the monotonic one.
+    pub(super) slept: Duration,
+}
+
+/// The gaps of one engine thread.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    bound: Duration,
+    gaps: VecDeque<(Mono, Mono)>,
+    last: Option<(Mono, Readings)>,
+    stalled: Duration,
+}
+
+impl Pulse {
+    /// Delays within `bound` are no gaps.
+    pub(super) const fn new(bound: Duration) -> Self {
+        Self { bound, gaps: VecDeque::new(), last: None, stalled: Duration::ZERO }
+    }
+
+    /// We were to be woken at `armed`, and it is `now`.
+    pub(super) fn woke(&mut self, armed: Mono, now: Mono) {
+        if now.since(armed) > self.bound {
+            self.gap(armed, now);
+        }
+    }
+
+    /// Whether the readings are worth taking: since the last ones enough time has passed for a gap.
+    pub(super) fn wants(&self, now: Mono) -> bool {
+        self.last.is_none_or(|(at, _)| now.since(at) > self.bound)
+    }
+
+    /// The witnesses' readings at `now`.
+    pub(super) fn read(&mut self, now: Mono, readings: Readings) {
+        let Some((at, before)) = self.last.replace((now, readings)) else { return };
+        if readings.slept.saturating_sub(before.slept) > self.bound {
+            // It took no time of this clock, so it is marked as the whole span in which it happened.
+            self.gap(at, now);
+        }
+        let waited = readings.waited.unwrap_or_default().saturating_sub(before.waited.unwrap_or_default());
+        if waited > self.bound {
+            self.gap(at.max(now.before(waited.saturating_add(self.bound))), now);
+        }
+    }
+
+    fn gap(&mut self, from: Mono, to: Mono) {
+        // What two witnesses have seen is one gap.
+        let full = self.gaps.len() >= GAPS_MAX;
+        match self.gaps.back_mut() {
+            Some((begun, ended)) if from <= *ended || full => {
+                self.stalled += to.since((*ended).max(from));
+                (*begun, *ended) = ((*begun).min(from), (*ended).max(to));
+            }
+            _ => {
+                self.stalled += to.since(from);
+                self.gaps.push_back((from, to));
+            }
+        }
+        let old = to.before(REMEMBER);
+        while self.gaps.front().is_some_and(|(_, ended)| *ended < old) {
+            self.gaps.pop_front();
+        }
+    }
+
+    /// Whether a gap spoils a probe that was sent at `sent` and read to its end at `done`. One that `dialled` took several
+    /// turns, and any of them may have waited for us. A single exchange is spoiled if it was read as the gap
+    /// ended: then its answer may have lain there; one that is read well after it hasn't.
+    pub(super) fn spoils(&self, sent: Mono, done: Mono, dialled: bool) -> bool {
+        self.gaps.iter().rev().take_while(|(_, ended)| *ended >= sent).any(|(begun, ended)| {
+            // What has gathered in a gap is worked off in its wake.
+            let wake = self.bound + ended.since(*begun) / 16;
+            *begun < done && (dialled || done <= ended.after(wake))
+        })
+    }
+
+    /// How long we were not run since the last time that this was asked.
+    pub(super) fn stalled(&mut self) -> Duration {
+        std::mem::take(&mut self.stalled)
+    }
+
+    /// When to look again, at the latest, while the newest probe in flight was sent at `sent`: without the kernel's word,
+    /// a gap is only seen by a timer that it delays. The longer an answer takes, the less a late look changes it.
+    pub(super) fn beat(&self, sent: Mono, now: Mono) -> Option<Mono> {
+        let exact = self.last.is_some_and(|(_, readings)| readings.waited.is_some());
+        let pause = (now.since(sent) / 16).clamp(self.bound, Duration::from_millis(25));
+        (!exact).then(|| now.after(pause))
+    }
+}
+
+/// How late a probe was sent: what counts as our own delay of it.
+pub(super) fn lateness(planned: Mono, sent: Mono) -> Span {
+    Span::of(sent.since(planned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Duration = Duration::from_millis(1);
+
+    fn ms(value: u64) -> Mono {
+        Mono(value * 1_000_000)
+    }
+
+    fn readings(waited_ms: u64, slept_ms: u64) -> Readings {
+        Readings { waited: Some(Duration::from_millis(waited_ms)), slept: Duration::from_millis(slept_ms) }
+    }
+
+    fn frozen(from: u64, to: u64) -> Pulse {
+        let mut pulse = Pulse::new(BOUND);
+        pulse.woke(ms(from), ms(to));
+        pulse
+    }
+
+    #[test]
+    fn an_answer_that_was_read_as_a_gap_ended_is_spoiled() {
+        let pulse = frozen(100, 175);
+        assert!(pulse.spoils(ms(99), ms(175), false));
+        assert!(pulse.spoils(ms(99), Mono(175_900_000), false));
+    }
+
+    #[test]
+    fn an_answer_that_came_well_before_or_after_a_gap_is_not() {
+        let pulse = frozen(100, 175);
+        assert!(!pulse.spoils(ms(90), ms(95), false), "before");
+        assert!(!pulse.spoils(ms(90), ms(300), false), "long after: it was the target that took so long");
+        assert!(!pulse.spoils(ms(176), ms(177), false), "sent after");
+    }
+
+    #[test]
+    fn a_gap_within_a_handshake_spoils_it_whenever_it_ended() {
+        let pulse = frozen(100, 175);
+        assert!(pulse.spoils(ms(90), ms(300), true));
+        assert!(!pulse.spoils(ms(176), ms(300), true));
+    }
+
+    #[test]
+    fn being_woken_within_the_bound_is_no_gap() {
+        assert!(!frozen(100, 101).spoils(ms(99), ms(101), false));
+    }
+
+    #[test]
+    fn the_kernels_word_shows_a_gap_that_no_timer_saw() {
+        let mut pulse = Pulse::new(BOUND);
+        pulse.read(ms(100), readings(5, 0));
+        assert!(!pulse.wants(ms(101)));
+        assert!(pulse.wants(ms(102)));
+        pulse.read(ms(200), readings(75, 0));
+        assert!(pulse.spoils(ms(101), ms(200), false));
+        assert!(!pulse.spoils(ms(101), ms(110), false), "read before the gap can have begun");
+        assert_eq!(pulse.beat(ms(200), ms(200)), None);
+    }
+
+    #[test]
+    fn without_the_kernels_word_the_timer_looks_in_time() {
+        let pulse = Pulse::new(BOUND);
+        assert_eq!(pulse.beat(ms(10), ms(10)), Some(ms(11)));
+        assert_eq!(pulse.beat(ms(0), ms(160)), Some(ms(170)));
+        assert_eq!(pulse.beat(ms(0), ms(100_000)), Some(ms(100_025)));
+    }
+
+    #[test]
+    fn a_machine_that_slept_spoils_what_was_in_flight() {
+        let mut pulse = Pulse::new(BOUND);
+        pulse.read(ms(100), readings(0, 0));
+        pulse.read(ms(110), readings(0, 3_600_000));
+        assert!(pulse.spoils(ms(105), ms(110), false));
+        assert!(!pulse.spoils(ms(111), ms(112), false));
+    }
+
+    #[test]
+    fn what_two_witnesses_saw_is_counted_once() {
+        let mut pulse = Pulse::new(BOUND);
+        pulse.read(ms(100), readings(0, 0));
+        pulse.woke(ms(101), ms(171));
+        pulse.read(ms(171), readings(70, 0));
+        assert_eq!(pulse.stalled(), Duration::from_millis(70));
+        assert_eq!(pulse.stalled(), Duration::ZERO);
+    }
+
+    #[test]
+    fn gaps_are_bounded() {
+        let mut pulse = Pulse::new(BOUND);
+        for second in 0..100_000 {
+            pulse.woke(ms(second * 2), Mono(second * 2_000_000 + 1_500_000));
+        }
+        assert!(pulse.gaps.len() <= GAPS_MAX);
+    }
+}
