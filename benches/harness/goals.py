@@ -116,6 +116,9 @@ GOALS = [
     Goal("thousand", "serin", "cpu_us", "≤ 50 µs", _fixed(50)),
     Goal("thousand", "serin", "p50_us", "≤ 100 µs", _fixed(100)),
     Goal("drift", "serin", "missed", "≤ 0.01 %", _fixed(0.0001)),
+    Goal("starved", "serin", "false_bad", "0", _fixed(0)),
+    Goal("starved", "serin", "untold", "0", _fixed(0)),
+    Goal("starved", "serin", "bad_after_s", "≤ 5 s", _fixed(5)),
     Goal("starved", "serin", "late_void", "≥ 99 %", _fixed(0.99), True),
     Goal("starved", "serin", "timely_void", "≤ 1 %", _fixed(0.01)),
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_CPUCLOCK_SCHED = 2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -94,12 +95,9 @@ class Process:
         return self.wait(within_s)
 
     def cpu_s(self) -> float:
-        """What all its threads have run so far, in seconds, exact to nanoseconds."""
-        total = 0
-        for thread in Path(f"/proc/{self.pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                total += int((thread / "schedstat").read_text().split()[0])
-        return total / 1e9
+        """What all its threads have run so far, those that ended included; in seconds, exact to nanoseconds."""
+        # clock_getcpuclockid(3), which Python lacks: the clock of another process is made from its number.
+        return time.clock_gettime((~self.pid << 3) | _CPUCLOCK_SCHED)
 
     def memory(self) -> dict[str, float]:
         """The most that it has held in memory so far, and what it holds now, in MiB."""

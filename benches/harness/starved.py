@@ -1,7 +1,7 @@
 """A quarter of a core, shared with a busy sibling: does Serin know which samples it made late itself?
 
-The server isn't in the group, so its stamps tell the truth: an arrival late against its due instant, while the server
-was never slow, was late by the prober's fault. `compare` sets that against what Serin wrote down of each sample.
+The server isn't in the group, so its stamps tell the truth: what a response took beyond the server's own time, from
+arrival to answer, was the prober's fault. `compare` sets that against what Serin wrote down of each sample.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from .processes import Process
 from .ruler import Stamps
 from .stand import Failed, Figures, Folder, Stand
 
-COLUMNS = ("rate_hz", "throttled", "late", "late_void", "timely_void", "matched", "cpu_us", "rss_mb")
+COLUMNS = (
+    *("rate_hz", "throttled", "late", "late_void", "timely_void", "matched"),
+    *("false_bad", "untold", "bad_after_s", "cpu_us", "rss_mb"),
+)
 SHARE = 0.25
-# An arrival later than this against its due instant was late by the prober's fault; DESIGN.md's bound for taint.
+# More than this of a response that isn't the server's is the prober's fault; the bound from which a sample is tainted.
 LATE_NS = 1_000_000
+CLEAN = "clean"
 # The last part of the run has an outage of the server, which must be told in spite of all.
 _OUTAGE_AT = 0.8
 _OUTAGE_S = 10.0
@@ -81,23 +85,31 @@ def _in_group(stand: Stand, load: Load, keep: Path | None, quota: Quota, folder:
         "throttled": throttled / ((end - begin) / 1e8),
         "cpu_us": cpu_s / count * 1e6,
     }
-    return figures | memory | compare(seen, folder / "evidence")
+    evidence = folder / "evidence"
+    return figures | memory | compare(seen, evidence) | verdicts(seen, evidence)
 
 
 def compare(stamps: Stamps, evidence: Path) -> Figures:
     """The hook: each sample that Serin kept against the server's stamp of it.
 
-    Told are the share of samples that arrived late (`late`), of those the share that Serin voided (`late_void`), and of
+    Told are the share of samples that were late by our fault (`late`), of those the share that Serin voided (`late_void`), and of
     the others the share that it voided needlessly (`timely_void`).
     """
-    lines = sorted(kept(evidence), key=lambda line: line["mono"])
-    pairs = analysis.paired([line["mono"] for line in lines], stamps.arrived)
+    samples = sorted(lines(evidence, "samples*.jsonl"), key=lambda sample: sample["mono"])
+    # What was never sent has no stamp.
+    samples = [sample for sample in samples if sample["outcome"] not in ("missed", "saturated")]
+    pairs = analysis.paired([sample["mono"] for sample in samples], stamps.arrived)
+    answered = dict(zip(stamps.arrived, stamps.answered, strict=True))
     late, timely = [], []
-    for line, (due, arrived) in zip(lines, pairs, strict=True):
+    for sample, (due, arrived) in zip(samples, pairs, strict=True):
         if arrived is None:
             continue
-        void = line["taint"] not in (None, "clean", "none", [], 0) or line["outcome"] in ("missed", "failed")
-        (late if arrived - due > LATE_NS else timely).append(void)
+        # What of the response the server didn't take was ours: sent late, or read late.
+        ours = arrived - due
+        if answered[arrived]:
+            ours = sample["response_ms"] * 1e6 - (answered[arrived] - arrived)
+        void = sample["taint"] != CLEAN or sample["outcome"] == "failed"
+        (late if ours > LATE_NS else timely).append(void)
     matched = len(late) + len(timely)
     told = {"matched": float(matched)}
     if matched:
@@ -109,10 +121,26 @@ def compare(stamps: Stamps, evidence: Path) -> Figures:
     return told
 
 
-def kept(evidence: Path) -> list[dict]:
-    """Every raw sample in Serin's evidence."""
-    found = []
-    for path in sorted(evidence.rglob("samples*.jsonl")):
-        for line in path.read_text().splitlines():
-            found.append(json.loads(line))
-    return found
+def verdicts(stamps: Stamps, evidence: Path) -> Figures:
+    """What the ledger said: bad verdicts before the server's outage (`false_bad`), and how soon the outage was told."""
+    bad = [
+        record["mono"]
+        for record in lines(evidence, "ledger*.jsonl")
+        if record["event"] == "verdict" and record["verdict"] == "bad"
+    ]
+    outages = stamps.told["outages"]
+    if not outages:
+        return {"false_bad": float(len(bad))}
+    (begin, _end), *_ = outages
+    after = [at for at in bad if at >= begin]
+    told = {"false_bad": float(len(bad) - len(after)), "untold": 0.0 if after else 1.0}
+    return told | ({"bad_after_s": (min(after) - begin) / 1e9} if after else {})
+
+
+def lines(evidence: Path, pattern: str) -> list[dict]:
+    """Every record of the files of this name."""
+    return [
+        json.loads(line)
+        for path in sorted(evidence.rglob(pattern))
+        for line in path.read_text().splitlines()
+    ]

@@ -78,10 +78,13 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "true_p99_ms": ("true P99 ms", _micro),
     "p99_off": ("P99 off by", _signed),
     "throttled": ("periods throttled", lambda value: f"{value:.0%}"),
-    "late": ("arrived late", _share),
+    "late": ("late by our fault", _share),
     "late_void": ("late and void", _share),
     "timely_void": ("timely but void", _share),
     "matched": ("samples compared", _count),
+    "false_bad": ("false breaches", _count),
+    "untold": ("outages untold", _count),
+    "bad_after_s": ("outage told after s", lambda value: f"{value:.2f}"),
 }
 
 
