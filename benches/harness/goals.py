@@ -9,6 +9,8 @@ from .cells import curve_label
 from .table import COLUMNS, Part, Row, shown_value
 
 Rows = dict[str, Row]
+# Too little is as wrong as too much.
+_EITHER_WAY = ("p95_off", "p99_off", "drift_ppm")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def judge(parts: list[Part]) -> list[Judged]:
         if rows is None:
             continue
         value = rows[goal.row].median(goal.figure) if goal.row in rows else None
-        if value is not None and goal.figure.endswith("_off"):
+        if value is not None and goal.figure in _EITHER_WAY:
             value = abs(value)
         bound = goal.bound(rows)
         holds = None
@@ -116,6 +118,7 @@ GOALS = [
     Goal("thousand", "serin", "cpu_us", "≤ 50 µs", _fixed(50)),
     Goal("thousand", "serin", "p50_us", "≤ 100 µs", _fixed(100)),
     Goal("drift", "serin", "missed", "≤ 0.01 %", _fixed(0.0001)),
+    Goal("drift", "serin", "drift_ppm", "none: ≤ 0.1 ppm", _fixed(0.1)),
     Goal("starved", "serin", "false_bad", "0", _fixed(0)),
     Goal("starved", "serin", "untold", "0", _fixed(0)),
     Goal("starved", "serin", "bad_after_s", "≤ 5 s", _fixed(5)),

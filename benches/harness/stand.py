@@ -188,7 +188,8 @@ def _alive(process: Process) -> None:
 def _shape(stamps: Stamps, load: Load) -> Figures:
     """The pace of a generator that ran once: without its first tenth, where connections are made."""
     if load.rate_hz is None:
-        return {"rate_hz": stamps.total / load.seconds}
+        first, last = stamps.told["span"]
+        return {"rate_hz": (stamps.total - 1) / (last - first) * 1e9}
     first, last = stamps.arrived[0], stamps.arrived[-1]
     begin = first + int(min(1.0, load.seconds / 10) * 1e9)
     # What a tool does after its time (answers that it still waits for) is no part of its pace.

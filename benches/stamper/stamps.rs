@@ -23,6 +23,8 @@ pub(crate) struct Told {
     pub(crate) count: usize,
     /// Arrivals that found no room.
     pub(crate) overflow: u64,
+    /// The first arrival and the last, with room or without.
+    pub(crate) span: (u64, u64),
     /// Connections accepted.
     pub(crate) accepted: u64,
     /// TLS handshakes with a certificate.
@@ -51,6 +53,10 @@ impl Stamps {
     /// Notes an arrival; the number is for [`Self::answered`].
     pub(crate) fn arrived(&mut self, at: u64, path: u32, connection: u32) -> usize {
         let index = self.used;
+        if self.told.span.0 == 0 {
+            self.told.span.0 = at;
+        }
+        self.told.span.1 = at;
         if index == self.arrived.len() {
             self.told.overflow += 1;
             return usize::MAX;
