@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import analysis, starved
-from .load import Load
+from .load import Load, Reported
+from .ruler import Stamps
 from .stand import Failed, Figures, Stand
 
 QUANTA = ("0s", "250us", "500us", "1ms", "2ms")
@@ -48,7 +49,6 @@ class Plan:
     stand: Stand
     seconds: float = 8.0
     quick: bool = False
-    only: list[str] = field(default_factory=list)
     keep: Path | None = None
 
     def paced(self, **fields: object) -> Load:
@@ -209,7 +209,7 @@ def _stall(plan: Plan) -> Cell:
     return Cell("stall", title, columns, entries)
 
 
-def _truth(figures: Figures, stamps, reported, load: Load) -> Figures:
+def _truth(figures: Figures, stamps: Stamps, reported: Reported, load: Load) -> Figures:
     """What users on the ideal grid would have waited, from the stalls as they really were."""
     begin = stamps.arrived[0]
     pairs = zip(stamps.arrived, stamps.answered, strict=True)
@@ -218,12 +218,13 @@ def _truth(figures: Figures, stamps, reported, load: Load) -> Figures:
     end = begin + int(load.seconds * 1e9)
     usual = analysis.quantile(stamped, 0.5)
     waits = analysis.waits_on_grid(stamps.told["stalls"], begin, end, 1e9 / rate, usual)
-    told = {"rate_hz": figures["rate_hz"]}
+    told = {name: figures[name] for name in ("rate_hz", "foreign_core")}
     for name, share, said in (("p95", 0.95, reported.p95_us), ("p99", 0.99, reported.p99_us)):
         true_ms = analysis.quantile(waits, share) / 1e6
         told[f"true_{name}_ms"] = true_ms
         # What did arrive waited so long: a tool that sends nothing in a stall has little of it here.
-        told[f"stamped_{name}_ms"] = analysis.quantile(stamped, share) / 1e6
+        if not stamps.told["overflow"]:
+            told[f"stamped_{name}_ms"] = analysis.quantile(stamped, share) / 1e6
         if said is not None:
             told[f"{name}_ms"] = said / 1e3
             told[f"{name}_off"] = said / 1e3 / true_ms - 1
