@@ -71,7 +71,7 @@ def cells(plan: Plan) -> list[Cell]:
     ]
 
 
-PACE = ("rate_hz", "p50_us", "p99_us", "cpu_us", "missed", "drift_ppm", "rss_mb", "server_core")
+PACE = ("rate_hz", "p50_us", "p99_us", "cpu_us", "missed", "void", "drift_ppm", "rss_mb", "server_core")
 
 
 def _pace_1k(plan: Plan) -> Cell:
@@ -204,27 +204,33 @@ def _stall(plan: Plan) -> Cell:
     open_loop = ("serin", "wrk2", "oha", "oha --latency-correction", "vegeta", "hey")
     entries = [shot(tool, load) for tool in open_loop]
     entries.append(shot("wrk", replace(load, rate_hz=None, connections=20)))
-    columns = ("p95_ms", "true_p95_ms", "p95_off", "p99_ms", "true_p99_ms", "p99_off", "rate_hz")
+    columns = ("p95_ms", "true_p95_ms", "p95_off", "p99_ms", "true_p99_ms", "p99_off", "asked", "void")
     title = "Reported P95 and P99 at 1,000/s while the server stalls 500 ms every 5 s"
     return Cell("stall", title, columns, entries)
 
 
 def _truth(figures: Figures, stamps: Stamps, reported: Reported, load: Load) -> Figures:
-    """What users on the ideal grid would have waited, from the stalls as they really were."""
-    begin = stamps.arrived[0]
-    pairs = zip(stamps.arrived, stamps.answered, strict=True)
-    stamped = sorted(answered - arrived for arrived, answered in pairs if answered)
-    rate = load.rate_hz or 1000.0
-    end = begin + int(load.seconds * 1e9)
-    usual = analysis.quantile(stamped, 0.5)
-    waits = analysis.waits_on_grid(stamps.told["stalls"], begin, end, 1e9 / rate, usual)
-    told = {name: figures[name] for name in ("rate_hz", "foreign_core")}
+    """The report against the truth.
+
+    A tool that kept asking while the server stalled has the truth in the server's stamps: answer less arrival. Of one that
+    stopped asking, it is what users on the ideal grid would have waited, from the stalls as they really were.
+    """
+    begin, rate = stamps.arrived[0], load.rate_hz or 1000.0
+    end = min(begin + int(load.seconds * 1e9), stamps.told["span"][1])
+    # One that began after the tool had done is nobody's.
+    stalls = [(low, min(high, end)) for low, high in stamps.told["stalls"] if low < end]
+    pairs = [pair for pair in zip(stamps.arrived, stamps.answered, strict=True) if pair[1] and pair[0] < end]
+    waits = sorted(answered - arrived for arrived, answered in pairs)
+    asked = sum(any(low <= arrived < high for low, high in stalls) for arrived, _answered in pairs)
+    due = sum(high - low for low, high in stalls) * rate / 1e9
+    if stamps.told["overflow"] or asked < 0.95 * due:
+        usual = analysis.quantile(waits, 0.5)
+        waits = analysis.waits_on_grid(stamps.told["stalls"], begin, end, 1e9 / rate, usual)
+    told = {name: figures[name] for name in ("rate_hz", "foreign_core", "void") if name in figures}
+    told["asked"] = asked / due if due else 0.0
     for name, share, said in (("p95", 0.95, reported.p95_us), ("p99", 0.99, reported.p99_us)):
         true_ms = analysis.quantile(waits, share) / 1e6
         told[f"true_{name}_ms"] = true_ms
-        # What did arrive waited so long: a tool that sends nothing in a stall has little of it here.
-        if not stamps.told["overflow"]:
-            told[f"stamped_{name}_ms"] = analysis.quantile(stamped, share) / 1e6
         if said is not None:
             told[f"{name}_ms"] = said / 1e3
             told[f"{name}_off"] = said / 1e3 / true_ms - 1

@@ -35,4 +35,6 @@ class Reported:
     p99_us: float | None = None
     attempts: int | None = None
     missed: int | None = None
+    # Samples that the tool itself doesn't trust: only Serin has such.
+    void: int | None = None
     failures: dict[str, int] = field(default_factory=dict)

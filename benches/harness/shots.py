@@ -47,6 +47,7 @@ def _serin_read(_program: Path, out: str, _folder: Path) -> Reported:
         p99_us=said["response_us"]["p99"],
         attempts=said["attempts"],
         missed=said["missed"],
+        void=said.get("void"),
         failures=said["failures"],
     )
 

@@ -83,6 +83,8 @@ class Stand:
             "server_core": served / lasted,
             "foreign_core": max(0.0, foreign / lasted),
         }
+        if reported.void is not None and reported.attempts:
+            figures["void"] = reported.void / reported.attempts
         return {**figures, **_shape(stamps, load)}, stamps, reported
 
     def daemon(

@@ -69,11 +69,12 @@ class Reports(unittest.TestCase):
         report = {
             "attempts": 8000,
             "missed": 1,
+            "void": 3,
             "failures": {"timeout": 2},
             "response_us": {"p95": 210.5, "p99": 400.0},
         }
         said = read("serin", json.dumps(report))
-        self.assertEqual(said, Reported(210.5, 400.0, 8000, 1, {"timeout": 2}))
+        self.assertEqual(said, Reported(210.5, 400.0, 8000, 1, 3, {"timeout": 2}))
 
 
 class CommandLines(unittest.TestCase):
