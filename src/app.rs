@@ -18,7 +18,7 @@ mod steward;
 
 pub use keep::KeepError;
 pub use look::{Look, look};
-pub use start::{AppError, instance};
+pub use start::{AppError, fits, instance};
 
 use crate::admin::Board;
 use crate::clock;
@@ -71,7 +71,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, AppError> {
         let Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket } =
             self.parts;
-        let engine = engine_thread(services, ports, dialer, options)?;
+        let engines = engine_threads(services, ports, &dialer, &options)?;
         let kept = keeping.run().map_err(AppError::Thread)?;
         let (drain, draining) = watch::channel(false);
         let mut doors = JoinSet::new();
@@ -94,7 +94,9 @@ impl App {
         };
         // The stewards held the ends of the engine's channels and of the ledgers'.
         tasks.shutdown().await;
-        join(engine)?;
+        for engine in engines {
+            join(engine)?;
+        }
         for thread in kept.disk {
             join(thread)?;
         }
@@ -124,18 +126,26 @@ async fn finish_copy(copy: JoinHandle<()>) {
     }
 }
 
-/// The engine's thread: nothing else runs there, so that nothing else can delay a probe.
-fn engine_thread(
+/// The engine's threads: nothing else runs there, so that nothing else can delay a probe.
+fn engine_threads(
     services: Vec<Service>,
     ports: Vec<Port>,
-    dialer: Dialer,
-    options: EngineOptions,
-) -> Result<JoinHandle<io::Result<()>>, AppError> {
-    let work = services.into_iter().zip(ports).collect();
-    std::thread::Builder::new()
-        .name("engine".into())
-        .spawn(move || engine::run(work, dialer, &options))
-        .map_err(AppError::Thread)
+    dialer: &Dialer,
+    options: &EngineOptions,
+) -> Result<Vec<JoinHandle<io::Result<()>>>, AppError> {
+    let shares = engine::share(&services, options.threads, options.quantum);
+    let mut work: Vec<Option<(Service, Port)>> = services.into_iter().zip(ports).map(Some).collect();
+    let mut threads = Vec::new();
+    for share in shares {
+        let share = share.into_iter().filter_map(|index| work.get_mut(index)?.take()).collect();
+        let (dialer, options) = (dialer.clone(), options.clone());
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || engine::run(share, dialer, &options))
+            .map_err(AppError::Thread)?;
+        threads.push(thread);
+    }
+    Ok(threads)
 }
 
 fn join(thread: JoinHandle<io::Result<()>>) -> Result<(), AppError> {

@@ -6,6 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `engine/budget.rs` | what the probes will cost, against what this machine gives |
 //! | `engine/port.rs` | the channels: orders in, findings out |
 //! | `engine/pacer.rs` | the loop of a thread: what is due, what has come |
 //! | `engine/calendar.rs` | what is due next |
@@ -27,6 +28,7 @@
 //! | `engine/once.rs` | each target once |
 //! | `engine/verify.rs` | the proof by fresh connections |
 
+mod budget;
 mod calendar;
 mod connect;
 mod desk;
@@ -48,11 +50,11 @@ mod verify;
 mod vitals;
 mod wire;
 
+pub use budget::{Budget, BudgetError, share};
 pub use connect::{Dialer, DialerError};
 pub use once::{Asked, question};
 pub use port::{Chapter, Finding, Keeper, Order, Port};
 pub use survey::{SurveyOptions, Surveyed, phases};
-pub use vitals::cpus;
 
 use crate::settings::{Service, Target};
 use desk::Desk;
@@ -69,6 +71,8 @@ use tokio::runtime::{Builder, LocalOptions};
 pub struct EngineOptions {
     /// Probes due within one quantum share a wake-up.
     pub quantum: Duration,
+    /// Engine threads at most; a service lives on one of them.
+    pub threads: u32,
     /// This instance among those that run the same file; moves the phases.
     pub instance: Arc<str>,
 }

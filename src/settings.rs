@@ -120,6 +120,8 @@ pub struct Admin {
 pub struct Engine {
     /// Probes due within one quantum are sent together; 0 to 10 ms.
     pub quantum: Duration,
+    /// Engine threads at most; 1 to 64. A service lives on one of them.
+    pub threads: u32,
 }
 
 /// `[evidence]`.

@@ -8,7 +8,6 @@ use crate::revert::{Alb, Reverter};
 use crate::settings::{Service, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// What one question brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,12 +90,7 @@ async fn look_at_lever(service: &Service, alb: &Alb) -> Vec<Look> {
 async fn look_at_targets(settings: &Settings) -> Vec<Look> {
     let services = settings.services.clone();
     let asked = tokio::task::spawn_blocking(move || {
-        let ca_files: BTreeSet<&Path> = services
-            .iter()
-            .flat_map(|service| &service.targets)
-            .filter_map(|target| target.ca_file.as_deref())
-            .collect();
-        let dialer = match Dialer::new(ca_files) {
+        let dialer = match Dialer::of(&services) {
             Ok(dialer) => dialer,
             Err(error) => return vec![fault("", "TLS", &error)],
         };

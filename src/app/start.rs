@@ -4,7 +4,7 @@ use super::keep::{KeepError, Keeping};
 use super::steward::Steward;
 use crate::admin::{Board, Desk, Shown};
 use crate::clock;
-use crate::engine::{Dialer, DialerError, EngineOptions, Port};
+use crate::engine::{Budget, BudgetError, Dialer, DialerError, EngineOptions, Port};
 use crate::model::guard::Guard;
 use crate::model::policy::Mode;
 use crate::model::record::Record;
@@ -13,11 +13,11 @@ use crate::publish::{PublishError, Publisher, Roster};
 use crate::revert::{Alb, AlbError};
 use crate::settings::{Lever, Process, Service, Settings};
 use aws_config::{BehaviorVersion, SdkConfig};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
@@ -89,6 +89,9 @@ pub enum AppError {
         /// Why.
         source: AlbError,
     },
+    /// This machine can't carry the probes.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// A thread could not be started, or broke down.
     #[error("a thread of the daemon: {0}")]
     Thread(io::Error),
@@ -98,7 +101,7 @@ impl AppError {
     /// The configuration is at fault rather than the machine.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Dialer(_) | Self::Publish(_) | Self::Lever { .. })
+        matches!(self, Self::Budget(_) | Self::Dialer(_) | Self::Publish(_) | Self::Lever { .. })
     }
 }
 
@@ -110,14 +113,12 @@ pub fn instance() -> Arc<str> {
 
 pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
     let instance = instance();
+    let budget = fits(&settings)?;
+    budget.raise_descriptors();
+    tracing::info!(%budget, "what the probes may need");
     let Settings { process, services, .. } = settings;
     let (tcp, socket) = bind(&process).await?;
-    let ca_files: BTreeSet<&Path> = services
-        .iter()
-        .flat_map(|service| &service.targets)
-        .filter_map(|target| target.ca_file.as_deref())
-        .collect();
-    let dialer = Dialer::new(ca_files)?;
+    let dialer = Dialer::of(&services)?;
     let publisher = Arc::new(Publisher::start(
         &process.publish,
         &roster(&services),
@@ -177,8 +178,20 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
             }],
         });
     }
-    let options = EngineOptions { quantum: process.engine.quantum, instance };
+    let options =
+        EngineOptions { quantum: process.engine.quantum, threads: process.engine.threads, instance };
     Ok(Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket })
+}
+
+/// What the probes need here, if that can be had.
+///
+/// # Errors
+/// The first thing that can't be had, with its remedy.
+pub fn fits(settings: &Settings) -> Result<Budget, AppError> {
+    let engine = &settings.process.engine;
+    let budget = Budget::of(&settings.services, engine.threads, engine.quantum);
+    budget.check(&settings.services, engine.quantum)?;
+    Ok(budget)
 }
 
 /// The board asks the publisher, and must not keep it from ending.

@@ -21,16 +21,33 @@ pub(super) struct CheckArgs {
 
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let settings = settings::load(&args.config.sources())?;
+    let budget = app::fits(&settings);
     let live = if args.live { Some(super::runtime()?.block_on(app::look(&settings))) } else { None };
     if args.json {
         let mut value = settings::explain_json(&settings);
         if let Some(live) = &live {
             value["live"] = live.iter().map(app::Look::json).collect();
         }
+        value["budget"] = match &budget {
+            Ok(budget) => serde_json::json!({
+                "cpus_needed": budget.cpus_needed,
+                "cpus_given": budget.cpus_given,
+                "threads": budget.threads,
+                "descriptors_needed": budget.descriptors_needed,
+                "descriptors_given": budget.descriptors_given,
+            }),
+            Err(error) => serde_json::json!({ "refused": error.to_string() }),
+        };
         say(&format!("{value:#}\n"))?;
     } else {
         say(&settings::explain(&settings))?;
+        if let Ok(budget) = &budget {
+            say(&format!("  probes: {budget}\n"))?;
+        }
         say(&words(&settings, live.as_deref()))?;
+    }
+    if let Err(error) = budget {
+        return Err(Failure::Config(format!("serin run would refuse this here: {error}")));
     }
     match live.iter().flatten().filter(|look| look.fault).count() {
         0 => Ok(()),

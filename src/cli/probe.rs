@@ -7,9 +7,8 @@ use crate::engine::{Asked, Dialer, SurveyOptions, question, survey};
 use crate::settings::Target;
 use clap::Args;
 use http::{HeaderName, HeaderValue, Method};
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// URLs at most.
@@ -97,8 +96,7 @@ enum Rate {
 
 pub(super) fn probe(args: &ProbeArgs) -> Result<(), Failure> {
     let targets = targets(args)?;
-    let files: BTreeSet<&Path> = args.ca_file.as_deref().into_iter().collect();
-    let dialer = Dialer::new(files).map_err(|error| Failure::Usage(error.to_string()))?;
+    let dialer = Dialer::new(&targets, false).map_err(|error| Failure::Usage(error.to_string()))?;
     let faults = match args.rate {
         None => once(targets, dialer, args.json)?,
         Some(rate) => paced(args, rate, &targets, dialer)?,

@@ -109,6 +109,7 @@ pub const KEYS: &[Key] = &[
     bare("admin.socket", "serin.sock in evidence.dir"),
     bare("admin.token", "what changes state goes over the socket only"),
     key("engine.quantum", Text("250us"), "below what a network can tell, above what a wake-up costs"),
+    key("engine.threads", Int(1), "one carries ten thousand probes a second; each service lives on one"),
     key("evidence.dir", Text("serin-data"), "in the working directory"),
     key("evidence.stdout", Bool(true), "Fargate's disk dies with the task, its log stream doesn't"),
     key("evidence.max_disk", Text("256MiB"), "some releases with their samples"),

@@ -4,7 +4,7 @@ use super::wire::Stream;
 use crate::clock;
 use crate::model::sample::{Fault, Ours, Outcome};
 use crate::model::time::Mono;
-use crate::settings::{Target, forbidden};
+use crate::settings::{Service, Target, forbidden};
 use hickory_resolver::TokioResolver;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -62,17 +62,27 @@ pub enum DialerError {
 }
 
 impl Dialer {
-    /// A dialer that trusts the machine's roots, the built-in ones and those in `ca_files`.
+    /// A dialer for `targets`. It trusts the machine's roots, the built-in ones and those of their files; where neither they nor
+    /// anything `else_tls` speak TLS, roots are not read.
     ///
     /// # Errors
     /// A file that can't be used.
-    pub fn new<'a>(ca_files: impl IntoIterator<Item = &'a Path>) -> Result<Self, DialerError> {
+    pub fn new<'a>(
+        targets: impl IntoIterator<Item = &'a Target>,
+        else_tls: bool,
+    ) -> Result<Self, DialerError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut by_file = BTreeMap::new();
-        for path in ca_files {
-            let mut roots = roots();
-            add_file(&mut roots, path)?;
-            by_file.insert(path.to_owned(), verified(&provider, roots)?);
+        let mut trusted = if else_tls { roots() } else { RootCertStore::empty() };
+        for target in targets {
+            if target.endpoint.tls && trusted.is_empty() {
+                trusted = roots();
+            }
+            if let Some(path) = target.ca_file.as_deref().filter(|path| !by_file.contains_key(*path)) {
+                let mut roots = trusted.clone();
+                add_file(&mut roots, path)?;
+                by_file.insert(path.to_owned(), verified(&provider, roots)?);
+            }
         }
         let lax = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
@@ -82,10 +92,20 @@ impl Dialer {
         Ok(Self {
             resolver: resolver(),
             names: RefCell::default(),
-            verified: verified(&provider, roots())?,
+            verified: verified(&provider, trusted)?,
             by_file,
             unverified: lax,
         })
+    }
+
+    /// A dialer for the targets and controls of `services`.
+    ///
+    /// # Errors
+    /// A file that can't be used.
+    pub fn of(services: &[Service]) -> Result<Self, DialerError> {
+        let controls = services.iter().filter_map(|service| service.control.as_ref());
+        let else_tls = controls.into_iter().any(|control| control.tls);
+        Self::new(services.iter().flat_map(|service| &service.targets), else_tls)
     }
 
     /// The addresses of `host`, from the cache while they are fresh.
@@ -110,13 +130,15 @@ impl Dialer {
     }
 
     /// TCP to `address`. What names may never resolve to (metadata services, link-local) is refused here, on every
-    /// connection, so that no rebinding gets around it.
-    pub(super) async fn tcp(&self, address: SocketAddr) -> Result<TcpStream, Outcome> {
+    /// connection, so that no rebinding gets around it. What is written once only is never held back, and needs no option.
+    pub(super) async fn tcp(&self, address: SocketAddr, one_write: bool) -> Result<TcpStream, Outcome> {
         if forbidden(address.ip()).is_some() {
             return Err(Outcome::Failed(Ours::Resolve));
         }
         let stream = TcpStream::connect(address).await.map_err(|error| connect_failure(&error))?;
-        stream.set_nodelay(true).map_err(|_| Outcome::Failed(Ours::Descriptors))?;
+        if !one_write {
+            stream.set_nodelay(true).map_err(|_| Outcome::Failed(Ours::Descriptors))?;
+        }
         Ok(stream)
     }
 

@@ -188,7 +188,7 @@ impl Origin {
         self.next_id.set(id);
         marks.see(id, index);
         marks.enter(Step::Connect);
-        let tcp = self.dialer.tcp(address).await?;
+        let tcp = self.dialer.tcp(address, self.place.fresh && !self.place.tls && !self.place.http2).await?;
         let stream = if self.place.tls {
             marks.enter(Step::Tls);
             let tls = self.tls.as_ref().ok_or(Outcome::Failed(Ours::Library))?;

@@ -76,8 +76,7 @@ fn parse_cpu_stat(text: &str) -> Throttling {
 }
 
 /// How many CPUs this process may use: what its cgroup's quota and its affinity leave. `None` where neither is told.
-#[must_use]
-pub fn cpus() -> Option<f64> {
+pub(super) fn cpus() -> Option<f64> {
     let cgroup = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let affinity = rustix::thread::sched_getaffinity(None).ok().map(|set| f64::from(set.count()));
     let quota = cgroup_quota(&cgroup, |path| std::fs::read_to_string(path).ok());

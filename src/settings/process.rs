@@ -19,14 +19,14 @@ const SOCKET_BYTES_MAX: usize = 107;
 pub(super) fn read(root: &Section<'_>) -> Result<Process, Noted> {
     let evidence = evidence(&root.section("evidence"));
     let admin = admin(&root.section("admin"), evidence.as_ref().ok().map(|evidence| evidence.dir.as_path()));
-    let quantum = root
-        .section("engine")
-        .get("quantum", |leaf| leaf.duration(Duration::ZERO..=Duration::from_millis(10)));
+    let engine = root.section("engine");
+    let quantum = engine.get("quantum", |leaf| leaf.duration(Duration::ZERO..=Duration::from_millis(10)));
+    let threads = engine.get("threads", |leaf| leaf.count(1..=64));
     let publish = publish(&root.section("publish"));
     let log = log(&root.section("log"));
     Ok(Process {
         admin: admin?,
-        engine: Engine { quantum: quantum? },
+        engine: Engine { quantum: quantum?, threads: threads? },
         evidence: evidence?,
         publish: publish?,
         log: log?,

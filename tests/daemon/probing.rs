@@ -85,14 +85,14 @@ impl Engine {
         std::fs::write(&file, text).unwrap();
         let sources = Sources { paths: vec![file.display().to_string()], ..Sources::default() };
         let service = settings::load(&sources).unwrap().services.remove(0);
-        let roots: Vec<_> = service.targets.iter().filter_map(|target| target.ca_file.clone()).collect();
-        let dialer = Dialer::new(roots.iter().map(std::path::PathBuf::as_path)).unwrap();
+        let dialer = Dialer::new(&service.targets, false).unwrap();
         let (orders, order_receiver) = mpsc::channel(16);
         let (finding_sender, findings) = mpsc::channel(65_536);
         let kept = Arc::new(Mutex::new(Kept::default()));
         let keeper = Box::new(Collect(Arc::clone(&kept)));
         let port = Port { orders: order_receiver, findings: finding_sender, keeper };
-        let options = EngineOptions { quantum: Duration::from_micros(250), instance: "test".into() };
+        let options =
+            EngineOptions { quantum: Duration::from_micros(250), threads: 1, instance: "test".into() };
         let thread = std::thread::spawn(move || run(vec![(service, port)], dialer, &options));
         Self { orders: Some(orders), findings, kept, thread: Some(thread), _folder: folder }
     }
