@@ -8,6 +8,7 @@
 //! [`crate::config::KEYS`]; `config/serin.toml` is the same table for people.
 
 mod address;
+mod between;
 mod explain;
 mod lever;
 mod policy;
@@ -28,7 +29,6 @@ use http::{HeaderMap, HeaderName, Method, Uri};
 use reader::{Fault, Log as Findings, Noted, Section};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -51,7 +51,10 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let services: Vec<Result<Service, Noted>> =
         config.services.iter().map(|node| service::read(&log, node)).collect();
     let mut problems = log.problems.into_inner();
-    apart(&config.services, &services, &mut problems);
+    between::apart(&config.services, &services, &mut problems);
+    if let Ok(process) = &process {
+        between::paced(&config.process, process.engine.quantum, &services, &mut problems);
+    }
     if !problems.is_empty() {
         return Err(sorted(problems).into());
     }
@@ -428,35 +431,6 @@ impl Lever {
     pub fn region(&self) -> &str {
         match self {
             Self::Listener { region, .. } | Self::Rule { region, .. } => region,
-        }
-    }
-}
-
-/// No two services of one name, nor with one lever.
-fn apart(nodes: &[config::Node], services: &[Result<Service, Noted>], problems: &mut Vec<Problem>) {
-    let mut names: BTreeMap<&str, &Origin> = BTreeMap::new();
-    let mut levers: BTreeMap<&Lever, &str> = BTreeMap::new();
-    for (node, service) in nodes.iter().zip(services) {
-        let origin = |key: &str| node.entry(key).map_or(&node.origin, |node| &node.origin);
-        let Ok(service) = service else { continue };
-        let mut refuse = |key: &str, value: &str, rule: String, remedy: &str| {
-            problems.push(Problem {
-                origin: origin(key).clone(),
-                key: key.to_owned(),
-                value: Some(config::quoted(value)),
-                rule,
-                remedy: remedy.to_owned(),
-            });
-        };
-        if let Some(first) = names.insert(&service.name, origin("service")) {
-            refuse("service", &service.name, format!("{first} names it too"), "one document a service");
-            continue;
-        }
-        let Some(lever) = &service.lever else { continue };
-        if let Some(first) = levers.insert(lever, &service.name) {
-            let key = if matches!(lever, Lever::Listener { .. }) { "listener" } else { "rule" };
-            let rule = format!("the service {first} holds this lever already: two would fight over it");
-            refuse(key, lever.arn(), rule, "give each service a rule of its own");
         }
     }
 }

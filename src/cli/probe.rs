@@ -38,7 +38,7 @@ pub(super) struct ProbeArgs {
     #[arg(long = "urls", value_name = "FILE", hide = true, conflicts_with = "urls_file")]
     urls_alias: Option<PathBuf>,
     /// Probes a second, all URLs together: 1000, 30/m; or max: as fast as the answers come, each connection waiting for its own.
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, allow_negative_numbers = true)]
     rate: Option<Rate>,
     /// For how long.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span, requires = "rate")]

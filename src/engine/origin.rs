@@ -69,13 +69,15 @@ pub(super) struct Origin {
     /// The host, where it is an address itself.
     literal: Option<IpAddr>,
     tls: Option<Tls>,
-    /// Slots with an open connection, the one that rested longest first.
+    /// Slots with an open connection.
     warm: RefCell<VecDeque<Rc<Link>>>,
     /// Slots without one.
     cold: RefCell<Vec<Rc<Link>>>,
     open: Rc<Cell<usize>>,
     addresses: RefCell<Vec<IpAddr>>,
     turn: Cell<usize>,
+    /// A linear congruence (Numerical Recipes, 7.1): which connection is next.
+    lot: Cell<u32>,
     next_id: Rc<Cell<u32>>,
 }
 
@@ -126,6 +128,7 @@ impl Origin {
             open: Rc::default(),
             addresses: RefCell::default(),
             turn: Cell::new(0),
+            lot: Cell::new(1),
             next_id: Rc::clone(next_id),
         }
     }
@@ -149,14 +152,23 @@ impl Origin {
         while warm.front().is_some_and(|link| !link.is_warm()) {
             self.cold.borrow_mut().extend(warm.pop_front());
         }
-        let kept = if open >= room.keep.min(cap) { warm.pop_front() } else { None };
+        let kept = if open >= room.keep.min(cap) { self.draw(&mut warm) } else { None };
         let idle = kept.or_else(|| self.cold.borrow_mut().pop());
-        let idle = if idle.is_none() && open >= cap { warm.pop_front() } else { idle };
+        let idle = if idle.is_none() && open >= cap { self.draw(&mut warm) } else { idle };
         if let Some(link) = idle {
             link.hand(job);
             return Some(link);
         }
         (open < cap).then(|| Link::start(job, Rc::clone(self), Rc::clone(desk)))
+    }
+
+    /// One of the open connections, by lot: in turn, a URL among four would always get the same of four, and evidence of
+    /// one connection is none.
+    fn draw(&self, warm: &mut VecDeque<Rc<Link>>) -> Option<Rc<Link>> {
+        let lot = self.lot.get().wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.lot.set(lot);
+        let index = (lot >> 8) as usize % warm.len().max(1);
+        warm.swap_remove_front(index)
     }
 
     /// A slot is idle again; false when it isn't wanted any more.

@@ -268,6 +268,9 @@ impl<S: Subject> Pacer<S> {
 
     /// Sleeps until something is due or has come.
     async fn wait(&mut self) -> std::io::Result<()> {
+        if !self.field.eager.is_empty() {
+            return Ok(());
+        }
         let now = clock::now();
         let mut at = self.field.calendar.head().unwrap_or(self.next_second).min(self.next_second);
         if self.in_flight > 0

@@ -106,6 +106,12 @@ pub enum Record {
         verdict: Box<str>,
         /// The sentence.
         says: Box<str>,
+        /// Of the last second's probes, those that were sent and read in time: what the word rests on.
+        #[serde(default)]
+        clean: u32,
+        /// And all that were due.
+        #[serde(default)]
+        due: u32,
     },
     /// How production does, from time to time.
     Pulse {

@@ -11,6 +11,7 @@
 //! | `input.rs` | what can't be used: exit codes, and one clear line |
 //! | `admin.rs` | who may ask, and who may change |
 //! | `secrets.rs` | nothing secret comes out anywhere |
+//! | `pace.rs` | the pace when the process is stopped, the cadence switched, the machine too small; `serin probe` |
 //! | `odd.rs`, `probing.rs` | the engine alone, on servers of every kind |
 
 #![expect(clippy::unwrap_used, reason = "a test program: an unwrap that fails is a test that fails")]
@@ -21,6 +22,7 @@ mod flow;
 mod input;
 mod lifecycle;
 mod odd;
+mod pace;
 mod probing;
 mod refusals;
 mod scene;

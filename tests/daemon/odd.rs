@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) requests: AtomicUsize,
     waiting: AtomicUsize,
     pub(crate) waiting_max: AtomicUsize,
+    /// TLS handshakes that resumed a session.
+    pub(crate) resumed: AtomicUsize,
     pub(crate) last: Mutex<String>,
 }
 
@@ -104,9 +106,32 @@ impl Odd {
         let acceptor = TlsAcceptor::from(config);
         Self::start(move |stream, seen| {
             let acceptor = acceptor.clone();
-            async move { answer_all(acceptor.accept(stream).await?, seen, Duration::ZERO).await }
+            async move {
+                let stream = acceptor.accept(stream).await?;
+                if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+                    seen.resumed.fetch_add(1, Ordering::SeqCst);
+                }
+                answer_all(stream, seen, Duration::ZERO).await
+            }
         })
         .await
+    }
+
+    /// HTTP/2 over TLS by `config`, agreed on in the handshake.
+    pub(crate) async fn http2(config: Arc<ServerConfig>) -> Self {
+        let mut config = ServerConfig::clone(&config);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::start(move |stream, seen| {
+            let acceptor = acceptor.clone();
+            async move { answer_http2(acceptor.accept(stream).await?, seen).await }
+        })
+        .await
+    }
+
+    /// HTTP/2 without TLS, agreed on beforehand.
+    pub(crate) async fn http2_plain() -> Self {
+        Self::start(answer_http2).await
     }
 }
 
@@ -129,6 +154,28 @@ async fn answer_all(
         }
         stream.write_all(OK.as_bytes()).await?;
     }
+}
+
+/// Good answers by HTTP/2; `waiting_max` is the most streams of one connection at once.
+async fn answer_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    seen: Arc<Seen>,
+) -> std::io::Result<()> {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let service = hyper::service::service_fn(move |_: http::Request<hyper::body::Incoming>| {
+        let (seen, waiting) = (Arc::clone(&seen), Arc::clone(&waiting));
+        async move {
+            up(&waiting, &seen.waiting_max);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            waiting.fetch_sub(1, Ordering::SeqCst);
+            let body = http_body_util::Full::new(bytes::Bytes::from_static(b"hello"));
+            http::Response::builder().header("x-version", "odd-2").body(body)
+        }
+    });
+    hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+        .serve_connection(hyper_util::rt::TokioIo::new(stream), service)
+        .await
+        .map_err(std::io::Error::other)
 }
 
 /// The head of a request.

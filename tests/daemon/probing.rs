@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 
 /// What a keeper was given.
 #[derive(Default)]
-struct Kept {
-    samples: Vec<Sample>,
-    versions: BTreeSet<String>,
+pub(crate) struct Kept {
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) versions: BTreeSet<String>,
 }
 
 struct Collect(Arc<Mutex<Kept>>);
@@ -47,7 +47,7 @@ impl Keeper for Collect {
 }
 
 /// An engine that runs one service.
-struct Engine {
+pub(crate) struct Engine {
     orders: Option<mpsc::Sender<Order>>,
     findings: mpsc::Receiver<Finding>,
     kept: Arc<Mutex<Kept>>,
@@ -56,15 +56,15 @@ struct Engine {
 }
 
 /// A target of the configuration: its name, its URL and more lines.
-struct Wanted(&'static str, String, &'static str);
+pub(crate) struct Wanted(pub(crate) &'static str, pub(crate) String, pub(crate) &'static str);
 
-fn plain(name: &'static str, address: SocketAddr, more: &'static str) -> Wanted {
+pub(crate) fn plain(name: &'static str, address: SocketAddr, more: &'static str) -> Wanted {
     Wanted(name, format!("http://{address}/"), more)
 }
 
 impl Engine {
     /// Probes `targets` at the calm pace of `rate` a second, all together.
-    fn start(targets: &[Wanted], rate: u32, authority: Option<&str>) -> Self {
+    pub(crate) fn start(targets: &[Wanted], rate: u32, authority: Option<&str>) -> Self {
         let folder = TempDir::new().unwrap();
         let mut text = format!(
             "service = \"odd\"\nmax_rate = \"5000/s\"\n[objectives]\navailability = \"99%\"\n[pace]\ncalm = \"{rate}/s\"\nrelease = \"{}/s\"\n",
@@ -97,12 +97,12 @@ impl Engine {
         Self { orders: Some(orders), findings, kept, thread: Some(thread), _folder: folder }
     }
 
-    async fn order(&self, order: Order) {
+    pub(crate) async fn order(&self, order: Order) {
         self.orders.as_ref().unwrap().send(order).await.unwrap();
     }
 
     /// Runs on for so long, then stops; everything that was kept.
-    async fn stop_after(mut self, time: Duration) -> Kept {
+    pub(crate) async fn stop_after(mut self, time: Duration) -> Kept {
         tokio::time::sleep(time).await;
         drop(self.orders.take());
         let thread = self.thread.take().unwrap();
@@ -111,7 +111,7 @@ impl Engine {
     }
 }
 
-fn of(kept: &Kept, target: usize) -> Vec<&Sample> {
+pub(crate) fn of(kept: &Kept, target: usize) -> Vec<&Sample> {
     let clean = |sample: &&Sample| {
         usize::from(sample.target.0) == target
             && sample.taint == Taint::Clean
@@ -124,7 +124,7 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 const SHORT: &str = "timeout = \"300ms\"";
 
 /// Every clean sample of each target has this outcome, and most are done by their deadline and 50 ms.
-fn all_have(kept: &Kept, expected: &[(&str, Outcome)]) {
+pub(crate) fn all_have(kept: &Kept, expected: &[(&str, Outcome)]) {
     for (target, (name, outcome)) in expected.iter().enumerate() {
         let samples = of(kept, target);
         assert!(!samples.is_empty(), "{name} was never asked");
@@ -324,7 +324,7 @@ fn a_kept_connection_that_closes_as_we_write_is_no_failure() {
         let samples = of(&kept, 0);
         assert!(samples.len() >= 60);
         assert!(samples.iter().all(|sample| sample.outcome == Outcome::Ok), "{samples:?}");
-        let retried = samples.iter().filter(|sample| sample.phases.queue.0 > 0).count();
+        let retried = samples.iter().filter(|sample| sample.phases.queue.0 >= 100).count();
         assert!(retried >= 5, "some met the close, and say so: {retried}");
     });
 }

@@ -177,8 +177,13 @@ fn a_reverted_release_is_accounted_for() {
 #[test]
 fn a_kept_release_is_accounted_for() {
     let mut events = begun("act");
-    let good =
-        Record::Verdict { epoch: EpochId(1), verdict: "good".into(), says: "every promise is kept".into() };
+    let good = Record::Verdict {
+        epoch: EpochId(1),
+        verdict: "good".into(),
+        says: "every promise is kept".into(),
+        clean: 100,
+        due: 100,
+    };
     events.extend([(61_000, good), (960_000, Record::Kept { release: ReleaseId(0) })]);
     let report = report(&events);
     assert_eq!(report.outcome, Outcome::Kept);
@@ -209,6 +214,8 @@ fn a_refusal_of_the_judge_is_refused_while_the_verdict_is_not_good_again() {
         epoch: EpochId(1),
         verdict: word.into(),
         says: format!("it is {word}").into(),
+        clean: 100,
+        due: 100,
     };
     let refused = Record::Refused {
         release: Some(ReleaseId(0)),

@@ -174,6 +174,8 @@ async fn the_guard_s_word_becomes_figures() {
         epoch: EpochId(4),
         verdict: "blind".into(),
         says: WhyBlind::Starved.to_string().into(),
+        clean: 3,
+        due: 100,
     }));
     publisher.send(page(PageKind::Blind));
     let text = shown(&publisher, "serin_pages_total{service=\"shop\",kind=\"blind\"} 1").await;

@@ -114,7 +114,7 @@ impl Walk {
                     self.step(story, at.at(*due), "first_bad", detail);
                 }
             }
-            Record::Verdict { epoch, verdict, says } => {
+            Record::Verdict { epoch, verdict, says, .. } => {
                 if &**verdict == "good" && self.breach.is_some() {
                     self.good_again.get_or_insert(at);
                 }

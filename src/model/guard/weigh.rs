@@ -113,6 +113,8 @@ impl Guard {
             epoch: judgement.epoch,
             verdict: judgement.verdict.word().into(),
             says: says.clone(),
+            clean: judgement.void.1.saturating_sub(judgement.void.0),
+            due: judgement.void.1,
         }));
         let judging = self.release.as_ref().is_some_and(|release| !release.over && release.latch.is_none());
         match &judgement.verdict {
