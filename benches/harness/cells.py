@@ -86,7 +86,9 @@ def _pace_10k(plan: Plan) -> Cell:
         _shot(plan, "serin", replace(load, quantum=quantum), curve_label(quantum), CURVE_URLS)
         for quantum in QUANTA
     ]
-    entries = [_shot(plan, "serin", load), *curve, *_paced_peers(plan, load), _cloudprober(plan, load, 100)]
+    floor = Entry("floor: a bare epoll client", "serin", lambda: plan.stand.shot("floor", load)[0])
+    entries = [floor, _shot(plan, "serin", load), *curve, *_paced_peers(plan, load)]
+    entries.append(_cloudprober(plan, load, 100))
     title = "Lateness of arrivals at 10,000/s, 128 connections, and what a coalescing quantum buys"
     return Cell("pace-10k", title, PACE, entries)
 
@@ -154,17 +156,23 @@ COST = ("rate_hz", "cpu_us", "p50_us", "p99_us", "rss_mb", "server_core")
 
 def _fresh(plan: Plan) -> Cell:
     load = plan.paced(rate_hz=2_000.0, connections=64, fresh=True)
+    coarse = _shot(plan, "serin", replace(load, quantum="1ms"), "serin, quantum 1ms", CURVE_URLS)
+    full = replace(load, rate_hz=None, connections=32)
     entries = [
+        *(_shot(plan, tool, full, f"{tool}, closed loop") for tool in ("serin", "oha", "hey")),
+        coarse,
         *(_shot(plan, tool, load) for tool in ("serin", "oha", "vegeta", "hey")),
         _cloudprober(plan, load, 20),
         Entry("blackbox_exporter", "blackbox_exporter", lambda: plan.stand.blackbox(load)[0]),
     ]
-    return Cell("fresh", "A fresh TCP connection for each probe, 2,000/s", COST, entries)
+    return Cell("fresh", "A fresh TCP connection for each probe, 2,000/s and as fast as one core can", COST, entries)
 
 
 def _tls(plan: Plan) -> Cell:
     load = plan.paced(rate_hz=500.0, connections=32, fresh=True)
     full, resumed = ("--tls", "full"), ("--tls", "resumed")
+
+    loop = replace(load, rate_hz=None, connections=8)
 
     def shot(tool: str, options: tuple[str, ...], label: str, load: Load = load) -> Entry:
         def run() -> Figures:
@@ -176,6 +184,7 @@ def _tls(plan: Plan) -> Cell:
 
     entries = [
         Entry("bare rustls handshake, client's side", "serin", lambda: _handshake(plan.stand)),
+        *(shot(tool, full, f"{tool}, full, closed loop", loop) for tool in ("serin", "oha")),
         *(shot(tool, full, f"{tool}, full") for tool in ("serin", "oha", "vegeta")),
         _cloudprober(plan, load, 5, full),
         Entry("blackbox_exporter", "blackbox_exporter", lambda: plan.stand.blackbox(load, full)[0]),
@@ -183,7 +192,7 @@ def _tls(plan: Plan) -> Cell:
         shot("vegeta", resumed, "vegeta, resumed", replace(load, resume=True)),
     ]
     columns = ("rate_hz", "cpu_us", "resumed", "p50_us", "p99_us", "rss_mb", "server_core")
-    return Cell("tls", "A fresh TLS 1.3 connection for each probe (ECDSA P-256), 500/s", columns, entries)
+    return Cell("tls", "A fresh TLS 1.3 connection for each probe (ECDSA P-256), 500/s and as fast as one core can", columns, entries)
 
 
 def _handshake(stand: Stand) -> Figures:

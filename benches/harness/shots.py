@@ -52,6 +52,16 @@ def _serin_read(_program: Path, out: str, _folder: Path) -> Reported:
     )
 
 
+def _floor_argv(program: Path, load: Load, _folder: Path) -> list[str]:
+    address = load.urls[0].split("/")[2]
+    argv = [str(program), "floor", address, "--rate", f"{load.rate_hz:g}"]
+    return [*argv, "--seconds", f"{load.seconds:g}", "--connections", str(load.connections)]
+
+
+def _floor_read(_program: Path, out: str, _folder: Path) -> Reported:
+    return Reported(attempts=json.loads(out)["attempts"])
+
+
 def _wrk_argv(program: Path, load: Load, _folder: Path) -> list[str]:
     argv = [str(program), "-t1", f"-c{load.connections}", f"-d{round(load.seconds)}s", "--latency"]
     # wrk2 wants a rate, wrk knows none.
@@ -141,6 +151,7 @@ def _vegeta_read(program: Path, _out: str, folder: Path) -> Reported:
 
 
 SHOTS = {
+    "floor": Shot(_floor_argv, _floor_read),
     "serin": Shot(serin_argv, _serin_read, (0, 1)),
     "wrk": Shot(_wrk_argv, _wrk_read),
     "wrk2": Shot(_wrk_argv, _wrk_read),

@@ -40,6 +40,8 @@ class Stand:
         return self.peers[tool.split(" ", maxsplit=1)[0]]
 
     def program(self, tool: str) -> Path:
+        if tool == "floor":
+            return self.stamper
         peer = self.peer(tool)
         if peer.program is None:
             raise Failed(peer.why_not)

@@ -9,10 +9,12 @@
 //! | `request.rs` | the little of HTTP/1.1 that it understands |
 //! | `stamps.rs` | the stamps in memory, and their file |
 //! | `certificate.rs` | a fresh CA and a P-256 certificate for loopback |
+//! | `floor.rs` | what the barest client costs at an exact pace |
 //! | `handshake.rs` | what the client's side of a bare rustls handshake costs |
 
 mod certificate;
 mod connection;
+mod floor;
 mod handshake;
 mod request;
 mod server;
@@ -36,6 +38,8 @@ struct Cli {
 enum Command {
     /// Answer and stamp until SIGTERM, then write the stamps.
     Serve(server::ServeArgs),
+    /// Send at an exact pace with the barest client there can be: what the kernel alone costs.
+    Floor(floor::FloorArgs),
     /// Do handshakes in memory and print what the client's side costs, as JSON.
     Handshake(handshake::HandshakeArgs),
 }
@@ -43,6 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Some(Command::Serve(args)) => server::serve(&args),
+        Some(Command::Floor(args)) => floor::run(&args),
         Some(Command::Handshake(args)) => handshake::measure(&args),
         // `cargo bench` runs every bench; this one measures nothing by itself.
         None => Ok(()),
