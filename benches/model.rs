@@ -1,10 +1,14 @@
-//! What a sample costs: the window with its expiry and P95, and the whole judge.
+//! What a sample costs: the calendar, the taint and the tally, the window with its expiry and P95, and the whole judge.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use serin::model::calendar::{Calendar, Matter, Row};
 use serin::model::judge::Judge;
 use serin::model::policy::{JudgePolicy, Objectives};
+use serin::model::pulse::Pulse;
 use serin::model::release::{Baseline, EpochId, Stage};
 use serin::model::sample::{Outcome, Phases, Purpose, Sample, Taint};
+use serin::model::schedule::Schedule;
+use serin::model::tally::Tally;
 use serin::model::target::{TargetId, VersionId};
 use serin::model::time::{Mono, Span};
 use serin::model::window::{Entry, Window};
@@ -41,6 +45,24 @@ fn window(bench: &mut Criterion) {
     group.finish();
 }
 
+fn sample(at: u64) -> Sample {
+    Sample {
+        due: Mono(at),
+        planned: Mono(at),
+        phases: Phases { wake: Span(300), first_byte: Span(10_000), body: Span(50), ..Phases::default() },
+        target: TargetId(0),
+        conn: 1,
+        epoch: EpochId(1),
+        addr: 1,
+        version: VersionId(0),
+        status: 200,
+        purpose: Purpose::Production,
+        taint: Taint::Clean,
+        outcome: Outcome::Ok,
+        told_slow: false,
+    }
+}
+
 fn judge(bench: &mut Criterion) {
     let policy = JudgePolicy {
         objectives: Objectives { bad_share_max: Some(0.001), p95_max: Some(Duration::from_millis(250)) },
@@ -74,21 +96,7 @@ fn judge(bench: &mut Criterion) {
     group.bench_function("observe, 100 a second", |bench| {
         bench.iter(|| {
             at += 10_000_000;
-            let sample = Sample {
-                due: Mono(at),
-                planned: Mono(at),
-                phases: Phases { first_byte: Span(10_000), ..Phases::default() },
-                target: TargetId(0),
-                conn: 1,
-                epoch: EpochId(1),
-                addr: 1,
-                version: VersionId(0),
-                status: 200,
-                purpose: Purpose::Production,
-                taint: Taint::Clean,
-                outcome: Outcome::Ok,
-                told_slow: false,
-            };
+            let sample = sample(at);
             black_box(judge.observe(black_box(&sample), Mono(at + 1_000_000)))
         });
     });
@@ -96,5 +104,49 @@ fn judge(bench: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(model, window, judge);
+fn calendar(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("calendar");
+    group.throughput(Throughput::Elements(1));
+    let (on_time, late) = (Duration::from_millis(1), Duration::from_millis(10));
+    for rows_count in [1, 1_000] {
+        let schedule = |index| Schedule::new(Mono(0), Duration::from_millis(100), index, rows_count, "");
+        let mut rows: Vec<Row> =
+            (0..rows_count).map(|index| Row::new(schedule(index), Duration::ZERO, Mono(0))).collect();
+        let mut calendar = Calendar::default();
+        for (index, row) in rows.iter().enumerate() {
+            calendar.enter(row.planned(), Matter::Row(index));
+        }
+        group.bench_function(format!("take and enter again, {rows_count} URLs"), |bench| {
+            bench.iter(|| {
+                let Some(at) = calendar.head() else { return };
+                let Some((at, Matter::Row(index))) = calendar.pop(at) else { return };
+                black_box(rows[index].take(at, on_time, late));
+                calendar.enter(rows[index].planned(), Matter::Row(index));
+            });
+        });
+    }
+}
+
+fn sample_path(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("sample path");
+    group.throughput(Throughput::Elements(1));
+    let (mut tally, mut pulse) = (Tally::default(), Pulse::new(Duration::from_millis(1)));
+    let mut at = 0;
+    group.bench_function("taint and tally", |bench| {
+        bench.iter(|| {
+            at += STEP_NS;
+            let begun = Mono(at).after(Duration::from_micros(30));
+            let sample = sample(at);
+            pulse.woke(Mono(at), begun);
+            let spoiled = pulse.spoils(begun, sample.done(), false);
+            tally.count(&sample, Some("green-2"), begun);
+            if at % 1_000_000_000 == 0 {
+                black_box(tally.take());
+            }
+            spoiled
+        });
+    });
+}
+
+criterion_group!(model, calendar, sample_path, window, judge);
 criterion_main!(model);

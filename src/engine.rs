@@ -9,7 +9,6 @@
 //! | `engine/budget.rs` | what the probes will cost, against what this machine gives |
 //! | `engine/port.rs` | the channels: orders in, findings out |
 //! | `engine/pacer.rs` | the loop of a thread: what is due, what has come |
-//! | `engine/calendar.rs` | what is due next |
 //! | `engine/timer.rs` | waking at an instant, by timerfd |
 //! | `engine/line.rs` | one target's probes in flight, and its slots |
 //! | `engine/origin.rs` | the connections to one origin, and which address is next |
@@ -18,18 +17,15 @@
 //! | `engine/exchange.rs` | one request and its answer |
 //! | `engine/wire.rs` | the byte stream, stamping |
 //! | `engine/marks.rs` | the instants of a probe, and the phases between them |
-//! | `engine/pulse.rs` | were we run when we should have been? |
 //! | `engine/vitals.rs` | the machine's word about that |
 //! | `engine/echo.rs` | our own loopback echo |
 //! | `engine/desk.rs` | where the tasks of a thread put what the loop shall see |
 //! | `engine/service.rs` | one service: orders, judge, seconds |
-//! | `engine/tally.rs` | what a second adds up to |
 //! | `engine/survey.rs` | a bounded run that is measured, not judged |
 //! | `engine/once.rs` | each target once |
 //! | `engine/verify.rs` | the proof by fresh connections |
 
 mod budget;
-mod calendar;
 mod connect;
 mod desk;
 mod echo;
@@ -41,10 +37,8 @@ mod once;
 mod origin;
 mod pacer;
 mod port;
-mod pulse;
 mod service;
 mod survey;
-mod tally;
 mod timer;
 mod verify;
 mod vitals;

@@ -3,15 +3,15 @@
 //! Each turn takes what is due, hands it to connections, lets them write, and only then looks at what has come back.
 //! Nothing here waits for anybody.
 
-use super::calendar::{Calendar, Due, Matter, Row};
 use super::desk::{Desk, Ended};
 use super::echo::Echo;
 use super::line::{Found, Line};
-use super::pulse::{Pulse, lateness};
 use super::timer::Timer;
 use super::vitals::Vitals;
 use crate::clock;
+use crate::model::calendar::{Calendar, Due, Matter, Row};
 use crate::model::delta::{Own, Throttling};
+use crate::model::pulse::{Pulse, lateness};
 use crate::model::release::EpochId;
 use crate::model::sample::{Sample, Taint};
 use crate::model::schedule::Schedule;
@@ -371,7 +371,8 @@ impl<S: Subject> Pacer<S> {
             sample.phases = passage.phases;
             (sample.conn, sample.addr) = (passage.conn, passage.addr);
             (sample.status, sample.outcome) = (answer.status, answer.outcome);
-            sample.taint = if lateness(sample.planned, passage.sent).duration() > self.taint {
+            // The stamp of the write is taken after it, and still before the target has it: a tenth of the bound is for that.
+            sample.taint = if lateness(sample.planned, passage.sent).duration() > self.taint * 9 / 10 {
                 Taint::Late
             } else if self.pulse.spoils(passage.begun, passage.done, passage.dialled) {
                 Taint::Stalled

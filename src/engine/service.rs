@@ -8,7 +8,6 @@ use super::line::Line;
 use super::origin::{Origin, Place, Registered, Room};
 use super::pacer::{Field, Plan, Subject};
 use super::port::{Finding, Keeper, Order, Port};
-use super::tally::Tally;
 use super::verify::{pause, places, prove};
 use crate::clock;
 use crate::model::delta::{Own, Rolling, Second};
@@ -17,6 +16,7 @@ use crate::model::judge::{Judge, Notice};
 use crate::model::release::{Baseline, EpochId, Stage};
 use crate::model::sample::{Outcome, Purpose, Sample, Taint};
 use crate::model::schedule::Schedule;
+use crate::model::tally::Tally;
 use crate::model::target::TargetId;
 use crate::model::time::{Mono, nanos};
 use crate::model::verdict::Verdict;
@@ -270,7 +270,7 @@ impl Service {
     fn second(&mut self, now: Mono) {
         self.next_second = now.after(Duration::from_secs(1));
         let judgement = self.judge.judge(now);
-        let deltas = self.tally.take();
+        let (deltas, times) = self.tally.take();
         let rolling = Rolling {
             answers: judgement.answers,
             bad: judgement.bad,
@@ -278,7 +278,8 @@ impl Service {
             verdict: judgement.verdict.word(),
         };
         let own = std::mem::take(&mut self.own);
-        let second = Second { service: Arc::clone(&self.name), at: now, deltas, rolling: Some(rolling), own };
+        let second =
+            Second { service: Arc::clone(&self.name), at: now, deltas, times, rolling: Some(rolling), own };
         self.tell(Finding::Second(Arc::new(second)));
         if self.dropped > 0 {
             tracing::warn!(service = %self.name, dropped = self.dropped, "findings were dropped: nobody took them");
@@ -308,7 +309,7 @@ impl Subject for Service {
         if let Some(name) = version {
             sample.version = self.judge.versions.intern(name);
         }
-        self.tally.count(sample, version, begun);
+        self.tally.count(sample, version.map(|name| &**name), begun);
         let notice = self.judge.observe(sample, now);
         let news = matches!(notice, Some(Notice::Version(_)));
         if let Some(notice) = notice {

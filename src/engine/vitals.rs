@@ -1,7 +1,7 @@
 //! The machine's own word about this thread and its cgroup: read from files that stay open.
 
-use super::pulse::Readings;
 use crate::model::delta::Throttling;
+use crate::model::pulse::Readings;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};

@@ -17,6 +17,8 @@ pub struct Second {
     pub at: Mono,
     /// One entry a target and purpose that had anything to tell.
     pub deltas: Vec<Delta>,
+    /// Where the time went.
+    pub times: Times,
     /// The rolling window, as the judge has it at the end of the second.
     pub rolling: Option<Rolling>,
     /// How the prober itself fared.
@@ -102,13 +104,18 @@ pub struct Delta {
     pub void: u32,
     /// Response time, from planned.
     pub response: Buckets,
-    /// Service time, from begun.
+}
+
+/// Where the time of one second's probes went, all targets together: what is compared over time, not over URLs.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Times {
+    /// Service time of production, from begun.
     pub service: Buckets,
-    /// Response time from due: the wait for the coalescing quantum included.
+    /// Response time of production from due: the wait for the coalescing quantum included.
     pub since_due: Buckets,
-    /// Own lateness: sent − planned.
+    /// Own lateness of all probes: begun − planned.
     pub lateness: Buckets,
-    /// Each phase, in the order of [`crate::sample::Phases::NAMES`]; phases that didn't happen are left out.
+    /// Each phase of production, in the order of [`crate::sample::Phases::NAMES`]; phases that didn't happen are left out.
     pub phases: [Buckets; 8],
 }
 

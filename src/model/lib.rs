@@ -11,10 +11,13 @@ pub mod time;
 pub mod policy;
 pub mod target;
 
+pub mod calendar;
 pub mod schedule;
 
 pub mod delta;
+pub mod pulse;
 pub mod sample;
+pub mod tally;
 
 pub mod window;
 

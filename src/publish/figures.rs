@@ -6,7 +6,7 @@
 use super::names::{self, Metric, NAMES};
 use super::versions::Versions;
 use super::{Item, Roster};
-use crate::model::delta::{Buckets, Delta, Own, Second};
+use crate::model::delta::{Buckets, Delta, Own, Second, Times};
 use crate::model::guard::{PageKind, Status};
 use crate::model::policy::Mode;
 use crate::model::record::Record;
@@ -174,6 +174,16 @@ impl Figures {
         self.heard[ENGINE].insert(Arc::clone(service), now);
         self.rolling(second);
         self.own(service, &second.own);
+        self.times(service, &second.times);
+    }
+
+    fn times(&mut self, service: &Arc<str>, times: &Times) {
+        self.spread(Metric::Lateness, &[service], &times.lateness);
+        self.spread(Metric::ServiceTime, &[service], &times.service);
+        self.spread(Metric::SinceDue, &[service], &times.since_due);
+        for (phase, buckets) in Phases::NAMES.iter().zip(&times.phases) {
+            self.spread(Metric::Phase, &[service, phase], buckets);
+        }
     }
 
     fn own(&mut self, service: &Arc<str>, own: &Own) {
@@ -212,7 +222,6 @@ impl Figures {
             self.count(Metric::Failures, &[service, &target, purpose_label, reason], u64::from(*count));
         }
         self.count(Metric::Void, &[service, &target], u64::from(delta.void));
-        self.spread(Metric::Lateness, &[service], &delta.lateness);
         if delta.purpose != Some(Purpose::Production) {
             return;
         }
@@ -220,11 +229,6 @@ impl Figures {
             self.count(Metric::Answers, &[service, &target, names::class(*status)], u64::from(*count));
         }
         self.spread(Metric::Duration, &[service, &target], &delta.response);
-        self.spread(Metric::ServiceTime, &[service], &delta.service);
-        self.spread(Metric::SinceDue, &[service], &delta.since_due);
-        for (phase, buckets) in Phases::NAMES.iter().zip(&delta.phases) {
-            self.spread(Metric::Phase, &[service, phase], buckets);
-        }
     }
 
     fn rates(&mut self, now: Mono, service: &Arc<str>) {
@@ -366,7 +370,14 @@ mod tests {
         let service: Arc<str> = "shop".into();
         let mut figures = Figures::new(&Roster::default(), "1");
         let rolling = Some(Rolling { answers: 10, bad: 1, p95: Some(Span(5)), verdict: "bad" });
-        let second = Second { service, at: start, deltas: Vec::new(), rolling, own: Own::default() };
+        let second = Second {
+            service,
+            at: start,
+            deltas: Vec::new(),
+            times: Times::default(),
+            rolling,
+            own: Own::default(),
+        };
         figures.fold(start, &Item::Second(Arc::new(second)));
         let known = |figures: &Figures| {
             [Metric::ErrorRatio, Metric::P95, Metric::Verdict].map(|metric| figures.of(metric).len())

@@ -181,7 +181,9 @@ struct Replay {
     targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     duration: Histogram<f64>,
     service_time: Histogram<f64>,
+    since_due: Histogram<f64>,
     lateness: Histogram<f64>,
+    echo: Histogram<f64>,
     phase: Histogram<f64>,
 }
 
@@ -196,7 +198,9 @@ impl Replay {
             targets: targets.collect(),
             duration: histogram(Metric::Duration),
             service_time: histogram(Metric::ServiceTime),
+            since_due: histogram(Metric::SinceDue),
             lateness: histogram(Metric::Lateness),
+            echo: histogram(Metric::Echo),
             phase: histogram(Metric::Phase),
         }
     }
@@ -204,16 +208,22 @@ impl Replay {
     fn second(&self, second: &Second) {
         let service = &second.service;
         let targets = self.targets.get(service).map(Vec::as_slice).unwrap_or_default();
+        let times = &second.times;
+        for (histogram, metric, buckets) in [
+            (&self.lateness, Metric::Lateness, &times.lateness),
+            (&self.service_time, Metric::ServiceTime, &times.service),
+            (&self.since_due, Metric::SinceDue, &times.since_due),
+            (&self.echo, Metric::Echo, &second.own.echo),
+        ] {
+            record(histogram, &attributes(metric.name(), &vec![Arc::clone(service)]), buckets);
+        }
+        for (phase, buckets) in Phases::NAMES.iter().zip(&times.phases) {
+            let labels = vec![Arc::clone(service), Arc::from(*phase)];
+            record(&self.phase, &attributes(Metric::Phase.name(), &labels), buckets);
+        }
         for delta in &second.deltas {
-            let labels = vec![Arc::clone(service)];
-            record(&self.lateness, &attributes(Metric::Lateness.name(), &labels), &delta.lateness);
             if delta.purpose != Some(Purpose::Production) {
                 continue;
-            }
-            record(&self.service_time, &attributes(Metric::ServiceTime.name(), &labels), &delta.service);
-            for (phase, buckets) in Phases::NAMES.iter().zip(&delta.phases) {
-                let labels = vec![Arc::clone(service), Arc::from(*phase)];
-                record(&self.phase, &attributes(Metric::Phase.name(), &labels), buckets);
             }
             let labels = vec![Arc::clone(service), names::target_label(targets, delta)];
             let mut of_probe = attributes(Metric::Duration.name(), &labels);

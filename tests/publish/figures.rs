@@ -2,7 +2,7 @@
 
 use super::{page, second, shown, start};
 use serin::clock;
-use serin::model::delta::{Delta, Own, Rolling, Second};
+use serin::model::delta::{Delta, Own, Rolling, Second, Times};
 use serin::model::guard::{Condition, PageKind, Status};
 use serin::model::record::{IntentId, Record};
 use serin::model::release::{EpochId, ReleaseId};
@@ -101,8 +101,14 @@ async fn what_is_unknown_is_absent_and_not_zero() {
 
     // The window is empty again: the ratio goes, rather than becoming zero.
     let rolling = Some(Rolling { answers: 0, bad: 0, p95: None, verdict: "inconclusive" });
-    let empty =
-        Second { service: "shop".into(), at: clock::now(), deltas: Vec::new(), rolling, own: Own::default() };
+    let empty = Second {
+        service: "shop".into(),
+        at: clock::now(),
+        deltas: Vec::new(),
+        times: Times::default(),
+        rolling,
+        own: Own::default(),
+    };
     publisher.send(Item::Second(Arc::new(empty)));
     let text = shown(&publisher, "serin_verdict{service=\"shop\",verdict=\"inconclusive\"} 1.0").await;
     assert!(text.contains("serin_verdict{service=\"shop\",verdict=\"good\"} 0.0\n"), "{text}");
@@ -123,8 +129,14 @@ async fn a_second_is_counted_by_target_purpose_reason_and_version() {
     let control =
         Delta { target: TargetId(9), purpose: Some(Purpose::Control), attempts: 4, ..Delta::default() };
     let deltas = vec![direct, control];
-    let sides =
-        Second { service: "shop".into(), at: clock::now(), deltas, rolling: None, own: Own::default() };
+    let sides = Second {
+        service: "shop".into(),
+        at: clock::now(),
+        deltas,
+        times: Times::default(),
+        rolling: None,
+        own: Own::default(),
+    };
     publisher.send(Item::Second(Arc::new(sides)));
     let text = shown(
         &publisher,

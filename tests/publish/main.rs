@@ -11,7 +11,7 @@ mod receiver;
 mod webhook;
 
 use serin::clock;
-use serin::model::delta::{Buckets, Delta, Own, Rolling, Second};
+use serin::model::delta::{Buckets, Delta, Own, Rolling, Second, Throttling, Times};
 use serin::model::guard::{Page, PageKind};
 use serin::model::policy::Mode;
 use serin::model::release::{EpochId, ReleaseId};
@@ -50,11 +50,16 @@ fn second(bad: u32) -> Arc<Second> {
         purpose: Some(Purpose::Production),
         attempts: 10,
         response: response.clone(),
-        service: response.clone(),
-        lateness: connect.clone(),
         ..Delta::default()
     };
-    delta.phases[3] = connect;
+    let mut times = Times {
+        service: response.clone(),
+        since_due: response,
+        lateness: connect.clone(),
+        ..Times::default()
+    };
+    let echo = connect.clone();
+    times.phases[3] = connect;
     delta.statuses.insert(200, 10 - bad);
     delta.versions.insert("blue".into(), 10);
     if bad > 0 {
@@ -67,8 +72,17 @@ fn second(bad: u32) -> Arc<Second> {
         service: "shop".into(),
         at: clock::now(),
         deltas: vec![delta],
+        times,
         rolling,
-        own: Own::default(),
+        own: Own {
+            stalled: Duration::from_millis(250),
+            throttling: Throttling {
+                periods: 10,
+                throttled_periods: 3,
+                throttled: Duration::from_millis(200),
+            },
+            echo,
+        },
     })
 }
 

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
 use prost::Message;
 use serin::clock;
 use serin::model::policy::Mode;
-use serin::publish::names::NAMES;
+use serin::publish::names::{Kind, NAMES};
 use serin::publish::{Item, Publisher, Roster};
 use serin::settings::{Otlp, Publish};
 use std::time::Duration;
@@ -88,6 +88,14 @@ async fn the_feed_says_the_same_as_the_catalogue() {
         assert_eq!((metric.unit.as_str(), metric.description.as_str()), (name.unit, name.meaning));
     }
     let find = |name: &str| metrics(&request).into_iter().find(|metric| metric.name == name);
+    for name in NAMES.iter().filter(|name| name.kind == Kind::Histogram) {
+        assert!(find(name.otlp).is_some(), "{} is never sent", name.otlp);
+    }
+    assert_eq!(points(find("serin.prober.stalled").expect("a level"))[0].value, Some(Number::AsDouble(0.25)));
+    assert_eq!(
+        points(find("serin.prober.throttled").expect("a level"))[0].value,
+        Some(Number::AsDouble(0.3))
+    );
     let attempts = points(find("serin.probe.attempts").expect("attempts"));
     let front = attempts
         .iter()

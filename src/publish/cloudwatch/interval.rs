@@ -222,7 +222,7 @@ pub(super) fn batches(data: Vec<Datum>) -> (Vec<Vec<Datum>>, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::delta::{Buckets, Own};
+    use crate::model::delta::{Buckets, Own, Times};
     use crate::model::time::Mono;
     use std::time::Duration;
 
@@ -235,6 +235,7 @@ mod tests {
             service: "shop".into(),
             at: Mono(0),
             deltas: vec![delta],
+            times: Times::default(),
             rolling: None,
             own: Own::default(),
         }

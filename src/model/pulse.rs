@@ -6,7 +6,7 @@
 //! the boot clock goes on while the machine sleeps, the monotonic one doesn't. Each yields gaps: spans in which
 //! we may not have seen what happened.
 
-use crate::model::time::{Mono, Span};
+use crate::time::{Mono, Span};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ const GAPS_MAX: usize = 4_096;
 
 /// What the witnesses say at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Readings {
+pub struct Readings {
     /// How long this thread has been runnable and not run, over its whole life. `None`: the kernel doesn't tell.
-    pub(super) waited: Option<Duration>,
+    pub waited: Option<Duration>,
     /// The boot clock minus the monotonic one.
-    pub(super) slept: Duration,
+    pub slept: Duration,
 }
 
 /// The gaps of one engine thread.
-#[derive(Debug)]
-pub(super) struct Pulse {
+#[derive(Clone, Debug)]
+pub struct Pulse {
     bound: Duration,
     gaps: VecDeque<(Mono, Mono)>,
     last: Option<(Mono, Readings)>,
@@ -37,24 +37,26 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// Delays within `bound` are no gaps.
-    pub(super) const fn new(bound: Duration) -> Self {
+    #[must_use]
+    pub const fn new(bound: Duration) -> Self {
         Self { bound, gaps: VecDeque::new(), last: None, stalled: Duration::ZERO }
     }
 
     /// We were to be woken at `armed`, and it is `now`.
-    pub(super) fn woke(&mut self, armed: Mono, now: Mono) {
+    pub fn woke(&mut self, armed: Mono, now: Mono) {
         if now.since(armed) > self.bound {
             self.gap(armed, now);
         }
     }
 
     /// Whether the readings are worth taking: since the last ones enough time has passed for a gap.
-    pub(super) fn wants(&self, now: Mono) -> bool {
+    #[must_use]
+    pub fn wants(&self, now: Mono) -> bool {
         self.last.is_none_or(|(at, _)| now.since(at) > self.bound)
     }
 
     /// The witnesses' readings at `now`.
-    pub(super) fn read(&mut self, now: Mono, readings: Readings) {
+    pub fn read(&mut self, now: Mono, readings: Readings) {
         let Some((at, before)) = self.last.replace((now, readings)) else { return };
         if readings.slept.saturating_sub(before.slept) > self.bound {
             // It took no time of this clock, so it is marked as the whole span in which it happened.
@@ -92,7 +94,8 @@ impl Pulse {
     ///
     /// It is a share, because the answers that a stalled target gives all at once keep us busy for longer than the bound,
     /// and to void just them would hide the stall.
-    pub(super) fn spoils(&self, sent: Mono, done: Mono, dialled: bool) -> bool {
+    #[must_use]
+    pub fn spoils(&self, sent: Mono, done: Mono, dialled: bool) -> bool {
         let mut ours = Duration::ZERO;
         for (begun, ended) in self.gaps.iter().rev().take_while(|(_, ended)| *ended >= sent) {
             // What has gathered in a gap is worked off in its wake.
@@ -105,13 +108,14 @@ impl Pulse {
     }
 
     /// How long we were not run since the last time that this was asked.
-    pub(super) fn stalled(&mut self) -> Duration {
+    pub fn stalled(&mut self) -> Duration {
         std::mem::take(&mut self.stalled)
     }
 
     /// When to look again, at the latest, while the newest probe in flight was sent at `sent`: without the kernel's word,
     /// a gap is only seen by a timer that it delays. The longer an answer takes, the less a late look changes it.
-    pub(super) fn beat(&self, sent: Mono, now: Mono) -> Option<Mono> {
+    #[must_use]
+    pub fn beat(&self, sent: Mono, now: Mono) -> Option<Mono> {
         let exact = self.last.is_some_and(|(_, readings)| readings.waited.is_some());
         let pause = (now.since(sent) / 16).clamp(self.bound, Duration::from_millis(25));
         (!exact).then(|| now.after(pause))
@@ -119,7 +123,8 @@ impl Pulse {
 }
 
 /// How late a probe was sent: what counts as our own delay of it.
-pub(super) fn lateness(planned: Mono, sent: Mono) -> Span {
+#[must_use]
+pub fn lateness(planned: Mono, sent: Mono) -> Span {
     Span::of(sent.since(planned))
 }
 

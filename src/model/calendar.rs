@@ -1,14 +1,14 @@
 //! What is due next: one heap for everything that one engine thread has to do at an instant.
 
-use crate::model::schedule::{Schedule, planned};
-use crate::model::time::Mono;
+use crate::schedule::{Schedule, planned};
+use crate::time::Mono;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
 /// What an entry of the calendar is for. In this order where several come at the same instant: a probe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Matter {
+pub enum Matter {
     /// A row's next probe.
     Row(usize),
     /// A line's oldest probe in flight is slow, or out of time.
@@ -20,11 +20,11 @@ pub(super) enum Matter {
 /// Instants and their matters. An entry that has been overtaken stays until it comes, and whoever owns the matter
 /// knows by its own note of the instant that it is stale.
 #[derive(Debug, Default)]
-pub(super) struct Calendar(BinaryHeap<Reverse<(Mono, Matter)>>);
+pub struct Calendar(BinaryHeap<Reverse<(Mono, Matter)>>);
 
 /// One row: a schedule, and where it stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
+pub struct Row {
     schedule: Schedule,
     quantum: Duration,
     next: u64,
@@ -32,27 +32,31 @@ pub(super) struct Row {
 
 /// One probe that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) at: Mono,
-    pub(super) planned: Mono,
+pub struct Due {
+    /// When its schedule wanted it.
+    pub at: Mono,
+    /// `at`, rounded up to the quantum.
+    pub planned: Mono,
     /// Those of its row that were passed over because we were too late for them.
-    pub(super) missed: u64,
+    pub missed: u64,
     /// It is among them itself.
-    pub(super) dead: bool,
+    pub dead: bool,
 }
 
 impl Calendar {
-    pub(super) fn enter(&mut self, at: Mono, matter: Matter) {
+    /// Notes that `matter` comes at `at`.
+    pub fn enter(&mut self, at: Mono, matter: Matter) {
         self.0.push(Reverse((at, matter)));
     }
 
     /// When the next matter comes.
-    pub(super) fn head(&self) -> Option<Mono> {
+    #[must_use]
+    pub fn head(&self) -> Option<Mono> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes the next matter that has come by `now`.
-    pub(super) fn pop(&mut self, now: Mono) -> Option<(Mono, Matter)> {
+    pub fn pop(&mut self, now: Mono) -> Option<(Mono, Matter)> {
         let head = self.0.peek().map(|Reverse(head)| *head).filter(|(at, _)| *at <= now)?;
         self.0.pop();
         Some(head)
@@ -62,20 +66,23 @@ impl Calendar {
 impl Row {
     /// A row whose first probe is due after `now`: a schedule keeps its own beat, so a switch to another one makes
     /// neither a burst nor a gap longer than one interval.
-    pub(super) fn new(schedule: Schedule, quantum: Duration, now: Mono) -> Self {
+    #[must_use]
+    pub fn new(schedule: Schedule, quantum: Duration, now: Mono) -> Self {
         let next = schedule.next_after(now.after(Duration::from_nanos(1)));
         Self { schedule, quantum, next }
     }
 
     /// When its next probe is planned.
-    pub(super) fn planned(&self) -> Mono {
+    #[must_use]
+    pub fn planned(&self) -> Mono {
         planned(self.schedule.due(self.next), self.quantum)
     }
 
     /// Takes the next probe, which is planned by `now`. One that is no later than `on_time` is sent, and so is the one after
-    /// it. Beyond that nothing is caught up: the newest is taken, those before it are missed. And one that is later than
-    /// `late_max` is missed too: it would say nothing of the target, and a thousand of them at once would be a burst.
-    pub(super) fn take(&mut self, now: Mono, on_time: Duration, late_max: Duration) -> Due {
+    /// it. Beyond that nothing is caught up: the newest is taken, those before it are missed, and it too unless it is hardly
+    /// late. One that is later than `late_max` is missed in any case: it would say nothing of the target, and a thousand of
+    /// them at once would be a burst.
+    pub fn take(&mut self, now: Mono, on_time: Duration, late_max: Duration) -> Due {
         let first = self.next;
         self.next += 1;
         if now.since(planned(self.schedule.due(first), self.quantum)) > on_time {
@@ -86,7 +93,9 @@ impl Row {
             }
         }
         let newest = self.planned_before();
-        let dead = now.since(newest) > late_max;
+        // After a stall the newest is sent only if it is clean beyond doubt.
+        let stalled = self.next > first + 1;
+        let dead = now.since(newest) > if stalled { on_time / 2 } else { late_max };
         let missed = self.next - 1 - first + u64::from(dead);
         Due { at: self.schedule.due(self.next - 1), planned: newest, missed, dead }
     }
@@ -141,9 +150,9 @@ mod tests {
     fn after_a_stall_the_newest_fires_and_the_rest_is_missed() {
         let mut row = row(10, Duration::ZERO);
         let first = row.planned();
-        let now = first.after(Duration::from_millis(995));
+        let now = first.after(Duration::from_micros(990_400));
         let due = row.take(now, ON_TIME, LATE);
-        assert_eq!((due.missed, due.dead, now.since(due.planned)), (99, false, Duration::from_millis(5)));
+        assert_eq!((due.missed, due.dead, now.since(due.planned)), (99, false, Duration::from_micros(400)));
         assert_eq!(row.planned().since(first), Duration::from_secs(1));
     }
 
@@ -167,6 +176,14 @@ mod tests {
         let due = row.take(now, ON_TIME, LATE);
         assert_eq!((due.missed, due.dead), (1, true));
         assert!(now.since(due.planned) > LATE);
+    }
+
+    #[test]
+    fn after_a_stall_a_probe_that_would_be_doubtful_is_missed_too() {
+        let mut row = row(10, Duration::ZERO);
+        let now = row.planned().after(Duration::from_millis(995));
+        let due = row.take(now, ON_TIME, LATE);
+        assert_eq!((due.missed, due.dead, now.since(due.planned)), (100, true, Duration::from_millis(5)));
     }
 
     #[test]
