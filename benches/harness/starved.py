@@ -50,7 +50,9 @@ def run(stand: Stand, load: Load, keep: Path | None) -> Figures:
 def _in_group(stand: Stand, load: Load, keep: Path | None, quota: Quota, folder: Path) -> Figures:
     program = stand.program("serin")
     outage = min(_OUTAGE_S, load.seconds * (1 - _OUTAGE_AT) / 2)
-    options = [f"--outage-after={load.seconds * _OUTAGE_AT:.0f}s", f"--outage-for={outage * 1e3:.0f}ms"]
+    # The ruler never sleeps here: its own wake-up would be taken for the prober's lateness.
+    options = ["--spin"] if not stand.spin else []
+    options += [f"--outage-after={load.seconds * _OUTAGE_AT:.0f}s", f"--outage-for={outage * 1e3:.0f}ms"]
     ruler = stand.ruler(folder, int((load.rate_hz or 0) * (load.seconds + 30)) + 10_000, options)
     try:
         load = replace(load, urls=ruler.urls())

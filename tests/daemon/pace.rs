@@ -234,7 +234,7 @@ fn what_can_not_be_paced_is_refused_by_name() {
             (&["--rate", "-5"][..], "--rate"),
             (&["--rate", "fast"][..], "--rate"),
             (&["--rate", "1/d"][..], "--rate"),
-            (&["--rate", "0.0000115"][..], "a day"),
+            (&["--rate", "0.04/h"][..], "a day"),
             (&["--rate", "5000", "--quantum", "1ms"][..], "--quantum"),
             (&["--rate", "10", "--quantum", "1s"][..], "--quantum"),
             (&["--rate", "10", "--duration", "0s"][..], "--duration"),
