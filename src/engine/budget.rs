@@ -3,6 +3,7 @@
 use super::vitals::cpus;
 use crate::settings::{Service, Target};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -215,10 +216,17 @@ fn connections_of(service: &Service) -> f64 {
     let hanging: f64 = service
         .targets
         .iter()
-        .map(|target| service.release_rate_of(target) * target.timeout.as_secs_f64() * 1.25 + 4.0)
+        .map(|target| service.release_rate_of(target) * target.timeout.as_secs_f64() * 1.25)
         .sum();
+    // Targets of one place share their connections.
+    let places: BTreeSet<_> = service
+        .targets
+        .iter()
+        .map(|target| (&target.endpoint.host, target.endpoint.port, target.connect_to))
+        .collect();
+    let kept = 8.0 * f64::from(u32::try_from(places.len()).unwrap_or(u32::MAX));
     let direct = if service.lever.is_some() { DIRECT_CONNECTIONS } else { 0.0 };
-    hanging + direct + 4.0
+    hanging + kept + direct + 4.0
 }
 
 #[cfg(test)]

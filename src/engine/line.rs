@@ -23,7 +23,7 @@ pub(super) struct Line {
     /// Sends the next probe when one has ended, instead of by a schedule.
     pub(super) closed_loop: bool,
     /// Nothing more is sent; it goes when its last probe has ended.
-    pub(super) retired: bool,
+    retired: bool,
     flights: VecDeque<Flight>,
     /// The number of the oldest of `flights`.
     first: u64,
@@ -72,6 +72,10 @@ impl Line {
             told: 0,
             watch: None,
         }
+    }
+
+    pub(super) const fn is_retired(&self) -> bool {
+        self.retired
     }
 
     pub(super) const fn in_flight(&self) -> u32 {
@@ -149,13 +153,20 @@ impl Line {
         }
     }
 
-    /// When the line is to be looked at next, if that isn't noted yet: its entry in the calendar.
+    /// When the line is to be looked at next, if nothing is noted that comes before it: its entry in the calendar.
     pub(super) fn rewatch(&mut self, slow: Option<Duration>) -> Option<Mono> {
-        if self.watch.is_none() {
-            self.watch = self.next_watch(slow);
-            return self.watch;
+        let next = self.next_watch(slow)?;
+        if self.watch.is_some_and(|at| at <= next) {
+            return None;
         }
-        None
+        self.watch = Some(next);
+        Some(next)
+    }
+
+    /// Nothing more is sent. The connections go with the line: those that share them are retired with it.
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+        self.origin.close();
     }
 
     fn next_watch(&self, slow: Option<Duration>) -> Option<Mono> {
@@ -223,5 +234,87 @@ impl Line {
             link.abort();
         }
         self.in_flight = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connect::Dialer;
+    use super::super::origin::Room;
+    use super::*;
+    use crate::clock;
+    use crate::settings::Target;
+    use std::future::Future;
+    use std::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    const SLOW: Option<Duration> = Some(Duration::from_millis(100));
+    const NANO: Duration = Duration::from_nanos(1);
+
+    /// On a runtime of the engine's kind, with a line to a server that takes connections and never answers.
+    fn with_line<F: Future<Output = ()>>(test: impl FnOnce(Line, Rc<Desk>, TcpListener) -> F) {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/", server.local_addr().unwrap());
+            let target = Target { in_flight: 2, ..Target::plain(&url).unwrap() };
+            let dialer = Rc::new(Dialer::new([&target], false).unwrap());
+            let room = Room { keep: 1, cap: 8.0 };
+            let origin = Rc::new(Origin::new(&target, None, room, &dialer, &Rc::default()));
+            let ask = Rc::new(Ask::new(Rc::new(target)));
+            let line = Line::new(0, Purpose::Production, TargetId(0), ask, origin);
+            test(line, Rc::default(), server).await;
+        });
+    }
+
+    fn send(line: &mut Line, desk: &Rc<Desk>, planned: Mono) -> Result<(), Sample> {
+        line.send((planned, planned), EpochId(1), planned, (0, desk))
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn each_probe_in_flight_is_told_of_as_slow_at_its_own_time_and_once() {
+        with_line(async |mut line, desk, _server| {
+            let (first, second) = (clock::now(), clock::now().after(ms(200)));
+            let mut found = Vec::new();
+            send(&mut line, &desk, first).unwrap();
+            let at = line.rewatch(SLOW).unwrap();
+            assert_eq!(at, first.after(ms(100) + NANO));
+            assert!(line.look(at, at, SLOW, &mut found));
+            assert!(matches!(found.drain(..).as_slice(), [Found::Slow(sample)] if sample.planned == first));
+            assert_eq!(line.rewatch(SLOW), Some(first.after(ms(1_000))), "its timeout is next");
+            send(&mut line, &desk, second).unwrap();
+            let at = line.rewatch(SLOW).unwrap();
+            assert_eq!(at, second.after(ms(100) + NANO), "before the timeout of the first");
+            assert!(!line.look(first.after(ms(1_000)), at, SLOW, &mut found), "a stale entry");
+            assert!(line.look(at, at, SLOW, &mut found));
+            assert!(matches!(found.drain(..).as_slice(), [Found::Slow(sample)] if sample.planned == second));
+        });
+    }
+
+    #[test]
+    fn a_probe_out_of_time_ends_and_frees_its_slot() {
+        with_line(async |mut line, desk, _server| {
+            let first = clock::now();
+            send(&mut line, &desk, first).unwrap();
+            send(&mut line, &desk, first.after(ms(10))).unwrap();
+            let third = send(&mut line, &desk, first.after(ms(20))).unwrap_err();
+            assert_eq!(third.outcome, Outcome::Saturated, "two slots are all");
+            tokio::time::sleep(ms(20)).await;
+            let at = line.rewatch(None).unwrap();
+            let mut found = Vec::new();
+            assert!(line.look(at, at, None, &mut found));
+            let [Found::TimedOut(sample, _)] = found.as_slice() else { panic!("one is out of time") };
+            assert_eq!((sample.planned, sample.phases.total()), (first, ms(1_000)));
+            assert!(matches!(sample.outcome, Outcome::Bad(_)), "{sample:?}");
+            assert_eq!(line.in_flight(), 1);
+            assert!(line.land(0).is_none(), "its answer comes too late");
+            assert!(line.land(1).is_some());
+            assert_eq!((line.in_flight(), line.rewatch(None)), (0, None));
+        });
     }
 }

@@ -74,6 +74,7 @@ pub(super) struct Origin {
     /// Slots without one.
     cold: RefCell<Vec<Rc<Link>>>,
     open: Rc<Cell<usize>>,
+    closed: Cell<bool>,
     addresses: RefCell<Vec<IpAddr>>,
     turn: Cell<usize>,
     /// A linear congruence (Numerical Recipes, 7.1): which connection is next.
@@ -126,6 +127,7 @@ impl Origin {
             warm: RefCell::default(),
             cold: RefCell::default(),
             open: Rc::default(),
+            closed: Cell::new(false),
             addresses: RefCell::default(),
             turn: Cell::new(0),
             lot: Cell::new(1),
@@ -175,7 +177,7 @@ impl Origin {
     pub(super) fn rest(&self, link: &Rc<Link>) -> bool {
         let spare = self.room.get().keep * 2;
         let (mut warm, mut cold) = (self.warm.borrow_mut(), self.cold.borrow_mut());
-        if warm.len() + cold.len() >= spare.max(1) {
+        if self.closed.get() || warm.len() + cold.len() >= spare.max(1) {
             return false;
         }
         if link.is_warm() {
@@ -184,6 +186,14 @@ impl Origin {
             cold.push(Rc::clone(link));
         }
         true
+    }
+
+    /// Ends every idle slot, and each other one when its probe has ended.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+        for link in self.warm.borrow_mut().drain(..).chain(self.cold.borrow_mut().drain(..)) {
+            link.abort();
+        }
     }
 
     /// Counts a slot.

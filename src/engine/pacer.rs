@@ -135,7 +135,7 @@ impl Field {
     /// Nothing more is sent on a line; what is in flight still lands.
     pub(super) fn retire(&mut self, number: usize) {
         if let Some(line) = self.lines.get_mut(number).and_then(Option::as_mut) {
-            line.retired = true;
+            line.retire();
             if line.in_flight() == 0 {
                 self.lines[number] = None;
             }
@@ -326,7 +326,8 @@ impl<S: Subject> Pacer<S> {
     /// Probes of closed loops.
     fn eager(&mut self, now: Mono) {
         for number in std::mem::take(&mut self.field.eager) {
-            let Some(line) = self.field.line(number).filter(|line| line.closed_loop && !line.retired) else {
+            let Some(line) = self.field.line(number).filter(|line| line.closed_loop && !line.is_retired())
+            else {
                 continue;
             };
             let subject = line.subject;
@@ -367,7 +368,7 @@ impl<S: Subject> Pacer<S> {
         for Ended { line: number, sequence, passage, answer } in ended.drain(..) {
             let Some(line) = self.field.line(number) else { continue };
             let Some(mut sample) = line.land(sequence) else { continue };
-            let (subject, retired, closed_loop) = (line.subject, line.retired, line.closed_loop);
+            let (subject, retired, closed_loop) = (line.subject, line.is_retired(), line.closed_loop);
             sample.phases = passage.phases;
             (sample.conn, sample.addr) = (passage.conn, passage.addr);
             (sample.status, sample.outcome) = (answer.status, answer.outcome);
@@ -416,7 +417,7 @@ impl<S: Subject> Pacer<S> {
         let slow = subject.slow_after();
         let mut found = std::mem::take(&mut self.found);
         if line.look(at, now, slow, &mut found) {
-            let (retired, closed_loop) = (line.retired, line.closed_loop);
+            let (retired, closed_loop) = (line.is_retired(), line.closed_loop);
             self.field.rewatch(number, slow);
             for found in found.drain(..) {
                 match found {

@@ -64,6 +64,8 @@ pub(super) struct Service {
     production: Vec<usize>,
     control: Option<usize>,
     direct: Vec<Rc<[usize]>>,
+    /// The registered targets that `direct` was laid out for.
+    asked: BTreeSet<Box<str>>,
     next_connection: Rc<Cell<u32>>,
     judged: Mono,
     next_judge: Mono,
@@ -122,6 +124,7 @@ impl Service {
             production: Vec::new(),
             control: None,
             direct: Vec::new(),
+            asked: BTreeSet::new(),
             next_connection: Rc::default(),
             judged: origin,
             next_judge: origin,
@@ -181,11 +184,13 @@ impl Service {
                 self.cadence = cadence;
                 self.plan(field, now);
             }
+            Order::Ask(registered) if registered == self.asked => {}
             Order::Ask(registered) => {
                 for line in self.direct.drain(..).flat_map(|lines| lines.to_vec()) {
                     field.retire(line);
                 }
-                let registered = registered.iter().filter_map(|id| registered_target(id));
+                let asked = registered;
+                let registered = asked.iter().filter_map(|id| registered_target(id));
                 let registered: Vec<_> = registered.take(DIRECT_MAX).collect();
                 for ((address, tls), index) in registered.into_iter().zip(1_u16..) {
                     let direct = Registered { address, tls, index };
@@ -193,6 +198,7 @@ impl Service {
                     self.direct.push(lines.into());
                 }
                 self.plan(field, now);
+                self.asked = asked;
             }
             Order::Keep(chapter) => self.keeper.chapter(chapter),
             Order::Verify(op, aim) => {

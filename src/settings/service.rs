@@ -5,7 +5,10 @@ use super::target::{self, Shared};
 use super::{Mode, Pace, Service, Target, address, lever, policy, units};
 use crate::config::{Node, quoted};
 use std::path::PathBuf;
+use std::time::Duration;
 
+/// Between two probes of a URL, at most.
+const INTERVAL_MAX: Duration = Duration::from_hours(24);
 /// More URLs than this are a crawl.
 const TARGETS_MAX: usize = 1000;
 
@@ -102,6 +105,15 @@ fn fits(root: &Section<'_>, service: &Service) -> Result<(), Noted> {
         let rule = format!("the load is above it: {}", service.load_line());
         let remedy = "slow pace.release, or raise max_rate if the service stands it";
         checked = Err(root.refuse("max_rate", Fault::new(rule, remedy)));
+    }
+    if let Some(target) = service.targets.iter().find(|target| service.calm_interval(target) > INTERVAL_MAX) {
+        let rule = format!(
+            "{} would be asked once in {}; once a day is the least that is still a probe",
+            quoted(&target.name),
+            units::show(Duration::from_secs(service.calm_interval(target).as_secs()))
+        );
+        let remedy = "quicken pace.calm, or name fewer URLs";
+        checked = Err(root.section("pace").refuse("calm", Fault::new(rule, remedy)));
     }
     if service.mode == Mode::Act && service.instances > 1 {
         let rule = format!(

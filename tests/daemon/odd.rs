@@ -27,7 +27,7 @@ pub(crate) struct Odd {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) connections: AtomicUsize,
-    open: AtomicUsize,
+    pub(crate) open: AtomicUsize,
     pub(crate) open_max: AtomicUsize,
     pub(crate) requests: AtomicUsize,
     waiting: AtomicUsize,

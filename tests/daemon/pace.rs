@@ -130,6 +130,26 @@ fn urls_of_one_origin_share_their_connections() {
 }
 
 #[test]
+fn what_is_no_longer_registered_keeps_no_connection_of_ours() {
+    bounded(async {
+        let (good, registered) = (Odd::good(Duration::ZERO).await, Odd::good(Duration::ZERO).await);
+        let engine = Engine::start(&[plain("good", good.address, "")], 100, None);
+        let id = || [format!("http://{}", registered.address).into()].into();
+        engine.order(Order::Ask(id())).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let connections = Seen::count(&registered.seen.connections);
+        assert!((2..=5).contains(&connections), "{connections}");
+        engine.order(Order::Ask(id())).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(Seen::count(&registered.seen.connections) <= 5, "the same ones again change nothing");
+        engine.order(Order::Ask([].into())).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(Seen::count(&registered.seen.open), 0);
+        engine.stop_after(Duration::ZERO).await;
+    });
+}
+
+#[test]
 fn http2_is_spoken_where_it_is_asked_for_one_stream_a_connection() {
     bounded(async {
         let certificates = Certificates::new();
