@@ -37,7 +37,7 @@ def serin_argv(program: Path, load: Load, folder: Path) -> list[str]:
         return [*argv, load.urls[0]]
     listed = folder / "urls"
     listed.write_text("".join(f"{url}\n" for url in load.urls))
-    return [*argv, "--urls", str(listed)]
+    return [*argv, "--urls-file", str(listed)]
 
 
 def _serin_read(_program: Path, out: str, _folder: Path) -> Reported:

@@ -62,7 +62,7 @@ pub const KEYS: &[Key] = &[
     key(
         "targets[].tls_session",
         Text("full"),
-        "each handshake proves certificate and key; a resumed one costs half",
+        "each handshake proves certificate and key; a resumed one costs a third less",
     ),
     key("targets[].max_body", Text("64KiB"), "a health page is smaller, an endless one is cut"),
     key("targets[].expect.status", Texts(&["200-299"]), "a redirect is not an answer to a health question"),

@@ -16,12 +16,12 @@ const CORE_SHARE: f64 = 0.8;
 /// rounded up.
 const KEPT_US: f64 = 60.0;
 /// The same where several probes share a wake-up.
-const COALESCED_US: f64 = 35.0;
+const COALESCED_US: f64 = 40.0;
 /// A new connection on top.
 const CONNECT_US: f64 = 90.0;
 /// A TLS handshake in full on top of that, and a resumed one.
-const HANDSHAKE_US: f64 = 450.0;
-const RESUMED_US: f64 = 350.0;
+const HANDSHAKE_US: f64 = 550.0;
+const RESUMED_US: f64 = 400.0;
 /// Descriptors that are neither a production connection nor a direct one: ledgers, admin, AWS, telemetry.
 const DESCRIPTORS_SPARE: u64 = 128;
 /// Registered targets are asked over so many connections at most, whatever their number.

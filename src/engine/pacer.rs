@@ -59,6 +59,8 @@ pub(super) struct Field {
     pub(super) desk: Rc<Desk>,
     quantum: Duration,
     lines: Vec<Option<Line>>,
+    /// Numbers of lines that are gone, to be given again.
+    free: Vec<usize>,
     rows: Vec<Option<Planned>>,
     calendar: Calendar,
     /// Lines in a closed loop that have room for a probe.
@@ -113,6 +115,7 @@ impl Field {
             desk,
             quantum,
             lines: Vec::new(),
+            free: Vec::new(),
             rows: Vec::new(),
             calendar: Calendar::default(),
             eager: Vec::new(),
@@ -121,7 +124,8 @@ impl Field {
 
     /// Takes in a line, and gives its number.
     pub(super) fn add(&mut self, line: Line) -> usize {
-        let free = self.lines.iter().position(Option::is_none).unwrap_or_else(|| {
+        // 64 registered targets times 1,000 URLs: a search for a free number would hold up the loop at the cutover.
+        let free = self.free.pop().unwrap_or_else(|| {
             self.lines.push(None);
             self.lines.len() - 1
         });
@@ -138,6 +142,7 @@ impl Field {
             line.retire();
             if line.in_flight() == 0 {
                 self.lines[number] = None;
+                self.free.push(number);
             }
         }
     }

@@ -82,7 +82,8 @@ pub(super) struct Survey {
     until: Mono,
     closing: bool,
     patience: Duration,
-    stopped: Rc<Cell<bool>>,
+    /// How often it was interrupted.
+    interrupts: Rc<Cell<u32>>,
     found: Rc<Cell<Option<Box<Surveyed>>>>,
     surveyed: Box<Surveyed>,
 }
@@ -119,15 +120,15 @@ impl Survey {
             };
             field.plan(0, (0..).zip(&lines).map(plan), begun.before(Duration::from_nanos(1)));
         }
-        let stopped = Rc::<Cell<bool>>::default();
-        tokio::task::spawn_local(interrupted(Rc::clone(&stopped)));
+        let interrupts = Rc::<Cell<u32>>::default();
+        tokio::task::spawn_local(count_interrupts(Rc::clone(&interrupts)));
         Self {
             lines,
             begun,
             until: begun.after(options.duration),
             closing: false,
             patience: targets.iter().map(|target| target.timeout).max().unwrap_or_default(),
-            stopped,
+            interrupts,
             found,
             surveyed: Box::new(Surveyed::new(begun)),
         }
@@ -153,15 +154,12 @@ fn origins(asks: &[Rc<Ask>], options: SurveyOptions, dialer: &Rc<Dialer>) -> Vec
         .collect()
 }
 
-/// The first interrupt ends the sending and keeps what was found; the second ends the process as ever.
-async fn interrupted(stopped: Rc<Cell<bool>>) {
+/// The first interrupt ends the sending, the second the waiting for what is in flight; either way what was found is told.
+async fn count_interrupts(interrupts: Rc<Cell<u32>>) {
     if let Ok(mut interrupt) = signal(SignalKind::interrupt()) {
-        interrupt.recv().await;
-        if stopped.replace(true) {
-            return;
+        while interrupt.recv().await.is_some() {
+            interrupts.set(interrupts.get() + 1);
         }
-        interrupt.recv().await;
-        std::process::exit(130);
     }
 }
 
@@ -248,11 +246,11 @@ impl Subject for Survey {
 
     fn tick(&mut self, field: &mut Field, now: Mono) -> Option<Mono> {
         if self.closing {
-            let waited = now.since(self.until) > self.patience;
+            let waited = now.since(self.until) > self.patience || self.interrupts.get() > 1;
             let over = waited || self.lines.iter().all(|line| field.is_idle(*line));
             return (!over).then(|| now.after(LOOK_EVERY));
         }
-        if now < self.until && !self.stopped.get() {
+        if now < self.until && self.interrupts.get() == 0 {
             return Some(self.until.min(now.after(LOOK_EVERY)));
         }
         self.closing = true;

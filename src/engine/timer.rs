@@ -1,7 +1,7 @@
 //! Waking at an instant: one timerfd, armed to the head of the calendar.
 //!
 //! tokio's own timer rounds up to a millisecond, which would be half a millisecond late on average; a timerfd in the
-//! same epoll is some 30 µs late (measured: `LIMITS.md`, section 2).
+//! same epoll is some 30 µs late (measured: `benches/README.md`).
 
 use crate::clock;
 use crate::model::time::Mono;

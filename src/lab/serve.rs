@@ -28,17 +28,17 @@ pub(super) struct HangUp;
 pub(super) struct Port {
     addr: SocketAddr,
     /// Bound, never listening: while it lives, the kernel gives this port to nobody else.
-    _placeholder: TcpSocket,
+    _reservation: TcpSocket,
 }
 
 impl Port {
     /// Takes a free port of `ip`, or `port` itself when that isn't zero.
     pub(super) fn reserve(ip: IpAddr, port: u16) -> io::Result<Self> {
-        let placeholder = socket(ip)?;
-        placeholder.bind(SocketAddr::new(ip, port))?;
+        let reservation = socket(ip)?;
+        reservation.bind(SocketAddr::new(ip, port))?;
         // Only now: a shareable socket could have been given a port that is already in use.
-        share(&placeholder)?;
-        Ok(Self { addr: placeholder.local_addr()?, _placeholder: placeholder })
+        share(&reservation)?;
+        Ok(Self { addr: reservation.local_addr()?, _reservation: reservation })
     }
 
     /// The address, whether or not something listens there now.

@@ -276,7 +276,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// The production path, P of the verdict table (SAFETY.md C.2).
+/// The production path, P of the verdict table ([`table`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Production {
     /// Promises kept, and answers of the new version are known.

@@ -37,12 +37,12 @@ pub(super) fn check_mode(
     }
     if !unowned {
         let rule = "act needs owner = \"none\": who owns the listener isn't looked up yet, and a write beside ECS, \
-                    CodeDeploy or a controller is undone or fights it (SAFETY C.4.1)";
+                    CodeDeploy or a controller is undone or fights it";
         faults.push(Fault::new(rule, "add owner = \"none\" if that is so, or observe"));
     }
     if !sole_actuator {
         let rule = "act needs sole_actuator = true: the API has no compare-and-swap, so two Serins with one lever \
-                    would overwrite each other (SAFETY C.1.3)";
+                    would overwrite each other";
         faults.push(Fault::new(rule, "add sole_actuator = true to one of them, or observe"));
     }
     let mut checked = Ok(());

@@ -6,7 +6,7 @@ use crate::model::policy::{GuardPolicy, JudgePolicy, Objectives};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Evidence older than this never acts: the limit of SAFETY C.3, ACTING. It is no key, because no service has a reason for another.
+/// Evidence older than this never acts. It is no key, because no service has a reason for another.
 const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(30);
 /// In millionths of a percent.
 const PERCENT: u64 = 1_000_000;

@@ -293,7 +293,7 @@ fn a_pace_that_the_machine_can_not_carry_is_refused_at_the_start() {
         for args in [["run", "--config", config], ["check", "--config", config]] {
             let (code, _, log) = outcome(serin(&args)).await;
             assert_eq!(code, 78, "{log}");
-            assert!(log.contains("service heavy: its probes need 2.4 cores"), "{log}");
+            assert!(log.contains("service heavy: its probes need 2.8 cores"), "{log}");
         }
         write("[[targets]]\nurl = \"http://127.0.0.1:9/\"", "calm = \"10/s\"\nrelease = \"5000/s\"", "");
         let (code, _, log) = outcome(serin(&["check", "--config", config])).await;

@@ -1,4 +1,4 @@
-//! Every condition of acting (SAFETY.md C.4). All must hold; each says in words how it stands.
+//! Every condition of acting. All must hold; each says in words how it stands.
 
 use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING, STANDING_LOOK};
 use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};

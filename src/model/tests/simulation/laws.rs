@@ -1,4 +1,4 @@
-//! What must be true at every step, whatever the story (TRIALS.md 5.2, I1 to I12).
+//! What must be true at every step, whatever the story.
 
 use crate::world::World;
 use serin_model::guard::Observed;

@@ -1,4 +1,4 @@
-//! What it will never do (DESIGN.md): one story for each refusal, with its reason.
+//! What it will never do (the README's list): one story for each refusal, with its reason.
 
 use crate::app::{App, secs};
 use crate::releases::{CUT, cutover, each_seed, outage};
