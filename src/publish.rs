@@ -12,6 +12,7 @@
 
 mod cloudwatch;
 mod figures;
+mod labels;
 pub mod names;
 mod otlp;
 mod post;

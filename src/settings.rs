@@ -455,12 +455,17 @@ fn finish(process: Process, mut services: Vec<Service>, mut entries: Vec<Entry>)
 
 /// SHA-256 over `service key = value` lines, sorted: neither the format of a file nor its order counts.
 fn hash<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
-    let line = |entry: &Entry| {
-        format!("{} {} = {}\n", entry.service.as_deref().unwrap_or_default(), entry.key, entry.value)
-    };
-    let mut lines: Vec<String> = entries.map(line).collect();
-    lines.sort();
-    Sha256::digest(lines.concat()).iter().fold(String::new(), |mut hex, byte| {
+    let mut lines: Vec<[&str; 3]> = entries
+        .map(|entry| [entry.service.as_deref().unwrap_or_default(), &*entry.key, &*entry.value])
+        .collect();
+    lines.sort_unstable();
+    let mut digest = Sha256::new();
+    for [service, key, value] in lines {
+        for part in [service, " ", key, " = ", value, "\n"] {
+            digest.update(part);
+        }
+    }
+    digest.finalize().iter().fold(String::new(), |mut hex, byte| {
         // Writing to a string can't fail.
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -3,6 +3,7 @@
 //! A figure that nobody knows is absent, never zero. Counters exist at zero from the start, for every label of
 //! the closed sets, so that a first failure is an increase and not a new series.
 
+use super::labels::{Labels, key};
 use super::names::{self, Metric, NAMES};
 use super::versions::Versions;
 use super::{Item, Roster};
@@ -34,9 +35,6 @@ pub(super) const BOUNDS: [f64; 20] = [
     2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// The values of a series' labels, in the order of its [`names::Name::labels`].
-pub(super) type Labels = Vec<Arc<str>>;
-
 /// Where a series stands.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
@@ -60,6 +58,8 @@ pub(super) struct Figures {
     /// When each service's engine was heard last, and its guard.
     heard: [BTreeMap<Arc<str>, Mono>; 2],
     versions: BTreeMap<Arc<str>, Versions>,
+    /// Where the key of a series is written before it is looked for.
+    scratch: String,
 }
 
 impl Figures {
@@ -70,6 +70,7 @@ impl Figures {
             targets: BTreeMap::new(),
             heard: [BTreeMap::new(), BTreeMap::new()],
             versions: BTreeMap::new(),
+            scratch: String::new(),
         };
         figures.level(Metric::Build, &[build], 1.0);
         for (service, targets, mode) in &roster.services {
@@ -122,7 +123,7 @@ impl Figures {
 
     /// Sets what `destination` has lost so far.
     pub(super) fn dropped(&mut self, destination: &str, lost: u64) {
-        self.series[Metric::Dropped as usize].insert(vec![destination.into()], Value::Count(lost));
+        self.change(Metric::Dropped, &[destination], || Value::Count(0), |value| *value = Value::Count(lost));
     }
 
     fn open(&mut self, service: &Arc<str>, targets: &[Arc<str>]) {
@@ -276,22 +277,47 @@ impl Figures {
         }
     }
 
-    fn count(&mut self, metric: Metric, labels: &[&str], more: u64) {
-        let value = self.series[metric as usize].entry(owned(labels)).or_insert(Value::Count(0));
-        if let Value::Count(count) = value {
-            *count = count.saturating_add(more);
+    /// Changes the value of a series, which begins as `new`.
+    fn change(
+        &mut self,
+        metric: Metric,
+        labels: &[&str],
+        new: impl FnOnce() -> Value,
+        change: impl FnOnce(&mut Value),
+    ) {
+        let key = key(&mut self.scratch, labels);
+        let series = &mut self.series[metric as usize];
+        if let Some(value) = series.get_mut(key) {
+            change(value);
+        } else {
+            let mut value = new();
+            change(&mut value);
+            series.insert(key.into(), value);
         }
     }
 
+    fn count(&mut self, metric: Metric, labels: &[&str], more: u64) {
+        self.change(
+            metric,
+            labels,
+            || Value::Count(0),
+            |value| {
+                if let Value::Count(count) = value {
+                    *count = count.saturating_add(more);
+                }
+            },
+        );
+    }
+
     fn level(&mut self, metric: Metric, labels: &[&str], level: f64) {
-        self.series[metric as usize].insert(owned(labels), Value::Level(level));
+        self.change(metric, labels, || Value::Level(level), |value| *value = Value::Level(level));
     }
 
     fn known(&mut self, metric: Metric, labels: &[&str], level: Option<f64>) {
         match level.filter(|level| level.is_finite()) {
             Some(level) => self.level(metric, labels, level),
             None => {
-                self.series[metric as usize].remove(&owned(labels));
+                self.series[metric as usize].remove(key(&mut self.scratch, labels));
             }
         }
     }
@@ -300,17 +326,21 @@ impl Figures {
         if buckets.count() == 0 {
             return;
         }
-        let value = self.series[metric as usize]
-            .entry(owned(labels))
-            .or_insert_with(|| Value::Spread(Box::default()));
-        if let Value::Spread(spread) = value {
-            spread.add(buckets);
-        }
+        self.change(
+            metric,
+            labels,
+            || Value::Spread(Box::default()),
+            |value| {
+                if let Value::Spread(spread) = value {
+                    spread.add(buckets);
+                }
+            },
+        );
     }
 
     /// Ends every series of `metric` that belongs to `service`.
     fn forget(&mut self, metric: Metric, service: &Arc<str>) {
-        self.series[metric as usize].retain(|labels, _| labels.first() != Some(service));
+        self.series[metric as usize].retain(|labels, _| labels.values().next() != Some(service));
     }
 }
 
@@ -351,10 +381,6 @@ const fn purpose(purpose: Purpose) -> &'static str {
 
 const fn flag(holds: bool) -> f64 {
     if holds { 1.0 } else { 0.0 }
-}
-
-fn owned(labels: &[&str]) -> Labels {
-    labels.iter().map(|label| Arc::from(*label)).collect()
 }
 
 #[cfg(test)]

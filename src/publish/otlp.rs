@@ -9,7 +9,7 @@
 
 mod feed;
 
-use super::figures::{Figures, Labels, Value};
+use super::figures::{Figures, Value};
 use super::names::{self, Kind, Metric, NAMES, Name};
 use super::post::{Poster, Unusable};
 use super::{Dated, Destination, Item, Lane, Losses, PublishError, QUEUE, Roster, lock};
@@ -148,7 +148,7 @@ fn observe(meter: &Meter, name: &'static Name, figures: &Arc<Mutex<Figures>>) {
                 .with_callback(move |observer| {
                     for (labels, value) in lock(&figures).of(name.metric) {
                         if let Value::Count(count) = value {
-                            observer.observe(*count, &attributes(name, labels));
+                            observer.observe(*count, &attributes(name, labels.values()));
                         }
                     }
                 })
@@ -162,7 +162,7 @@ fn observe(meter: &Meter, name: &'static Name, figures: &Arc<Mutex<Figures>>) {
                 .with_callback(move |observer| {
                     for (labels, value) in lock(&figures).of(name.metric) {
                         if let Value::Level(level) = value {
-                            observer.observe(*level, &attributes(name, labels));
+                            observer.observe(*level, &attributes(name, labels.values()));
                         }
                     }
                 })
@@ -171,9 +171,9 @@ fn observe(meter: &Meter, name: &'static Name, figures: &Arc<Mutex<Figures>>) {
     }
 }
 
-fn attributes(name: &Name, labels: &Labels) -> Vec<KeyValue> {
-    let pairs = name.labels.iter().zip(labels);
-    pairs.map(|(label, value)| KeyValue::new(label.otlp, Arc::clone(value))).collect()
+fn attributes<'a>(name: &Name, values: impl IntoIterator<Item = &'a str>) -> Vec<KeyValue> {
+    let pairs = name.labels.iter().zip(values);
+    pairs.map(|(label, value)| KeyValue::new(label.otlp, value.to_owned())).collect()
 }
 
 /// The histograms, and what is needed to name their series.
@@ -215,18 +215,17 @@ impl Replay {
             (&self.since_due, Metric::SinceDue, &times.since_due),
             (&self.echo, Metric::Echo, &second.own.echo),
         ] {
-            record(histogram, &attributes(metric.name(), &vec![Arc::clone(service)]), buckets);
+            record(histogram, &attributes(metric.name(), [&**service]), buckets);
         }
         for (phase, buckets) in Phases::NAMES.iter().zip(&times.phases) {
-            let labels = vec![Arc::clone(service), Arc::from(*phase)];
-            record(&self.phase, &attributes(Metric::Phase.name(), &labels), buckets);
+            record(&self.phase, &attributes(Metric::Phase.name(), [&**service, *phase]), buckets);
         }
         for delta in &second.deltas {
             if delta.purpose != Some(Purpose::Production) {
                 continue;
             }
-            let labels = vec![Arc::clone(service), names::target_label(targets, delta)];
-            let mut of_probe = attributes(Metric::Duration.name(), &labels);
+            let target = names::target_label(targets, delta);
+            let mut of_probe = attributes(Metric::Duration.name(), [&**service, &*target]);
             of_probe.push(KeyValue::new("user_agent.synthetic.type", "test"));
             record(&self.duration, &of_probe, &delta.response);
         }

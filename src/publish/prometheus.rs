@@ -1,6 +1,7 @@
 //! The figures as `OpenMetrics` text, for whoever scrapes `/metrics`.
 
-use super::figures::{BOUNDS, Figures, Labels, Spread, Value};
+use super::figures::{BOUNDS, Figures, Spread, Value};
+use super::labels::Labels;
 use super::names::{Kind, Label, NAMES, Name};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -90,5 +91,5 @@ fn histogram(metric: &mut MetricEncoder<'_>, spread: &Spread) -> Result<(), fmt:
 type Pairs<'a> = Vec<(&'static str, &'a str)>;
 
 fn pairs<'a>(names: &[Label], values: &'a Labels) -> Pairs<'a> {
-    names.iter().map(|label| label.prometheus).zip(values.iter().map(AsRef::as_ref)).collect()
+    names.iter().map(|label| label.prometheus).zip(values.values()).collect()
 }
