@@ -181,6 +181,21 @@ impl Field {
         }
     }
 
+    /// Ends every row and line of a subject, and tells how many probes were in flight.
+    fn clear(&mut self, subject: usize) -> u32 {
+        self.plan(subject, [], Mono(0));
+        let mut in_flight = 0;
+        // Their numbers aren't given again: an answer that has come and wasn't looked at yet names one of them.
+        for slot in &mut self.lines {
+            if let Some(mut line) = slot.take_if(|line| line.subject == subject) {
+                in_flight += line.in_flight();
+                line.retire();
+                line.abort();
+            }
+        }
+        in_flight
+    }
+
     /// Takes the probe of a row that has come; `None` for a stale entry.
     fn take(&mut self, number: usize, at: Mono, now: Mono, on_time: Duration) -> Option<(usize, usize, Due)> {
         let planned = self.rows.get_mut(number)?.as_mut().filter(|row| row.entry == at)?;
@@ -264,9 +279,6 @@ impl<S: Subject> Pacer<S> {
                 break;
             }
             self.wait().await?;
-        }
-        for line in self.field.lines.iter_mut().flatten() {
-            line.abort();
         }
         Ok(())
     }
@@ -404,12 +416,11 @@ impl<S: Subject> Pacer<S> {
             Matter::Row(_) => {}
             Matter::Watch(number) => self.look(number, at, now),
             Matter::Tick(number) => {
-                let Some(slot) = self.subjects.get_mut(number) else { return };
-                let Some(subject) = slot else { return };
+                let Some(subject) = self.subjects.get_mut(number).and_then(Option::as_mut) else { return };
                 if let Some(next) = subject.tick(&mut self.field, now) {
                     self.field.calendar.enter(next, matter);
-                } else if let Some(mut over) = slot.take() {
-                    over.finish(now);
+                } else {
+                    self.end(number, now);
                 }
             }
         }
@@ -453,12 +464,22 @@ impl<S: Subject> Pacer<S> {
     }
 
     fn rung(&mut self, now: Mono) {
-        for subject in &mut self.subjects {
-            if subject.as_mut().is_some_and(|subject| !subject.rung(&mut self.field, now))
-                && let Some(mut over) = subject.take()
-            {
-                over.finish(now);
+        for number in 0..self.subjects.len() {
+            let subject = self.subjects.get_mut(number).and_then(Option::as_mut);
+            if subject.is_some_and(|subject| !subject.rung(&mut self.field, now)) {
+                self.end(number, now);
             }
         }
     }
+
+    /// A subject has come to its end, and everything of it with it; the others go on.
+    fn end(&mut self, number: usize, now: Mono) {
+        if let Some(mut over) = self.subjects.get_mut(number).and_then(Option::take) {
+            over.finish(now);
+        }
+        self.in_flight -= self.field.clear(number);
+    }
 }
+
+#[cfg(test)]
+mod tests;

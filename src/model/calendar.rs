@@ -78,24 +78,22 @@ impl Row {
         planned(self.schedule.due(self.next), self.quantum)
     }
 
-    /// Takes the next probe, which is planned by `now`. One that is no later than `on_time` is sent, and so is the one after
-    /// it. Beyond that nothing is caught up: the newest is taken, those before it are missed, and it too unless it is hardly
-    /// late. One that is later than `late_max` is missed in any case: it would say nothing of the target, and a thousand of
-    /// them at once would be a burst.
+    /// Takes the next probe, which is planned by `now`. One that is no later than `on_time` is sent. Of those that are later,
+    /// the newest alone is: it shows that the row goes on, and is void. The rest of them is missed, and it too when it is
+    /// later than `late_max`: a thousand of them at once would be a burst.
     pub fn take(&mut self, now: Mono, on_time: Duration, late_max: Duration) -> Due {
         let first = self.next;
         self.next += 1;
-        if now.since(planned(self.schedule.due(first), self.quantum)) > on_time {
-            self.next = self.schedule.next_after(now.after(Duration::from_nanos(1))).max(self.next);
-            // With a quantum, one may be due and not planned yet.
-            while self.next > first + 1 && self.planned_before() > now {
+        let timely = now.before(on_time);
+        if self.planned_before() < timely {
+            self.next = self.schedule.next_after(timely).max(self.next);
+            // With a quantum, one may be due too long ago and planned in time.
+            while self.next > first + 1 && self.planned_before() >= timely {
                 self.next -= 1;
             }
         }
         let newest = self.planned_before();
-        // After a stall the newest is sent only if it is clean beyond doubt.
-        let stalled = self.next > first + 1;
-        let dead = now.since(newest) > if stalled { on_time / 2 } else { late_max };
+        let dead = now.since(newest) > late_max;
         let missed = self.next - 1 - first + u64::from(dead);
         Due { at: self.schedule.due(self.next - 1), planned: newest, missed, dead }
     }
@@ -147,13 +145,34 @@ mod tests {
     }
 
     #[test]
-    fn after_a_stall_the_newest_fires_and_the_rest_is_missed() {
-        let mut row = row(10, Duration::ZERO);
+    fn after_a_stall_the_newest_late_one_fires_and_those_before_it_are_missed() {
+        let mut row = row(5, Duration::ZERO);
         let first = row.planned();
         let now = first.after(Duration::from_micros(990_400));
         let due = row.take(now, ON_TIME, LATE);
-        assert_eq!((due.missed, due.dead, now.since(due.planned)), (99, false, Duration::from_micros(400)));
-        assert_eq!(row.planned().since(first), Duration::from_secs(1));
+        assert_eq!(
+            (due.missed, due.dead, now.since(due.planned)),
+            (197, false, Duration::from_micros(5_400))
+        );
+        let due = row.take(now, ON_TIME, LATE);
+        assert_eq!((due.missed, due.dead, now.since(due.planned)), (0, false, Duration::from_micros(400)));
+        assert_eq!(row.planned().since(first), Duration::from_millis(995));
+    }
+
+    #[test]
+    fn one_that_is_late_by_nothing_more_than_the_bound_is_on_time() {
+        for (late_ns, sent, missed) in
+            [(1_000_000, 11, 0), (1_000_001, 11, 0), (1_100_000, 12, 0), (1_100_001, 11, 1)]
+        {
+            let schedule = Schedule::new(ms(0), Duration::from_micros(100), 0, 1, "");
+            let mut row = Row::new(schedule, Duration::ZERO, ms(0));
+            let now = Mono(row.planned().0 + late_ns);
+            let mut counts = (0, 0);
+            while row.planned() <= now {
+                counts = (counts.0 + 1, counts.1 + row.take(now, ON_TIME, LATE).missed);
+            }
+            assert_eq!(counts, (sent, missed), "{late_ns}");
+        }
     }
 
     #[test]
@@ -179,11 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn after_a_stall_a_probe_that_would_be_doubtful_is_missed_too() {
-        let mut row = row(10, Duration::ZERO);
-        let now = row.planned().after(Duration::from_millis(995));
-        let due = row.take(now, ON_TIME, LATE);
-        assert_eq!((due.missed, due.dead, now.since(due.planned)), (100, true, Duration::from_millis(5)));
+    fn after_a_stall_a_late_probe_is_sent_only_below_the_second_bound() {
+        for (late_ms, dead) in [(1_010, false), (1_011, true)] {
+            let mut row = row(100, Duration::ZERO);
+            let now = row.planned().after(Duration::from_millis(late_ms));
+            let due = row.take(now, ON_TIME, LATE);
+            assert_eq!((due.missed, due.dead), (10 + u64::from(dead), dead));
+        }
     }
 
     #[test]
@@ -191,7 +212,7 @@ mod tests {
         let mut row = row(1, Duration::ZERO);
         let first = row.planned();
         let due = row.take(first.after(Duration::from_hours(1)), ON_TIME, LATE);
-        assert_eq!(due.missed, 3_600_000);
+        assert_eq!((due.missed, due.dead), (3_599_998, false));
     }
 
     #[test]
@@ -203,5 +224,17 @@ mod tests {
             assert!(due.planned >= due.at && due.planned.since(due.at) < Duration::from_millis(4));
             assert_eq!(due.missed, 0);
         }
+    }
+
+    #[test]
+    fn one_that_was_due_too_long_ago_and_planned_in_time_is_on_time() {
+        let schedule = |start| Schedule::new(start, Duration::from_millis(10), 0, 1, "");
+        let beat = schedule(Mono(ms(10).0 - schedule(ms(0)).due(0).0));
+        let mut row = Row::new(beat, Duration::from_millis(4), ms(0));
+        let due = row.take(ms(33), ON_TIME, LATE);
+        assert_eq!((due.missed, due.dead, due.planned), (2, true, ms(20)), "of 10 and 20 ms");
+        let due = row.take(ms(33), ON_TIME, LATE);
+        assert_eq!((due.missed, due.at, due.planned), (0, ms(30), ms(32)));
+        assert_eq!(row.planned(), ms(40));
     }
 }
