@@ -256,7 +256,7 @@ def _thousand(plan: Plan) -> Cell:
         return Entry(tool, tool, lambda: plan.stand.daemon(tool, load, paths=900, secure_paths=100)[0])
 
     columns = ("rate_hz", "rss_mb", "rss_now_mb", "cpu_us", "p50_us", "p99_us", "missed")
-    title = "1,000 URLs once a second, 100 of them behind TLS, as daemons"
+    title = "1,000 URLs once a second, 100 of them on 25 hosts behind TLS, as daemons"
     return Cell("thousand", title, columns, [daemon("serin"), daemon("cloudprober")])
 
 

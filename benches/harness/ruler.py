@@ -79,10 +79,11 @@ class Ruler:
         self.process = Process(name, argv, core, folder)
         self.address = self._address()
 
-    def urls(self, count: int = 1) -> list[str]:
-        """Numbered paths, so that each target has a stream of its own."""
+    def urls(self, count: int = 1, hosts: int = 1) -> list[str]:
+        """Numbered paths, so that each target has a stream of its own; in turn over the first `hosts` addresses."""
         scheme = "https" if self.secure else "http"
-        return [f"{scheme}://{self.address}/{n}" for n in range(count)]
+        port = self.address.rsplit(":", 1)[1]
+        return [f"{scheme}://127.0.0.{1 + n % hosts}:{port}/{n}" for n in range(count)]
 
     def stop(self) -> tuple[Stamps, Cost]:
         """Ends it and reads what it saw."""

@@ -92,7 +92,7 @@ class Stand:
     def daemon(
         self, tool: str, load: Load, options: Sequence[str] = (), paths: int = 1, secure_paths: int = 0
     ) -> tuple[Figures, Stamps]:
-        """Runs a prober, measured only once it is settled. `secure_paths` more targets are behind TLS."""
+        """Runs a prober, measured only once it is settled. `secure_paths` more targets are behind TLS, four a host."""
         with Folder() as folder:
             program = self.program(tool)
             daemon = DAEMONS[tool]
@@ -102,8 +102,10 @@ class Stand:
                 urls = rulers[0].urls(paths)
                 ca = rulers[0].ca if rulers[0].secure else None
                 if secure_paths:
-                    rulers.append(self.ruler(folder, room, ["--tls", "resumed"], "secure"))
-                    urls += rulers[1].urls(secure_paths)
+                    hosts = max(1, secure_paths // 4)
+                    behind = ["--tls", "resumed", "--hosts", str(hosts)]
+                    rulers.append(self.ruler(folder, room, behind, "secure"))
+                    urls += rulers[1].urls(secure_paths, hosts)
                     ca = rulers[1].ca
                 load = replace(load, urls=urls, ca=ca)
                 argv = daemon.argv(program, load, folder)

@@ -16,7 +16,7 @@ pub(crate) struct Identity {
     pub(crate) root_pem: String,
 }
 
-/// Makes an identity for `localhost` and `127.0.0.1`.
+/// Makes an identity for `localhost` and the first hundred addresses of loopback.
 pub(crate) fn identity() -> anyhow::Result<Identity> {
     let mut root = CertificateParams::new(Vec::new())?;
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -25,7 +25,8 @@ pub(crate) fn identity() -> anyhow::Result<Identity> {
     let root_certificate = root.self_signed(&root_key)?;
     let issuer = Issuer::new(root, root_key);
     let leaf_key = KeyPair::generate().context("a key for the leaf")?;
-    let leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let addresses = (1..=100).map(|host| format!("127.0.0.{host}"));
+    let leaf = CertificateParams::new(addresses.chain(["localhost".to_owned()]).collect::<Vec<_>>())?;
     let leaf = leaf.signed_by(&leaf_key, &issuer)?;
     Ok(Identity {
         chain: vec![leaf.der().clone()],

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What epoll calls the listener; connections are slots from 0.
+/// What epoll calls the last listener; connections are slots from 0.
 const LISTENER: u64 = u64::MAX;
 /// So often the end is looked for when nobody asks.
 const IDLE: Duration = Duration::from_millis(50);
@@ -37,6 +37,9 @@ pub(crate) struct ServeArgs {
     /// Stamps to have room for, 24 bytes each; further arrivals are only counted.
     #[arg(long, default_value_t = 4_000_000)]
     capacity: usize,
+    /// Addresses to be served, from 127.0.0.1 on, so that probers take them for so many hosts.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    hosts: u8,
     /// Never sleep: a ruler that needs no waking, at the price of its core.
     #[arg(long)]
     spin: bool,
@@ -73,17 +76,31 @@ enum Tickets {
 pub(crate) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let ended = Arc::new(AtomicBool::new(false));
     watch(Arc::clone(&ended))?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port on loopback")?;
-    listener.set_nonblocking(true)?;
-    // Accepted sockets inherit it.
-    sockopt::set_tcp_nodelay(&listener, true)?;
+    let listeners = listen(args.hosts)?;
     let tls = args.tls.map(|tickets| tls(tickets, args)).transpose()?;
-    writeln!(std::io::stdout().lock(), "{}", listener.local_addr()?)?;
-    let mut server = Server::new(args, listener, tls)?;
+    let first = listeners.first().context("at least one host")?;
+    writeln!(std::io::stdout().lock(), "{}", first.local_addr()?)?;
+    let mut server = Server::new(args, listeners, tls)?;
     while !ended.load(Ordering::Relaxed) {
         server.turn()?;
     }
     server.stamps.write(&args.out).with_context(|| format!("the stamps to {}", args.out.display()))
+}
+
+/// One port on so many addresses of loopback.
+fn listen(hosts: u8) -> anyhow::Result<Vec<TcpListener>> {
+    let mut port = 0;
+    (1..=hosts)
+        .map(|host| {
+            let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, host), port));
+            let listener = listener.context("a port on loopback")?;
+            port = listener.local_addr()?.port();
+            listener.set_nonblocking(true)?;
+            // Accepted sockets inherit it.
+            sockopt::set_tcp_nodelay(&listener, true)?;
+            Ok(listener)
+        })
+        .collect()
 }
 
 /// Waits for SIGTERM on a thread of its own: the loop must not pay for it.
@@ -120,7 +137,7 @@ fn tls(tickets: Tickets, args: &ServeArgs) -> anyhow::Result<Arc<ServerConfig>> 
 
 struct Server {
     epoll: OwnedFd,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tls: Option<Arc<ServerConfig>>,
     slots: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -157,14 +174,20 @@ struct Cycle {
 }
 
 impl Server {
-    fn new(args: &ServeArgs, listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> anyhow::Result<Self> {
+    fn new(
+        args: &ServeArgs,
+        listeners: Vec<TcpListener>,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> anyhow::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        for (listener, index) in listeners.iter().zip(0..) {
+            epoll::add(&epoll, listener, EventData::new_u64(LISTENER - index), EventFlags::IN)?;
+        }
         let cycle =
             |(stall, every)| Cycle { stall: nanos(stall), every: nanos(every), ends: None, next: None };
         Ok(Self {
             epoll,
-            listener,
+            listeners,
             tls,
             slots: Vec::new(),
             free: Vec::new(),
@@ -191,9 +214,10 @@ impl Server {
         for event in &events {
             // The structure is packed: a copy, no reference.
             let data = event.data;
-            match usize::try_from(data.u64()) {
-                Ok(slot) if data.u64() != LISTENER => self.read(slot),
-                _ => self.accept(),
+            let name = |name| usize::try_from(name).unwrap_or(usize::MAX);
+            match name(LISTENER - data.u64()) {
+                listener if listener < self.listeners.len() => self.accept(listener),
+                _ => self.read(name(data.u64())),
             }
         }
         self.events = events;
@@ -217,9 +241,10 @@ impl Server {
         }
     }
 
-    fn accept(&mut self) {
+    fn accept(&mut self, listener: usize) {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         // Until none is left, or none can be taken: the client sees what then comes of it.
-        while let Ok(socket) = accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        while let Ok(socket) = accept_with(&self.listeners[listener], flags) {
             let tls = self.tls.clone().map(ServerConnection::new);
             let Ok(tls) = tls.transpose() else { return };
             self.stamps.told.accepted += 1;
