@@ -13,7 +13,7 @@ from .load import Load, Reported
 from .ruler import Stamps
 from .stand import Failed, Figures, Stand
 
-QUANTA = ("0s", "250us", "500us", "1ms", "2ms")
+QUANTA = ("0s", "250us", "500us", "1ms", "1500us", "2ms")
 # With 101 URLs a URL's interval at 10,000/s, 10.1 ms, is no multiple of any quantum: what rounding up to the quantum costs
 # changes from probe to probe and is seen as the lateness that it is, and not taken for a constant lag.
 CURVE_URLS = 101
