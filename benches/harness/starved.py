@@ -97,8 +97,9 @@ def compare(stamps: Stamps, evidence: Path) -> Figures:
     Told are the share of samples that were late by our fault (`late`), of those the share that Serin voided (`late_void`), and of
     the others the share that it voided needlessly (`timely_void`).
     """
-    samples = sorted(lines(evidence, "samples*.jsonl"), key=lambda sample: sample["mono"])
-    # What was never sent has no stamp.
+    # What was never sent has no stamp, and a line that counts what was too much to keep is no sample.
+    told = [line for line in lines(evidence, "samples*.jsonl") if line.get("outcome")]
+    samples = sorted(told, key=lambda sample: sample["mono"])
     samples = [sample for sample in samples if sample["outcome"] not in ("missed", "saturated")]
     pairs = analysis.paired([sample["mono"] for sample in samples], stamps.arrived)
     answered = dict(zip(stamps.arrived, stamps.answered, strict=True))
