@@ -75,31 +75,40 @@ impl Row {
     /// When its next probe is planned.
     #[must_use]
     pub fn planned(&self) -> Mono {
-        planned(self.schedule.due(self.next), self.quantum)
+        self.planned_of(self.next)
     }
 
     /// Takes the next probe, which is planned by `now`. One that is no later than `on_time` is sent. Of those that are later,
     /// the newest alone is: it shows that the row goes on, and is void. The rest of them is missed, and it too when it is
-    /// later than `late_max`: a thousand of them at once would be a burst.
+    /// later than `late_max`: a thousand of them at once would be a burst. Missed are also those that would be late by the time
+    /// that they are on their way, more than three quarters of `on_time`: neither a word of the target nor surely ours.
     pub fn take(&mut self, now: Mono, on_time: Duration, late_max: Duration) -> Due {
         let first = self.next;
+        let mut taken = first;
         self.next += 1;
         let timely = now.before(on_time);
-        if self.planned_before() < timely {
-            self.next = self.schedule.next_after(timely).max(self.next);
-            // With a quantum, one may be due too long ago and planned in time.
-            while self.next > first + 1 && self.planned_before() >= timely {
-                self.next -= 1;
-            }
+        if self.planned_of(first) < timely {
+            taken = self.first_from(timely, self.next) - 1;
+            self.next = self.first_from(now.before(on_time * 3 / 4), taken + 1);
         }
-        let newest = self.planned_before();
-        let dead = now.since(newest) > late_max;
+        let planned = self.planned_of(taken);
+        let dead = now.since(planned) > late_max;
         let missed = self.next - 1 - first + u64::from(dead);
-        Due { at: self.schedule.due(self.next - 1), planned: newest, missed, dead }
+        Due { at: self.schedule.due(taken), planned, missed, dead }
     }
 
-    fn planned_before(&self) -> Mono {
-        planned(self.schedule.due(self.next - 1), self.quantum)
+    /// The first probe, of number `least` or more, that is planned for `at` or later.
+    fn first_from(&self, at: Mono, least: u64) -> u64 {
+        let mut number = self.schedule.next_after(at).max(least);
+        // With a quantum, one may be due before and planned in time.
+        while number > least && self.planned_of(number - 1) >= at {
+            number -= 1;
+        }
+        number
+    }
+
+    fn planned_of(&self, number: u64) -> Mono {
+        planned(self.schedule.due(number), self.quantum)
     }
 }
 
@@ -160,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_late_by_nothing_more_than_the_bound_is_on_time() {
+    fn after_a_stall_what_is_on_time_beyond_doubt_is_sent() {
         for (late_ns, sent, missed) in
-            [(1_000_000, 11, 0), (1_000_001, 11, 0), (1_100_000, 12, 0), (1_100_001, 11, 1)]
+            [(1_000_000, 11, 0), (1_000_001, 9, 2), (1_100_000, 9, 3), (1_100_001, 9, 3)]
         {
             let schedule = Schedule::new(ms(0), Duration::from_micros(100), 0, 1, "");
             let mut row = Row::new(schedule, Duration::ZERO, ms(0));
@@ -212,7 +221,7 @@ mod tests {
         let mut row = row(1, Duration::ZERO);
         let first = row.planned();
         let due = row.take(first.after(Duration::from_hours(1)), ON_TIME, LATE);
-        assert_eq!((due.missed, due.dead), (3_599_998, false));
+        assert_eq!((due.missed, due.dead), (3_599_999, false));
     }
 
     #[test]
@@ -231,9 +240,10 @@ mod tests {
         let schedule = |start| Schedule::new(start, Duration::from_millis(10), 0, 1, "");
         let beat = schedule(Mono(ms(10).0 - schedule(ms(0)).due(0).0));
         let mut row = Row::new(beat, Duration::from_millis(4), ms(0));
-        let due = row.take(ms(33), ON_TIME, LATE);
+        let now = Mono(ms(32).0 + 500_000);
+        let due = row.take(now, ON_TIME, LATE);
         assert_eq!((due.missed, due.dead, due.planned), (2, true, ms(20)), "of 10 and 20 ms");
-        let due = row.take(ms(33), ON_TIME, LATE);
+        let due = row.take(now, ON_TIME, LATE);
         assert_eq!((due.missed, due.at, due.planned), (0, ms(30), ms(32)));
         assert_eq!(row.planned(), ms(40));
     }
