@@ -19,6 +19,7 @@ use crate::model::schedule::Schedule;
 use crate::model::tally::Tally;
 use crate::model::target::TargetId;
 use crate::model::time::{Mono, nanos};
+use crate::model::urls::Urls;
 use crate::model::verdict::Verdict;
 use crate::settings::{Endpoint, StatusSet, Target};
 use std::cell::{Cell, RefCell};
@@ -72,6 +73,7 @@ pub(super) struct Service {
     next_second: Mono,
     next_pump: Mono,
     tally: Tally,
+    urls: Urls,
     own: Own,
     told: Option<(EpochId, &'static str, Mono)>,
     started: bool,
@@ -131,6 +133,7 @@ impl Service {
             next_second: origin.after(Duration::from_secs(1)),
             next_pump: origin,
             tally: Tally::default(),
+            urls: Urls::new(settings.targets.len(), settings.judge.window, settings.judge.objectives.p95_max),
             own: Own::default(),
             told: None,
             started: false,
@@ -284,8 +287,15 @@ impl Service {
             verdict: judgement.verdict.word(),
         };
         let own = std::mem::take(&mut self.own);
-        let second =
-            Second { service: Arc::clone(&self.name), at: now, deltas, times, rolling: Some(rolling), own };
+        let second = Second {
+            service: Arc::clone(&self.name),
+            at: now,
+            deltas,
+            times,
+            rolling: Some(rolling),
+            urls: self.urls.figures(now),
+            own,
+        };
         self.tell(Finding::Second(Arc::new(second)));
         if self.dropped > 0 {
             tracing::warn!(service = %self.name, dropped = self.dropped, "findings were dropped: nobody took them");
@@ -316,6 +326,7 @@ impl Subject for Service {
             sample.version = self.judge.versions.intern(name);
         }
         self.tally.count(sample, version.map(|name| &**name), begun);
+        self.urls.take(sample, now);
         let notice = self.judge.observe(sample, now);
         let news = matches!(notice, Some(Notice::Version(_)));
         if let Some(notice) = notice {

@@ -3,6 +3,7 @@
 use crate::sample::Purpose;
 use crate::target::TargetId;
 use crate::time::{Mono, Span};
+use crate::urls::UrlFigures;
 use crate::window::{bucket, bucket_middle};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct Second {
     pub times: Times,
     /// The rolling window, as the judge has it at the end of the second.
     pub rolling: Option<Rolling>,
+    /// The rolling window of each URL that has answers in it.
+    pub urls: Vec<UrlFigures>,
     /// How the prober itself fared.
     pub own: Own,
 }

@@ -19,6 +19,8 @@ pub mod pulse;
 pub mod sample;
 pub mod tally;
 
+pub mod rolling;
+pub mod urls;
 pub mod window;
 
 pub mod detector;

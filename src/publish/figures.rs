@@ -12,6 +12,7 @@ use crate::model::guard::{PageKind, Status};
 use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::sample::{Phases, Purpose};
+use crate::model::target::TargetId;
 use crate::model::time::Mono;
 use crate::model::verdict::{Verdict, WhyBlind};
 use std::collections::BTreeMap;
@@ -25,7 +26,15 @@ const ENGINE: usize = 0;
 const GUARD: usize = 1;
 /// The levels that need renewal, by who renews them. That a person is needed stays said.
 const OF_VOICE: [&[Metric]; 2] = [
-    &[Metric::ErrorRatio, Metric::P95, Metric::Verdict, Metric::Stalled, Metric::Throttled],
+    &[
+        Metric::ErrorRatio,
+        Metric::P95,
+        Metric::TargetErrorRatio,
+        Metric::TargetP95,
+        Metric::Verdict,
+        Metric::Stalled,
+        Metric::Throttled,
+    ],
     &[Metric::Armed, Metric::Condition, Metric::Epoch],
 ];
 
@@ -174,6 +183,7 @@ impl Figures {
         self.rates(now, service);
         self.heard[ENGINE].insert(Arc::clone(service), now);
         self.rolling(second);
+        self.urls(second);
         self.own(service, &second.own);
         self.times(service, &second.times);
     }
@@ -211,6 +221,20 @@ impl Figures {
         }
         if word.is_some_and(|word| word != "blind") {
             self.blind(service, None);
+        }
+    }
+
+    /// A URL that has no answers any more has no figures either.
+    fn urls(&mut self, second: &Second) {
+        let service = &second.service;
+        let targets = self.targets.get(service).cloned().unwrap_or_default();
+        let mut figures = second.urls.iter().peekable();
+        for (target, index) in targets.iter().zip(0..) {
+            let url = figures.next_if(|url| url.target == TargetId(index));
+            let ratio = url.map(|url| f64::from(url.bad) / f64::from(url.answers.max(1)));
+            self.known(Metric::TargetErrorRatio, &[service, target], ratio);
+            let p95 = url.and_then(|url| url.p95).map(|p95| p95.duration().as_secs_f64());
+            self.known(Metric::TargetP95, &[service, target], p95);
         }
     }
 
@@ -402,6 +426,7 @@ mod tests {
             deltas: Vec::new(),
             times: Times::default(),
             rolling,
+            urls: Vec::new(),
             own: Own::default(),
         };
         figures.fold(start, &Item::Second(Arc::new(second)));

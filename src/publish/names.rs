@@ -2,7 +2,10 @@
 //!
 //! Prometheus and OTLP are built from [`NAMES`], `CloudWatch` from [`CLOUDWATCH`], and a test holds the dashboards to them.
 
+mod cloudwatch;
+
 use crate::model::sample::{Fault, Ours};
+pub use cloudwatch::{CLOUDWATCH, CloudWatchName};
 
 /// One figure of Prometheus and OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub enum Metric {
     AnswersByVersion,
     ErrorRatio,
     P95,
+    TargetErrorRatio,
+    TargetP95,
     Verdict,
     Armed,
     Blind,
@@ -105,7 +110,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 29] = [
+pub const NAMES: [Name; 31] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -251,6 +256,24 @@ pub const NAMES: [Name; 29] = [
         meaning: "P95 of the response time in the judge's rolling window; absent without an answer",
     },
     Name {
+        metric: Metric::TargetErrorRatio,
+        prometheus: "serin_target_error_ratio",
+        otlp: "serin.target.error.ratio",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, TARGET],
+        meaning: "Share of bad answers in the target's own rolling window, 0 to 1; absent without an answer",
+    },
+    Name {
+        metric: Metric::TargetP95,
+        prometheus: "serin_target_p95_seconds",
+        otlp: "serin.target.p95",
+        kind: Gauge,
+        unit: "s",
+        labels: &[SERVICE, TARGET],
+        meaning: "P95 of the response time in the target's own rolling window; absent without an answer",
+    },
+    Name {
         metric: Metric::Verdict,
         prometheus: "serin_verdict",
         otlp: "serin.verdict",
@@ -374,53 +397,6 @@ impl Metric {
     #[must_use]
     pub const fn name(self) -> &'static Name {
         &NAMES[self as usize]
-    }
-}
-
-/// One figure of `CloudWatch`. Dimensions are `Service`, or `Service` and `Target`: nothing that changes with a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CloudWatchName {
-    /// The metric's name.
-    pub name: &'static str,
-    /// `CloudWatch`'s unit.
-    pub unit: &'static str,
-    /// It exists for each target too.
-    pub by_target: bool,
-    /// One sentence, without the full stop.
-    pub meaning: &'static str,
-}
-
-/// What `CloudWatch` gets.
-pub const CLOUDWATCH: [CloudWatchName; 9] = [
-    CloudWatchName::new("Attempts", "Count", true, "Production probes that came to an end"),
-    CloudWatchName::new("Failures", "Count", true, "Those that failed by the target's doing"),
-    CloudWatchName::new(
-        "ErrorRate",
-        "Percent",
-        true,
-        "Failures in a hundred probes that our own side didn't spoil; absent without one",
-    ),
-    CloudWatchName::new("Latency", "Milliseconds", true, "Response times, as a distribution"),
-    CloudWatchName::new(
-        "P95",
-        "Milliseconds",
-        false,
-        "P95 of the judge's rolling window; absent without an answer",
-    ),
-    CloudWatchName::new("Reverts", "Count", false, "Reverts that were verified"),
-    CloudWatchName::new("Breaches", "Count", false, "Releases that broke a promise"),
-    CloudWatchName::new("Armed", "None", false, "1 when a breach would be answered by a write"),
-    CloudWatchName::new(
-        "Blind",
-        "None",
-        false,
-        "1 when the prober can't tell the target's fault from its own",
-    ),
-];
-
-impl CloudWatchName {
-    const fn new(name: &'static str, unit: &'static str, by_target: bool, meaning: &'static str) -> Self {
-        Self { name, unit, by_target, meaning }
     }
 }
 

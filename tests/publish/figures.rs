@@ -97,6 +97,12 @@ async fn what_is_unknown_is_absent_and_not_zero() {
     let text = shown(&publisher, "serin_armed").await;
     assert!(text.contains("serin_error_ratio{service=\"shop\"} 0.1\n"), "{text}");
     assert!(text.contains("serin_p95_seconds{service=\"shop\"} 0.0"), "{text}");
+    assert!(text.contains("serin_target_error_ratio{service=\"shop\",target=\"front\"} 0.1\n"), "{text}");
+    assert!(text.contains("serin_target_p95_seconds{service=\"shop\",target=\"front\"} 0.0"), "{text}");
+    assert!(
+        !text.contains("serin_target_p95_seconds{service=\"shop\",target=\"cart\"}"),
+        "never asked: {text}"
+    );
     assert!(text.contains("serin_epoch{service=\"shop\"} 4.0\n"), "{text}");
 
     // The window is empty again: the ratio goes, rather than becoming zero.
@@ -107,12 +113,17 @@ async fn what_is_unknown_is_absent_and_not_zero() {
         deltas: Vec::new(),
         times: Times::default(),
         rolling,
+        urls: Vec::new(),
         own: Own::default(),
     };
     publisher.send(Item::Second(Arc::new(empty)));
     let text = shown(&publisher, "serin_verdict{service=\"shop\",verdict=\"inconclusive\"} 1.0").await;
     assert!(text.contains("serin_verdict{service=\"shop\",verdict=\"good\"} 0.0\n"), "{text}");
-    assert!(!text.contains("serin_error_ratio{") && !text.contains("serin_p95_seconds{"), "{text}");
+    for gone in
+        ["serin_error_ratio{", "serin_p95_seconds{", "serin_target_error_ratio{", "serin_target_p95_seconds{"]
+    {
+        assert!(!text.contains(gone), "{gone} {text}");
+    }
 }
 
 #[tokio::test]
@@ -135,6 +146,7 @@ async fn a_second_is_counted_by_target_purpose_reason_and_version() {
         deltas,
         times: Times::default(),
         rolling: None,
+        urls: Vec::new(),
         own: Own::default(),
     };
     publisher.send(Item::Second(Arc::new(sides)));

@@ -18,6 +18,7 @@ use serin::model::release::{EpochId, ReleaseId};
 use serin::model::sample::Purpose;
 use serin::model::target::TargetId;
 use serin::model::time::Span;
+use serin::model::urls::UrlFigures;
 use serin::publish::{Item, Publisher, Roster};
 use serin::settings;
 use std::io::{self, Write};
@@ -74,6 +75,7 @@ fn second(bad: u32) -> Arc<Second> {
         deltas: vec![delta],
         times,
         rolling,
+        urls: vec![UrlFigures { target: TargetId(0), answers: 10, bad, slow: 0, p95 }],
         own: Own {
             stalled: Duration::from_millis(250),
             throttling: Throttling {

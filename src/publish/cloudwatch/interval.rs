@@ -237,6 +237,7 @@ mod tests {
             deltas: vec![delta],
             times: Times::default(),
             rolling: None,
+            urls: Vec::new(),
             own: Own::default(),
         }
     }

@@ -1,0 +1,168 @@
+//! Against a window that keeps every sample, and against `hdrhistogram`.
+
+use super::*;
+use hdrhistogram::Histogram;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const P95: u32 = 9_500;
+
+fn ms(ms: u64) -> Mono {
+    Mono(ms * 1_000_000)
+}
+
+fn answer(span: u32) -> Event {
+    Event { response: Some(Span(span)), bad: false, slow: span > 2_500_000 }
+}
+
+const LOST: Event = Event { response: None, bad: true, slow: false };
+
+/// Every sample with its slot: what the window must agree with.
+struct Plain {
+    span: Duration,
+    samples: Vec<(u64, Event)>,
+    newest: u64,
+}
+
+impl Plain {
+    fn insert(&mut self, now: Mono, event: Event) {
+        self.expire(now);
+        self.samples.push((self.newest, event));
+    }
+
+    fn expire(&mut self, now: Mono) {
+        self.newest = self.newest.max(now.0 / (nanos(self.span).div_ceil(SLOTS)));
+        self.samples.retain(|(slot, _)| slot + SLOTS > self.newest);
+    }
+
+    fn agrees(&self, window: &Rolling, quantile: u32) {
+        let count = |is: &dyn Fn(&Event) -> bool| {
+            u32::try_from(self.samples.iter().filter(|(_, event)| is(event)).count()).unwrap()
+        };
+        assert_eq!(window.count(), count(&|_| true));
+        assert_eq!(window.bad(), count(&|event| event.bad));
+        assert_eq!(window.slow(), count(&|event| event.slow));
+        let mut times: Vec<Span> = self.samples.iter().filter_map(|(_, event)| event.response).collect();
+        times.sort_unstable();
+        assert_eq!(window.answered() as usize, times.len());
+        let rank = (times.len() as u64 * u64::from(quantile)).div_ceil(10_000);
+        let exact = usize::try_from(rank).unwrap().checked_sub(1).map(|index| bucket(times[index]));
+        assert_eq!(window.quantile(), exact.map(bucket_middle));
+    }
+}
+
+/// Times over six orders of magnitude, bursts, silences, late instants and lost answers.
+#[test]
+fn it_agrees_with_a_window_that_keeps_every_sample() {
+    for seed in 0..40 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let span =
+            [Duration::from_secs(1), MINUTE, Duration::from_hours(1)][usize::try_from(seed % 3).unwrap()];
+        let quantile = [1, 5_000, P95, 9_990, 10_000][usize::try_from(seed % 5).unwrap()];
+        let mut window = Rolling::new(span, quantile);
+        let mut plain = Plain { span, samples: Vec::new(), newest: 0 };
+        let mut now = 0;
+        for _ in 0..3_000 {
+            let step = nanos(span) / 200;
+            now = match random.next_u32() % 500 {
+                0 => now + step * 1_000,
+                1 => now + step * 150,
+                2 => now.saturating_sub(step * 10),
+                _ => now + u64::from(random.next_u32()) % step,
+            };
+            let event = match random.next_u32() % 20 {
+                0 => LOST,
+                _ => answer(random.next_u32() >> (random.next_u32() % 24)),
+            };
+            window.insert(Mono(now), event);
+            plain.insert(Mono(now), event);
+            plain.agrees(&window, quantile);
+        }
+        window.expire(Mono(now + nanos(span) / 2));
+        plain.expire(Mono(now + nanos(span) / 2));
+        plain.agrees(&window, quantile);
+    }
+}
+
+#[test]
+fn its_quantile_is_hdrhistogram_s_within_eight_thousandths() {
+    let mut window = Rolling::new(MINUTE, P95);
+    let mut reference = Histogram::<u64>::new_with_bounds(1, u64::from(u32::MAX), 5).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    for _ in 0..20_000 {
+        let span = 1_000 + random.next_u32() % 3_000_000;
+        window.insert(ms(1), answer(span));
+        reference.record(u64::from(span)).unwrap();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "below 2^32")]
+    let exact = reference.value_at_quantile(0.95) as f64;
+    let ours = f64::from(window.quantile().unwrap().0);
+    assert!((ours - exact).abs() / exact <= 0.008, "{ours} {exact}");
+}
+
+#[test]
+fn a_sample_leaves_with_its_slot() {
+    let mut window = Rolling::new(MINUTE, P95);
+    window.insert(ms(500), answer(10));
+    window.insert(ms(1_500), LOST);
+    window.expire(ms(59_999));
+    assert_eq!((window.count(), window.bad()), (2, 1));
+    window.expire(ms(60_000));
+    assert_eq!((window.count(), window.bad(), window.quantile()), (1, 1, None));
+    window.expire(ms(61_000));
+    assert_eq!((window.count(), window.bad()), (0, 0));
+}
+
+#[test]
+fn an_hour_s_jump_empties_it_and_a_step_back_harms_nothing() {
+    let mut window = Rolling::new(MINUTE, P95);
+    window.insert(ms(120_000), answer(10));
+    window.insert(ms(60_000), answer(20));
+    assert_eq!((window.count(), window.quantile()), (2, Some(Span(20))), "taken as the newest");
+    window.insert(ms(3_720_000), answer(30));
+    assert_eq!((window.count(), window.quantile()), (1, Some(Span(30))));
+}
+
+#[test]
+fn an_empty_window_knows_no_quantile() {
+    let mut window = Rolling::new(MINUTE, P95);
+    assert_eq!((window.count(), window.quantile()), (0, None));
+    window.insert(ms(1), LOST);
+    assert_eq!((window.count(), window.answered(), window.quantile()), (1, 0, None));
+    window.clear();
+    assert_eq!((window.count(), window.bad()), (0, 0));
+}
+
+#[test]
+fn more_than_it_holds_pushes_out_the_oldest() {
+    let mut window = Rolling::new(MINUTE, P95);
+    window.insert(ms(1), LOST);
+    window.insert(ms(1_001), answer(1));
+    for _ in 0..CAP {
+        window.insert(ms(2_001), answer(40));
+    }
+    assert_eq!((window.count() as usize, window.bad()), (CAP, 0));
+    assert_eq!(window.quantile(), Some(Span(40)));
+    window.expire(ms(61_999));
+    assert_eq!(window.count() as usize, CAP);
+    window.expire(ms(62_000));
+    assert_eq!(window.count(), 0);
+}
+
+/// 10,000 URLs, 600 samples each, times spread as a service's are.
+#[test]
+fn ten_thousand_of_them_take_less_than_45_megabytes() {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut window = Rolling::new(MINUTE, P95);
+    for second in 0..120 {
+        for tenth in 0..10 {
+            // A product of uniform factors, over a thousandfold.
+            let factor = |random: &mut ChaCha8Rng| 1 + random.next_u32() % 10;
+            let span = 20_000 * factor(&mut random) * factor(&mut random) * factor(&mut random);
+            window.insert(ms(second * 1_000 + tenth * 100), answer(span));
+        }
+    }
+    assert_eq!(window.count(), 600);
+    assert!(window.bytes() * 10_000 <= 45_000_000, "{} bytes each", window.bytes());
+}
