@@ -3,9 +3,10 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serin::model::calendar::{Calendar, Matter, Row};
 use serin::model::judge::Judge;
-use serin::model::policy::{JudgePolicy, Objectives};
+use serin::model::policy::{JudgePolicy, Objectives, Policy};
 use serin::model::pulse::Pulse;
 use serin::model::release::{Baseline, EpochId, Stage};
+use serin::model::rolling::{Event, Rolling};
 use serin::model::sample::{Outcome, Phases, Purpose, Sample, Taint};
 use serin::model::schedule::Schedule;
 use serin::model::tally::Tally;
@@ -46,6 +47,30 @@ fn window(bench: &mut Criterion) {
     group.finish();
 }
 
+/// Each sample goes to the next of ten thousand URLs, so that nothing is still in the cache.
+fn rolling(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("rolling");
+    group.throughput(Throughput::Elements(1));
+    for urls in [100, 10_000] {
+        // 600 samples a URL in a minute.
+        let step_ns = 60_000_000_000 / 600 / urls as u64;
+        let mut windows = vec![Rolling::new(Duration::from_mins(1), 9_500); urls];
+        let mut n = 0_u64;
+        let mut one = || {
+            n += 1;
+            let window = &mut windows[usize::try_from(n).unwrap_or(0) % urls];
+            let response = Span(50_000 + u32::try_from(n * 7_919 % 1_000_003).unwrap_or(0));
+            window.insert(Mono(n * step_ns), Event { response: Some(response), bad: false, slow: false });
+            window.quantile()
+        };
+        for _ in 0..700 * urls {
+            black_box(one());
+        }
+        let name = format!("insert, expire and P95, {urls} URLs of 600 samples");
+        group.bench_function(name, |bench| bench.iter(|| black_box(one())));
+    }
+}
+
 fn sample(at: u64) -> Sample {
     Sample {
         due: Mono(at),
@@ -66,6 +91,7 @@ fn sample(at: u64) -> Sample {
 
 fn judge(bench: &mut Criterion) {
     let policy = JudgePolicy {
+        policy: Policy::Sequential,
         objectives: Objectives { bad_share_max: Some(0.001), p95_max: Some(Duration::from_millis(250)) },
         wrong_reverts_one_in: 1_000_000,
         tolerate_blip: Duration::from_millis(250),
@@ -149,5 +175,5 @@ fn sample_path(bench: &mut Criterion) {
     });
 }
 
-criterion_group!(model, calendar, sample_path, window, judge);
+criterion_group!(model, calendar, sample_path, window, rolling, judge);
 criterion_main!(model);

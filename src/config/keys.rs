@@ -71,11 +71,11 @@ pub const KEYS: &[Key] = &[
     bare("targets[].ca_file", "the service's ca_file"),
     bare("objectives.availability", "no promise of availability; one of the two is required"),
     bare("objectives.p95", "no promise of latency; one of the two is required"),
-    key("judge.policy", Text("threshold"), "the only one yet"),
+    key("judge.policy", Text("sequential"), "the fastest that keeps the odds of wrong_reverts"),
     key("judge.wrong_reverts", Text("1 in 1000000 releases"), "rarer than any other cause of a wrong revert"),
     key("judge.tolerate_blip", Text("250ms"), "a garbage collection or a lost packet is over by then"),
     key("judge.window", Text("10s"), "long enough for a P95, short enough to forget the past"),
-    key("judge.min_samples", Int(20), "fewer answers have no P95"),
+    key("judge.min_samples", Int(20), "fewer answers have no P95, and are no good word"),
     key("judge.error_rate", Text("0%"), "no floor: the objective and wrong_reverts decide"),
     key(
         "judge.grace",

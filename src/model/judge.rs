@@ -3,8 +3,8 @@
 //! One judge serves one service, on the thread that made the samples. It keeps what each path showed over
 //! the trailing window and answers, when asked, what may be said of the epoch. It never decides what to do.
 
-use crate::detector::Threshold;
-use crate::policy::JudgePolicy;
+use crate::detector::Promise;
+use crate::policy::{JudgePolicy, Policy};
 use crate::release::{Baseline, EpochId, Stage};
 use crate::sample::{Fault, Outcome, Purpose, Sample, Taint};
 use crate::target::{TargetId, Version, VersionId, Versions};
@@ -18,6 +18,8 @@ mod word;
 
 /// How long a side path's answers speak of now.
 const SIDE_SPAN: Duration = Duration::from_secs(5);
+/// A side path that has said nothing for so long has no word at all.
+const SIDE_SILENT: Duration = Duration::from_secs(10);
 /// Fewer answers than this from a side path are no word at all.
 const SIDE_MIN: usize = 3;
 /// The chance that a side path which is as bad as production passes for a good one.
@@ -26,6 +28,8 @@ const SIDE_LUCK: f64 = 1e-4;
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// Fewer clean samples than this in the last second are no word of a prober that is starved.
 const CLEAN_MIN: u32 = 3;
+/// So far back a sequential test looks at least: a share that takes longer to show isn't a release's fault at a release's pace.
+const CLIMB: Duration = Duration::from_mins(1);
 /// The most own-fault marks that are kept.
 const OWN_CAP: usize = 4_096;
 
@@ -107,8 +111,8 @@ pub enum Notice {
 #[derive(Clone, Debug)]
 pub struct Judge {
     policy: JudgePolicy,
-    errors: Option<Threshold>,
-    latency: Option<Threshold>,
+    errors: Option<Promise>,
+    latency: Option<Promise>,
     stage: Stage,
     /// Names behind [`VersionId`]s.
     pub versions: Versions,
@@ -165,8 +169,9 @@ impl Judge {
     /// A judge that has seen nothing yet.
     #[must_use]
     pub fn new(policy: JudgePolicy, stage: Stage) -> Self {
-        let (errors, latency) = thresholds(&policy);
+        let (errors, latency) = promises(&policy);
         let window = || Window::new(policy.window);
+        let evidence = || Window::new(evidence_span(&policy));
         Self {
             errors,
             latency,
@@ -174,10 +179,10 @@ impl Judge {
             versions: Versions::default(),
             rolling: window(),
             history: Window::new(policy.settle.max(policy.window)),
-            green_all: window(),
-            green: window(),
-            direct: Window::new(policy.window.max(SIDE_SPAN)),
-            control: Window::new(policy.window.max(SIDE_SPAN)),
+            green_all: evidence(),
+            green: evidence(),
+            direct: Window::new(evidence_span(&policy).max(SIDE_SPAN)),
+            control: Window::new(evidence_span(&policy).max(SIDE_SPAN)),
             seen: BTreeSet::new(),
             settled: BTreeSet::new(),
             hinted: BTreeSet::new(),
@@ -447,20 +452,29 @@ impl Judge {
     }
 }
 
+/// A share over the window is of the window; a sum that has to climb takes the time that it takes, within reason.
+fn evidence_span(policy: &JudgePolicy) -> Duration {
+    match policy.policy {
+        Policy::Sequential => policy.window.max(CLIMB),
+        Policy::Threshold => policy.window,
+    }
+}
+
 fn keep(window: &mut Window, now: Mono, entry: Entry, told_slow: bool) {
     if !(told_slow && window.amend(entry)) {
         window.insert(now, entry);
     }
 }
 
-/// The promises as tests; each sample of the judged time is one look at each.
-fn thresholds(policy: &JudgePolicy) -> (Option<Threshold>, Option<Threshold>) {
+/// The promises with their tests; each sample of the judged time is one look at each.
+fn promises(policy: &JudgePolicy) -> (Option<Promise>, Option<Promise>) {
     let streams = [policy.objectives.bad_share_max.is_some(), policy.objectives.p95_max.is_some()];
     let streams = streams.iter().fold(0.0, |sum, set| sum + f64::from(u8::from(*set)));
     let looks = (policy.release_rate_hz * policy.judge_for.as_secs_f64() * streams).max(1.0);
     #[expect(clippy::cast_precision_loss, reason = "a rate of releases, stated in round numbers")]
     let alpha = 1.0 / (policy.wrong_reverts_one_in.max(1) as f64 * looks);
-    let threshold = |stream, share_max| Threshold {
+    let promise = |stream, share_max| Promise {
+        policy: policy.policy,
         stream,
         share_max,
         alpha,
@@ -470,7 +484,7 @@ fn thresholds(policy: &JudgePolicy) -> (Option<Threshold>, Option<Threshold>) {
         luck_one_in: policy.wrong_reverts_one_in,
     };
     (
-        policy.objectives.bad_share_max.map(|share| threshold(Stream::Errors, share)),
-        policy.objectives.p95_max.map(|_| threshold(Stream::Latency, 0.05)),
+        policy.objectives.bad_share_max.map(|share| promise(Stream::Errors, share)),
+        policy.objectives.p95_max.map(|_| promise(Stream::Latency, 0.05)),
     )
 }

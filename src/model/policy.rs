@@ -12,9 +12,21 @@ pub struct Objectives {
     pub p95_max: Option<Duration>,
 }
 
+/// How a promise is tested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// A bank of cumulative sums: as fast as the stated odds allow (`detector/sequential.rs`).
+    #[default]
+    Sequential,
+    /// A share over the window, against the binomial tail (`detector/threshold.rs`).
+    Threshold,
+}
+
 /// How samples become a verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JudgePolicy {
+    /// How the promises are tested.
+    pub policy: Policy,
     /// The promises.
     pub objectives: Objectives,
     /// One good release in so many may be reverted by luck (`wrong_reverts = "1 in 1000000 releases"`).
@@ -23,7 +35,7 @@ pub struct JudgePolicy {
     pub tolerate_blip: Duration,
     /// The trailing span over which the rolling error rate and P95 are taken.
     pub window: Duration,
-    /// Fewer answers than this in the window prove nothing.
+    /// Fewer answers than this in the window are no good word; under the threshold policy no bad one either.
     pub samples_min: u32,
     /// A floor for the share of bad answers that breaches, whatever statistics says; 0.0 for none.
     pub error_rate_min: f64,

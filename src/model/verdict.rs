@@ -225,7 +225,7 @@ pub struct Evidence {
     pub targets: u32,
     /// All answers in the window.
     pub window_answers: u32,
-    /// P95 of the answers in the window.
+    /// P95 of the answers since the first bad one.
     pub window_p95: Option<Span>,
     /// The version under judgement has answered nothing but errors.
     pub total: bool,

@@ -2,7 +2,7 @@
 
 use super::reader::{Fault, Noted, Section};
 use super::{Mode, Pace, Target, units};
-use crate::model::policy::{GuardPolicy, JudgePolicy, Objectives};
+use crate::model::policy::{GuardPolicy, JudgePolicy, Objectives, Policy};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ pub(super) fn pace(root: &Section<'_>) -> Result<Pace, Noted> {
 pub(super) fn judge(root: &Section<'_>, release_rate_hz: f64) -> Result<JudgePolicy, Noted> {
     let objectives = objectives(root);
     let section = root.section("judge");
-    let threshold = section.get("policy", |leaf| leaf.choice(&[("threshold", ())]));
+    let names = [("sequential", Policy::Sequential), ("threshold", Policy::Threshold)];
+    let tested = section.get("policy", |leaf| leaf.choice(&names));
     let wrong_reverts = section.get("wrong_reverts", |leaf| leaf.chance(100..=1_000_000_000_000));
     let tolerate_blip = section.get("tolerate_blip", |leaf| leaf.duration(Duration::ZERO..=MINUTE));
     let window = section.get("window", |leaf| leaf.duration(100 * MILLISECOND..=10 * MINUTE));
@@ -48,6 +49,7 @@ pub(super) fn judge(root: &Section<'_>, release_rate_hz: f64) -> Result<JudgePol
     let onset = section.get("onset", |leaf| leaf.duration(SECOND..=DAY));
     let propagation = section.get("propagation", |leaf| leaf.duration(Duration::ZERO..=5 * MINUTE));
     let policy = JudgePolicy {
+        policy: tested?,
         objectives: objectives?,
         wrong_reverts_one_in: wrong_reverts?,
         tolerate_blip: tolerate_blip?,
@@ -62,7 +64,6 @@ pub(super) fn judge(root: &Section<'_>, release_rate_hz: f64) -> Result<JudgePol
         propagation: propagation?,
         release_rate_hz,
     };
-    threshold?;
     consistent(&section, &policy).map(|()| policy)
 }
 

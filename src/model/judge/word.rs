@@ -1,7 +1,7 @@
 //! The judge's word: what the promises say of production, and what the verdict table makes of it.
 
-use super::{CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SPAN};
-use crate::detector::{Look, Threshold, tail};
+use super::{CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT, SIDE_SPAN};
+use crate::detector::{Look, Promise, tail};
 use crate::sample::Fault;
 use crate::time::Mono;
 use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyBlind, table};
@@ -118,17 +118,17 @@ impl Judge {
         let window = if total || !self.stage.release { &self.green_all } else { &self.green };
         let mut kept = false;
         let mut suspect = false;
-        for threshold in self.errors.iter().chain(&self.latency) {
-            if total && threshold.stream == Stream::Latency {
+        for promise in self.errors.iter().chain(&self.latency) {
+            if total && promise.stream == Stream::Latency {
                 continue;
             }
-            match threshold.look(window, 0.0) {
+            match promise.look(window, 0.0) {
                 Look::TooFew => {}
                 Look::Kept => kept = true,
                 Look::Suspect => suspect = true,
                 Look::Breach(mut evidence) => {
                     evidence.total = total;
-                    return self.weigh(threshold, window, evidence);
+                    return self.weigh(promise, window, evidence);
                 }
             }
         }
@@ -146,24 +146,22 @@ impl Judge {
 
     /// Within the grace the new version's answers are kept in one window only; enough good ones are good.
     pub(super) fn good_in_grace(&self, now: Mono) -> bool {
-        let looks = |threshold: &Threshold| threshold.look(&self.green_all, 0.0) == Look::Kept;
+        let looks = |promise: &Promise| promise.look(&self.green_all, 0.0) == Look::Kept;
         self.green.count() < self.policy.samples_min
             && (self.first_green.is_some() && now >= self.stage.since)
             && self.errors.iter().chain(&self.latency).all(looks)
     }
 
     pub(super) fn breach_in_grace(&self) -> Option<Evidence> {
-        self.errors.iter().chain(&self.latency).find_map(|threshold| {
-            match threshold.look(&self.green_all, 0.0) {
-                Look::Breach(evidence) => Some(evidence),
-                Look::TooFew | Look::Kept | Look::Suspect => None,
-            }
+        self.errors.iter().chain(&self.latency).find_map(|promise| match promise.look(&self.green_all, 0.0) {
+            Look::Breach(evidence) => Some(evidence),
+            Look::TooFew | Look::Kept | Look::Suspect => None,
         })
     }
 
     /// A breach that a revert may answer has to be the release's: late or slow-only ones also have to be worse
     /// than before, it must come over two connections, and through every address that is asked.
-    pub(super) fn weigh(&self, threshold: &Threshold, window: &Window, evidence: Evidence) -> Finding {
+    pub(super) fn weigh(&self, promise: &Promise, window: &Window, evidence: Evidence) -> Finding {
         if !self.stage.release {
             return Finding::Breach(evidence);
         }
@@ -173,7 +171,7 @@ impl Judge {
                 Stream::Errors => self.stage.baseline.upper_share(self.stage.baseline.bad),
                 Stream::Latency => self.stage.baseline.upper_share(self.stage.baseline.slow),
             };
-            if !matches!(threshold.look(window, before), Look::Breach(_)) {
+            if !matches!(promise.look(window, before), Look::Breach(_)) {
                 return Finding::AsBefore(evidence);
             }
         }
@@ -237,7 +235,9 @@ fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
     let spoke = || window.entries().filter(speaks);
     let n = spoke().count();
     if n < enough {
-        return if window.count() == 0 { Some(Side::NoData) } else { None };
+        let newest = window.entries().next_back();
+        let silent = newest.is_none_or(|entry| evidence.last_bad.since(entry.due) > SIDE_SILENT);
+        return if silent { Some(Side::NoData) } else { None };
     }
     let worst = spoke().filter(|entry| entry.bad || slow_counts && entry.slow).count();
     let half_as_bad = worst >= 2 && worst * 2 * evidence.answers.max(1) as usize >= n * evidence.bad as usize;

@@ -1,0 +1,156 @@
+//! Both policies on windows that are written out.
+
+use super::threshold::{fewest, fewest_by_halves};
+use super::*;
+use crate::target::{TargetId, VersionId};
+use crate::time::Span;
+
+fn threshold(blip_ms: u64) -> Promise {
+    Promise {
+        policy: Policy::Threshold,
+        stream: Stream::Errors,
+        share_max: 0.001,
+        alpha: 1e-11,
+        samples_min: 20,
+        share_min: 0.0,
+        tolerate_blip: Duration::from_millis(blip_ms),
+        luck_one_in: 1_000_000,
+    }
+}
+
+/// Probes every 10 ms; `bad` says which are.
+fn window(count: u64, bad: impl Fn(u64) -> bool) -> Window {
+    let mut window = Window::new(Duration::from_mins(1));
+    for i in 0..count {
+        let due = Mono(i * 10_000_000);
+        let entry = Entry {
+            due,
+            response: Span(10_000),
+            bad: bad(i),
+            slow: false,
+            answered: true,
+            conn: u32::try_from(1 + i % 4).unwrap(),
+            addr: 0,
+            target: TargetId(0),
+            version: VersionId::NONE,
+        };
+        window.insert(due, entry);
+    }
+    window
+}
+
+#[test]
+fn the_tail_is_an_upper_bound_and_a_tight_one() {
+    // Exact values by summation in rational arithmetic.
+    for (n, k, p, exact) in [
+        (10, 3, 0.1, 0.070_190_826_4),
+        (20, 20, 0.5, 9.536_743_164_062_5e-7),
+        (100, 5, 0.01, 0.003_432_353_7),
+        (1_000, 10, 0.001, 1.069_0e-7),
+    ] {
+        let bound = tail(n, k, p);
+        assert!(bound >= exact * 0.999_9, "{n} {k} {p}: {bound} < {exact}");
+        assert!(bound <= exact * 1.25, "{n} {k} {p}: {bound} > {exact}");
+    }
+    assert!(tail(16_384, 16_384, 0.05) < 1e-200);
+    assert!((tail(100, 0, 0.5) - 1.0).abs() < f64::EPSILON);
+    assert!(tail(16_384, 1_200, 0.05) > 0.0);
+}
+
+#[test]
+fn both_ways_to_the_fewest_agree() {
+    for (n, share) in [(20, 0.001), (100, 0.05), (1_000, 0.001), (1_000, 0.05), (4_000, 0.05)] {
+        for alpha in [1e-3, 1e-9, 1e-11] {
+            let halves = fewest_by_halves(n, n, share, alpha);
+            assert_eq!(fewest(n, n, share, alpha), halves, "{n} {share} {alpha}");
+            let none = halves.map(|k| k - 1);
+            assert_eq!(none.and_then(|hits| fewest(n, hits, share, alpha)), None);
+        }
+    }
+    assert!(fewest(16_384, 16_384, 0.05, 1e-11).is_some());
+}
+
+fn sequential(blip_ms: u64) -> Promise {
+    Promise { policy: Policy::Sequential, ..threshold(blip_ms) }
+}
+
+#[test]
+fn five_bad_answers_in_a_row_are_a_breach_to_the_sequential_policy() {
+    let look = |bad: u64| sequential(0).look(&window(100, |i| i >= 100 - bad), 0.0);
+    assert_eq!(look(1), Look::Kept);
+    assert_eq!(look(4), Look::Suspect);
+    let Look::Breach(evidence) = look(5) else { panic!("luck of one in a million releases") };
+    assert_eq!((evidence.bad, evidence.answers, evidence.first_bad), (5, 5, Mono(950_000_000)));
+}
+
+#[test]
+fn few_samples_are_no_good_word_and_may_be_a_bad_one() {
+    assert_eq!(sequential(0).look(&window(19, |_| false), 0.0), Look::TooFew);
+    assert_eq!(sequential(0).look(&window(20, |_| false), 0.0), Look::Kept);
+    assert_eq!(sequential(0).look(&window(19, |i| i == 3), 0.0), Look::TooFew);
+    assert!(matches!(sequential(0).look(&window(19, |_| true), 0.0), Look::Breach(_)));
+}
+
+#[test]
+fn a_sum_that_has_climbed_is_over_when_good_answers_have_come_back() {
+    // Half of the answers for two seconds, and then none: the mildest design would remember it for a minute.
+    let outage = |good: u64| window(1_200 + good, |i| (1_000..1_200).contains(&i) && i % 2 == 1);
+    assert!(matches!(sequential(0).look(&outage(0), 0.0), Look::Breach(_)));
+    assert!(matches!(sequential(0).look(&outage(19), 0.0), Look::Breach(_)));
+    assert_eq!(sequential(0).look(&outage(21), 0.0), Look::Suspect);
+}
+
+#[test]
+fn what_was_normal_before_is_no_breach_to_the_sequential_policy_either() {
+    let partial = window(2_000, |i| i % 20 == 0);
+    assert!(matches!(sequential(250).look(&partial, 0.0), Look::Breach(_)));
+    assert_eq!(sequential(250).look(&partial, 0.05), Look::Kept);
+    assert_eq!(sequential(250).look(&partial, 1.0), Look::Kept);
+}
+
+#[test]
+fn too_few_samples_prove_nothing() {
+    assert_eq!(threshold(0).look(&window(19, |_| true), 0.0), Look::TooFew);
+    assert!(matches!(threshold(0).look(&window(20, |_| true), 0.0), Look::Breach(_)));
+}
+
+#[test]
+fn a_run_shorter_than_the_blip_never_breaches_and_one_as_long_does() {
+    assert_eq!(threshold(250).look(&window(1_000, |i| (500..525).contains(&i)), 0.0), Look::Suspect);
+    let Look::Breach(evidence) = threshold(250).look(&window(1_000, |i| (500..526).contains(&i)), 0.0) else {
+        panic!("a run of 250 ms is no blip");
+    };
+    assert_eq!((evidence.bad, evidence.span_ms, evidence.connections), (26, 250, 4));
+    assert_eq!(evidence.first_bad, Mono(5_000_000_000));
+}
+
+#[test]
+fn a_blip_and_a_stray_error_do_not_add_up_to_a_breach() {
+    let look = threshold(250).look(&window(1_000, |i| i == 100 || (500..520).contains(&i)), 0.0);
+    assert_eq!(look, Look::Suspect);
+}
+
+#[test]
+fn short_runs_that_come_again_and_again_do() {
+    let flapping = window(1_000, |i| i % 100 < 20);
+    assert!(matches!(threshold(250).look(&flapping, 0.0), Look::Breach(_)));
+}
+
+#[test]
+fn what_was_normal_before_is_no_breach() {
+    let partial = window(1_000, |i| i % 20 == 0);
+    assert!(matches!(threshold(250).look(&partial, 0.0), Look::Breach(_)));
+    assert_eq!(threshold(250).look(&partial, 0.05), Look::Kept);
+}
+
+#[test]
+fn a_floor_for_the_rate_is_kept() {
+    let partial = window(1_000, |i| i % 20 == 0);
+    let floored = Promise { share_min: 0.06, ..threshold(250) };
+    assert_eq!(floored.look(&partial, 0.0), Look::Suspect);
+}
+
+#[test]
+fn an_allowed_error_is_no_suspicion() {
+    assert_eq!(threshold(250).look(&window(1_000, |i| i == 7), 0.0), Look::Kept);
+}
