@@ -125,11 +125,13 @@ impl Promise {
         }
     }
 
-    /// From the first bad one on (what is good before it changes nothing), in the order in which they were due, which is nearly
+    /// What hangs is no word about errors yet. From the first bad one on (what is good before it changes nothing), in the order in which they were due, which is nearly
     /// the one in which they were done.
     fn events(&self, window: &Window) -> Vec<Event> {
         let event = |entry: &Entry| Event { due: entry.due, bad: self.stream.is_bad(entry) };
-        let mut events: Vec<Event> = window.entries().map(event).skip_while(|event| !event.bad).collect();
+        let speaks = |entry: &&Entry| !entry.hangs() || self.stream.is_bad(entry);
+        let mut events: Vec<Event> =
+            window.entries().filter(speaks).map(event).skip_while(|event| !event.bad).collect();
         events.sort_by_key(|event| event.due);
         events
     }

@@ -84,6 +84,21 @@ fn five_bad_answers_in_a_row_are_a_breach_to_the_sequential_policy() {
 }
 
 #[test]
+fn what_hangs_is_no_good_answer() {
+    let mut window = window(1_030, |i| i >= 1_000);
+    for i in 1_030..1_105 {
+        let due = Mono(i * 10_000_000);
+        let hanging =
+            Entry { due, answered: false, slow: true, bad: false, ..*window.entries().next().unwrap() };
+        window.insert(due, hanging);
+    }
+    let Look::Breach(evidence) = sequential(250).look(&window, 0.0) else {
+        panic!("thirty timeouts, and what was asked since hangs too");
+    };
+    assert_eq!(evidence.bad, 30);
+}
+
+#[test]
 fn few_samples_are_no_good_word_and_may_be_a_bad_one() {
     assert_eq!(sequential(0).look(&window(19, |_| false), 0.0), Look::TooFew);
     assert_eq!(sequential(0).look(&window(20, |_| false), 0.0), Look::Kept);
