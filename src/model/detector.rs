@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `detector/sequential.rs` | the default: a bank of cumulative sums, as fast as the guarantee allows |
 //! | `detector/threshold.rs` | a share over the window, against the binomial tail |
-//! | `detector/run_length.rs` | how long a cumulative sum takes, exactly: what a configuration can see |
+//! | `detector/run_length.rs` | how long a cumulative sum takes, exactly: what the benchmark holds the policy to |
 //! | `detector/logarithm.rs` | the same logarithm on every machine |
 
 use crate::policy::Policy;
@@ -90,11 +90,8 @@ impl Promise {
             Stream::Latency => window.slow(),
         };
         let few = n < self.samples_min.max(1);
-        if hits == 0 || few && self.policy == Policy::Threshold {
-            return if few { Look::TooFew } else { Look::Kept };
-        }
         let share = self.share_max.max(at_least);
-        if share >= 1.0 {
+        if hits == 0 || share >= 1.0 || few && self.policy == Policy::Threshold {
             return if few { Look::TooFew } else { Look::Kept };
         }
         let found = match self.policy {
@@ -125,13 +122,17 @@ impl Promise {
         }
     }
 
-    /// What hangs is no word about errors yet. From the first bad one on (what is good before it changes nothing), in the order in which they were due, which is nearly
-    /// the one in which they were done.
+    /// In the order in which they were due, from the first bad one on: what was good before it changes nothing. A bad answer may
+    /// be known long after good ones that were due later, so the order of the window doesn't tell which is first. What hangs is no
+    /// word about errors yet.
     fn events(&self, window: &Window) -> Vec<Event> {
+        let is_bad = |entry: &&Entry| self.stream.is_bad(entry);
+        let Some(first) = window.entries().filter(is_bad).map(|entry| entry.due).min() else {
+            return Vec::new();
+        };
+        let speaks = |entry: &&Entry| entry.due >= first && (!entry.hangs() || is_bad(entry));
         let event = |entry: &Entry| Event { due: entry.due, bad: self.stream.is_bad(entry) };
-        let speaks = |entry: &&Entry| !entry.hangs() || self.stream.is_bad(entry);
-        let mut events: Vec<Event> =
-            window.entries().filter(speaks).map(event).skip_while(|event| !event.bad).collect();
+        let mut events: Vec<Event> = window.entries().filter(speaks).map(event).collect();
         events.sort_by_key(|event| event.due);
         events
     }

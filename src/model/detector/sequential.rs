@@ -5,7 +5,8 @@
 //! ln(p1/p0), a good one takes off ln((1−p0)/(1−p1)), and the sum never falls below zero. For any stream whose share, given all
 //! that came before, is at most `p0`, a sum reaches `h` at a given one of its starts with a chance of at most e^−h (Ville); so with
 //! `looks` starts and `k` designs, h = ln(looks × k / chance) keeps the chance of one wrong alarm. That is proven, not simulated,
-//! and needs no independence. Against a share of `p1` the sum grows by the Kullback-Leibler divergence a sample, which no test
+//! and needs no independence of one answer from another. It does take answers as they were due: where bad ones are known much sooner
+//! than good ones, those in flight are missing from the sum for so long, and the odds are that much worse. Against a share of `p1` the sum grows by the Kullback-Leibler divergence a sample, which no test
 //! of the same guarantee beats in the limit (Lorden 1971).
 //!
 //! Scores are integers of 2⁻²⁰ nats: what a bad answer adds is rounded down, what a good one takes off is rounded up.
@@ -56,7 +57,7 @@ fn score(nats: f64) -> i64 {
     (nats * NAT).floor() as i64
 }
 
-/// The shares that a bank is built for: from what is well above the promise to one half, closer where the evidence of a
+/// The shares that a bank is built for: from what is well above the promise to halfway between it and all, closer where the evidence of a
 /// sample is weak and a design that is far off costs most. Roots are exact on every machine.
 #[must_use]
 pub fn shares(p0: f64) -> [f64; DESIGNS] {

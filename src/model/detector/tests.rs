@@ -99,6 +99,34 @@ fn what_hangs_is_no_good_answer() {
 }
 
 #[test]
+fn what_was_over_before_it_was_known_is_no_breach() {
+    let mut window = Window::new(Duration::from_mins(1));
+    let like = |due: u64, bad: bool| Entry {
+        due: Mono(due * 10_000_000),
+        response: Span(10_000),
+        bad,
+        slow: bad,
+        answered: !bad,
+        conn: 1,
+        addr: 0,
+        target: TargetId(0),
+        version: VersionId::NONE,
+    };
+    // Six timeouts in a row, known after five seconds in which every other answer was good.
+    let is_bad = |due: u64| (400..406).contains(&due);
+    for now in 0..1_000 {
+        if !is_bad(now) {
+            window.insert(Mono(now * 10_000_000), like(now, false));
+        }
+        if now >= 500 && is_bad(now - 500) {
+            window.insert(Mono(now * 10_000_000), like(now - 500, true));
+        }
+        let look = sequential(0).look(&window, 0.0);
+        assert!(!matches!(look, Look::Breach(_)), "at {now}: {look:?}");
+    }
+}
+
+#[test]
 fn few_samples_are_no_good_word_and_may_be_a_bad_one() {
     assert_eq!(sequential(0).look(&window(19, |_| false), 0.0), Look::TooFew);
     assert_eq!(sequential(0).look(&window(20, |_| false), 0.0), Look::Kept);
