@@ -1,10 +1,10 @@
 //! One second of probing, as the publishers get it: counts and sparse distributions, never single samples.
 
+use crate::distribution::{bucket, bucket_middle};
 use crate::sample::Purpose;
 use crate::target::TargetId;
 use crate::time::{Mono, Span};
 use crate::urls::UrlFigures;
-use crate::window::{bucket, bucket_middle};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

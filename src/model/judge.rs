@@ -304,7 +304,7 @@ impl Judge {
             verdict,
             answers: self.rolling.count(),
             bad: self.rolling.bad(),
-            p95: self.rolling.quantile(0.95),
+            p95: self.rolling.p95(),
             good_answers: self.good_answers,
             versions: named(&mut self.seen.iter().copied()),
             settled: named(&mut self.settled.iter().copied()),
@@ -314,7 +314,7 @@ impl Judge {
                 answers: self.history.count(),
                 bad: self.history.bad(),
                 slow: self.history.slow(),
-                p95: self.history.quantile(0.95).map_or(0, |span| span.0),
+                p95: self.history.p95().map_or(0, |span| span.0),
             },
             void: self.void(),
         }

@@ -19,6 +19,7 @@ pub mod pulse;
 pub mod sample;
 pub mod tally;
 
+pub mod distribution;
 pub mod rolling;
 pub mod urls;
 pub mod window;

@@ -1,12 +1,11 @@
 //! One URL's trailing window, small enough for ten thousand of them: exact counts and a latency distribution, O(1) amortised
 //! to insert, to expire and to ask for the quantile that it is kept for.
 //!
-//! A sample takes two bytes: the bucket of its time ([`crate::window::bucket`]) and what it was. Samples leave with their slot
-//! of time, of which a window has sixty. The histogram spans only the octaves that were seen, and a cursor stands where the
-//! quantile is: each insert and each removal moves it by what changed, so nothing is ever scanned from the start.
+//! A sample takes two bytes: the bucket of its time ([`bucket`]) and what it was. Samples leave with their slot of time, of which a
+//! window has sixty.
 
+use crate::distribution::{Distribution, bucket};
 use crate::time::{Mono, Span, nanos};
-use crate::window::{bucket, bucket_middle};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -14,8 +13,6 @@ use std::time::Duration;
 pub const SLOTS: u64 = 60;
 /// The most samples; more push out the oldest. What fits a count of two bytes.
 pub const CAP: usize = u16::MAX as usize;
-/// Buckets are added by so many, an octave.
-const OCTAVE: u16 = 64;
 /// The bucket of a sample that has no time, since nothing answered. Above every other.
 const NO_TIME: u16 = (1 << 11) - 1;
 const BAD: u16 = 1 << 11;
@@ -41,17 +38,9 @@ pub struct Rolling {
     /// How many samples each of the last slots has, oldest first; the last is `newest`.
     slots: VecDeque<u16>,
     ring: VecDeque<u16>,
-    /// The bucket of `counts[0]`, a multiple of [`OCTAVE`].
-    base: u16,
-    counts: Vec<u16>,
-    answered: u32,
+    times: Distribution,
     bad: u32,
     slow: u32,
-    /// In ten-thousandths.
-    quantile: u32,
-    /// The bucket that the quantile falls into, and how many answers are in those before it.
-    cursor: u16,
-    below: u32,
 }
 
 impl Rolling {
@@ -64,14 +53,9 @@ impl Rolling {
             newest: 0,
             slots: VecDeque::new(),
             ring: VecDeque::new(),
-            base: 0,
-            counts: Vec::new(),
-            answered: 0,
+            times: Distribution::new(quantile),
             bad: 0,
             slow: 0,
-            quantile: quantile.clamp(1, 10_000),
-            cursor: 0,
-            below: 0,
         }
     }
 
@@ -91,15 +75,7 @@ impl Rolling {
         self.bad += u32::from(event.bad);
         self.slow += u32::from(event.slow);
         if index != NO_TIME {
-            self.make_room(index);
-            self.counts[usize::from(index - self.base)] += 1;
-            if self.answered == 0 {
-                (self.cursor, self.below) = (index, 0);
-            } else if index < self.cursor {
-                self.below += 1;
-            }
-            self.answered += 1;
-            self.follow();
+            self.times.add(index);
         }
     }
 
@@ -127,21 +103,14 @@ impl Rolling {
     pub fn clear(&mut self) {
         self.ring.clear();
         self.slots.clear();
-        self.counts.fill(0);
-        (self.answered, self.bad, self.slow) = (0, 0, 0);
-        (self.cursor, self.below) = (self.base, 0);
+        self.times.clear();
+        (self.bad, self.slow) = (0, 0);
     }
 
     /// How many samples.
     #[must_use]
     pub fn count(&self) -> u32 {
         u32::try_from(self.ring.len()).unwrap_or(u32::MAX)
-    }
-
-    /// How many of them were answered.
-    #[must_use]
-    pub const fn answered(&self) -> u32 {
-        self.answered
     }
 
     /// How many of them broke a promise of availability.
@@ -159,13 +128,14 @@ impl Rolling {
     /// The quantile that the window is kept for, by nearest rank: at most 0.8 % from the exact one. `None` without an answer.
     #[must_use]
     pub const fn quantile(&self) -> Option<Span> {
-        if self.answered == 0 { None } else { Some(bucket_middle(self.cursor)) }
+        self.times.quantile()
     }
 
     /// What it takes of memory, bytes, itself included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + 2 * (self.slots.capacity() + self.ring.capacity() + self.counts.capacity())
+        let counted = self.slots.capacity() + self.ring.capacity();
+        size_of::<Self>() + size_of::<u16>() * counted + self.times.bytes()
     }
 
     fn drop_slot(&mut self) {
@@ -188,47 +158,7 @@ impl Rolling {
         self.slow -= u32::from(sample & SLOW != 0);
         let index = sample & NO_TIME;
         if index != NO_TIME {
-            self.counts[usize::from(index - self.base)] -= 1;
-            self.answered -= 1;
-            if index < self.cursor {
-                self.below -= 1;
-            }
-            self.follow();
-        }
-    }
-
-    /// The histogram spans `index`.
-    fn make_room(&mut self, index: u16) {
-        let octave = index / OCTAVE * OCTAVE;
-        if self.counts.is_empty() {
-            self.base = octave;
-        }
-        if octave < self.base {
-            let more = usize::from(self.base - octave);
-            self.counts.splice(..0, std::iter::repeat_n(0, more));
-            self.base = octave;
-        }
-        let needed = usize::from(octave + OCTAVE - self.base);
-        if self.counts.len() < needed {
-            self.counts.reserve_exact(needed - self.counts.len());
-            self.counts.resize(needed, 0);
-        }
-    }
-
-    /// Moves the cursor to where the quantile is now.
-    fn follow(&mut self) {
-        if self.answered == 0 {
-            return;
-        }
-        let rank = (u64::from(self.answered) * u64::from(self.quantile)).div_ceil(10_000);
-        let at = |cursor: u16| usize::from(cursor - self.base);
-        while u64::from(self.below) >= rank {
-            self.cursor -= 1;
-            self.below -= u32::from(self.counts[at(self.cursor)]);
-        }
-        while u64::from(self.below) + u64::from(self.counts[at(self.cursor)]) < rank {
-            self.below += u32::from(self.counts[at(self.cursor)]);
-            self.cursor += 1;
+            self.times.remove(index);
         }
     }
 }

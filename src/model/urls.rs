@@ -27,8 +27,8 @@ pub struct UrlFigures {
     pub answers: u32,
     /// Those that broke a promise of availability.
     pub bad: u32,
-    /// Those that were slower than the latency objective, exactly.
-    pub slow: u32,
+    /// Those that were slower than the latency objective, exactly; `None` without such an objective.
+    pub slow: Option<u32>,
     /// P95 of the response times, at most 0.8 % off; `None` without an answer.
     pub p95: Option<Span>,
 }
@@ -59,13 +59,14 @@ impl Urls {
 
     /// The figures of every URL that has any, at `now`.
     pub fn figures(&mut self, now: Mono) -> Vec<UrlFigures> {
+        let promised = self.slow_over.is_some();
         let figures = self.windows.iter_mut().zip(0..).map(|(window, index)| {
             window.expire(now);
             UrlFigures {
                 target: TargetId(index),
                 answers: window.count(),
                 bad: window.bad(),
-                slow: window.slow(),
+                slow: promised.then(|| window.slow()),
                 p95: window.quantile(),
             }
         });
@@ -116,7 +117,7 @@ mod tests {
         let figures = urls.figures(Mono(2));
         let short: Vec<_> =
             figures.iter().map(|url| (url.target.0, url.answers, url.bad, url.slow)).collect();
-        assert_eq!(short, [(0, 2, 0, 1), (2, 2, 2, 1)]);
+        assert_eq!(short, [(0, 2, 0, Some(1)), (2, 2, 2, Some(1))]);
         assert!((figures[0].p95.unwrap().millis() / 300.0 - 1.0).abs() < 0.008);
         assert_eq!(figures[1].p95, None, "nothing answered");
     }
@@ -144,7 +145,12 @@ mod tests {
             let mut urls = Urls::new(1, Duration::from_secs(span_s), None);
             urls.take(&sample(0, 1, Outcome::Ok), Mono(1));
             let at = Mono(0).after(Duration::from_secs(gone_s));
-            assert_eq!(urls.figures(at.before(Duration::from_secs(span_s / 60 + 1))).len(), 1);
+            let figures = urls.figures(at.before(Duration::from_secs(span_s / 60 + 1)));
+            assert_eq!(
+                figures.iter().map(|url| url.slow).collect::<Vec<_>>(),
+                [None],
+                "nobody said what is slow"
+            );
             assert_eq!(urls.figures(at).len(), 0);
         }
     }

@@ -1,44 +1,15 @@
 //! The trailing window: exact counts and a latency distribution, O(1) a sample.
 //!
-//! A histogram is a vector of counts, and counts can be subtracted: when a sample leaves the window
-//! its bucket is decremented, so nothing is ever merged or scanned to keep the window right. With 64
-//! buckets an octave a quantile is off by at most 0.8 %. Whether an answer is slower than an objective is
-//! decided on the exact time, never on a bucket.
+//! Whether an answer is slower than an objective is decided on the exact time, never on a bucket.
 
+use crate::distribution::{Distribution, bucket};
 use crate::target::{TargetId, VersionId};
 use crate::time::{Mono, Span};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How many buckets a distribution has: 64 exact ones of 100 ns, then 64 an octave up to 429 s.
-pub const BUCKETS: usize = 64 + 26 * 64;
-
-/// The bucket that `span` falls into, below [`BUCKETS`].
-#[must_use]
-pub const fn bucket(span: Span) -> u16 {
-    let value = span.0;
-    let index = if value < 64 {
-        value
-    } else {
-        let octave = value.ilog2();
-        64 + (octave - 6) * 64 + (value >> (octave - 6)) - 64
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "26 octaves of 64 above the first 64 are 1,728")]
-    let index = index as u16;
-    index
-}
-
-/// The middle of a bucket: at most 0.8 % from anything in it.
-#[must_use]
-pub const fn bucket_middle(bucket: u16) -> Span {
-    let index = bucket as u32;
-    if index < 64 {
-        return Span(index);
-    }
-    let octave = (index - 64) / 64;
-    let low = (64 + (index - 64) % 64) << octave;
-    Span(low + (1 << octave) / 2)
-}
+/// In ten-thousandths.
+const P95: u32 = 9_500;
 
 /// What the window keeps of one judged sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +47,7 @@ impl Entry {
 pub struct Window {
     span: Duration,
     entries: VecDeque<(Mono, Entry)>,
-    histogram: Vec<u32>,
-    answered: u32,
+    times: Distribution,
     bad: u32,
     slow: u32,
 }
@@ -89,7 +59,7 @@ impl Window {
     /// An empty window over the trailing `span`.
     #[must_use]
     pub fn new(span: Duration) -> Self {
-        Self { span, entries: VecDeque::new(), histogram: vec![0; BUCKETS], answered: 0, bad: 0, slow: 0 }
+        Self { span, entries: VecDeque::new(), times: Distribution::new(P95), bad: 0, slow: 0 }
     }
 
     /// Takes a sample that was done at `now`. Instants that run backwards are taken as the newest so far.
@@ -102,8 +72,7 @@ impl Window {
         self.bad += u32::from(entry.bad);
         self.slow += u32::from(entry.slow);
         if entry.answered {
-            self.answered += 1;
-            self.histogram[usize::from(bucket(entry.response))] += 1;
+            self.times.add(bucket(entry.response));
         }
         self.expire(now);
     }
@@ -119,8 +88,7 @@ impl Window {
         self.slow = self.slow - u32::from(old.slow) + u32::from(entry.slow);
         *old = entry;
         if entry.answered {
-            self.answered += 1;
-            self.histogram[usize::from(bucket(entry.response))] += 1;
+            self.times.add(bucket(entry.response));
         }
         true
     }
@@ -136,8 +104,8 @@ impl Window {
     /// Forgets everything: evidence belongs to one epoch.
     pub fn clear(&mut self) {
         self.entries.clear();
-        self.histogram.fill(0);
-        (self.answered, self.bad, self.slow) = (0, 0, 0);
+        self.times.clear();
+        (self.bad, self.slow) = (0, 0);
     }
 
     /// How many samples.
@@ -158,20 +126,10 @@ impl Window {
         self.slow
     }
 
-    /// The smallest response time that at least the share `q` of the answers stays within (nearest rank);
-    /// `None` when there is no answer.
+    /// P95 of the answers, at most 0.8 % off; `None` when there is none.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 < q <= 1 of a u32")]
-    pub fn quantile(&self, q: f64) -> Option<Span> {
-        let rank = ((f64::from(self.answered) * q).ceil() as u32).clamp(1, self.answered.max(1));
-        let mut seen = 0;
-        for (index, count) in self.histogram.iter().enumerate() {
-            seen += count;
-            if seen >= rank && self.answered > 0 {
-                return u16::try_from(index).ok().map(bucket_middle);
-            }
-        }
-        None
+    pub const fn p95(&self) -> Option<Span> {
+        self.times.quantile()
     }
 
     /// The samples, oldest first.
@@ -185,8 +143,7 @@ impl Window {
             self.bad -= u32::from(entry.bad);
             self.slow -= u32::from(entry.slow);
             if entry.answered {
-                self.answered -= 1;
-                self.histogram[usize::from(bucket(entry.response))] -= 1;
+                self.times.remove(bucket(entry.response));
             }
         }
     }
@@ -216,17 +173,6 @@ mod tests {
     }
 
     #[test]
-    fn every_bucket_is_within_eight_thousandths_of_what_falls_into_it() {
-        let mut value = 64_u32;
-        while value < u32::MAX / 2 {
-            let middle = bucket_middle(bucket(Span(value))).0;
-            assert!(f64::from(middle.abs_diff(value)) / f64::from(value) <= 0.008, "{value} {middle}");
-            value += value / 97 + 1;
-        }
-        assert!(usize::from(bucket(Span(u32::MAX))) < BUCKETS);
-    }
-
-    #[test]
     fn what_leaves_the_window_leaves_every_count() {
         let mut window = Window::new(Duration::from_secs(1));
         window.insert(at(0), entry(500, true));
@@ -236,27 +182,15 @@ mod tests {
         assert_eq!(window.count(), 2);
         window.expire(at(1_001));
         assert_eq!((window.count(), window.bad(), window.slow()), (1, 0, 0));
-        assert!((window.quantile(0.95).unwrap().millis() - 10.0).abs() < 0.1);
-    }
-
-    #[test]
-    fn quantiles_are_of_the_nearest_rank() {
-        let mut window = Window::new(Duration::from_secs(10));
-        for ms in 1..=100 {
-            window.insert(at(ms), entry(ms, false));
-        }
-        let p = |q| window.quantile(q).unwrap().millis();
-        assert!((p(0.95) - 95.0).abs() / 95.0 < 0.008);
-        assert!((p(1.0) - 100.0).abs() / 100.0 < 0.008);
-        assert!((p(0.01) - 1.0).abs() < 0.01);
+        assert!((window.p95().unwrap().millis() - 10.0).abs() < 0.1);
     }
 
     #[test]
     fn an_empty_window_knows_no_quantile() {
         let mut window = Window::new(Duration::from_secs(1));
-        assert_eq!(window.quantile(0.95), None);
+        assert_eq!(window.p95(), None);
         window.insert(at(0), Entry { answered: false, ..entry(1_000, true) });
-        assert_eq!((window.quantile(0.95), window.bad()), (None, 1));
+        assert_eq!((window.p95(), window.bad()), (None, 1));
     }
 
     #[test]

@@ -30,6 +30,7 @@ const OF_VOICE: [&[Metric]; 2] = [
         Metric::ErrorRatio,
         Metric::P95,
         Metric::TargetErrorRatio,
+        Metric::TargetSlowRatio,
         Metric::TargetP95,
         Metric::Verdict,
         Metric::Stalled,
@@ -231,8 +232,10 @@ impl Figures {
         let mut figures = second.urls.iter().peekable();
         for (target, index) in targets.iter().zip(0..) {
             let url = figures.next_if(|url| url.target == TargetId(index));
-            let ratio = url.map(|url| f64::from(url.bad) / f64::from(url.answers.max(1)));
-            self.known(Metric::TargetErrorRatio, &[service, target], ratio);
+            let share = |count: u32| Some(f64::from(count) / f64::from(url?.answers.max(1)));
+            self.known(Metric::TargetErrorRatio, &[service, target], url.and_then(|url| share(url.bad)));
+            let slow = url.and_then(|url| url.slow).and_then(share);
+            self.known(Metric::TargetSlowRatio, &[service, target], slow);
             let p95 = url.and_then(|url| url.p95).map(|p95| p95.duration().as_secs_f64());
             self.known(Metric::TargetP95, &[service, target], p95);
         }

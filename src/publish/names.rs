@@ -91,6 +91,7 @@ pub enum Metric {
     ErrorRatio,
     P95,
     TargetErrorRatio,
+    TargetSlowRatio,
     TargetP95,
     Verdict,
     Armed,
@@ -110,7 +111,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 31] = [
+pub const NAMES: [Name; 32] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -263,6 +264,15 @@ pub const NAMES: [Name; 31] = [
         unit: "1",
         labels: &[SERVICE, TARGET],
         meaning: "Share of bad answers in the target's own rolling window, 0 to 1; absent without an answer",
+    },
+    Name {
+        metric: Metric::TargetSlowRatio,
+        prometheus: "serin_target_slow_ratio",
+        otlp: "serin.target.slow.ratio",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, TARGET],
+        meaning: "Share of the target's answers over the latency objective in its rolling window; absent without one",
     },
     Name {
         metric: Metric::TargetP95,

@@ -98,6 +98,7 @@ async fn what_is_unknown_is_absent_and_not_zero() {
     assert!(text.contains("serin_error_ratio{service=\"shop\"} 0.1\n"), "{text}");
     assert!(text.contains("serin_p95_seconds{service=\"shop\"} 0.0"), "{text}");
     assert!(text.contains("serin_target_error_ratio{service=\"shop\",target=\"front\"} 0.1\n"), "{text}");
+    assert!(text.contains("serin_target_slow_ratio{service=\"shop\",target=\"front\"} 0.2\n"), "{text}");
     assert!(text.contains("serin_target_p95_seconds{service=\"shop\",target=\"front\"} 0.0"), "{text}");
     assert!(
         !text.contains("serin_target_p95_seconds{service=\"shop\",target=\"cart\"}"),

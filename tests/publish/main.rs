@@ -75,7 +75,7 @@ fn second(bad: u32) -> Arc<Second> {
         deltas: vec![delta],
         times,
         rolling,
-        urls: vec![UrlFigures { target: TargetId(0), answers: 10, bad, slow: 0, p95 }],
+        urls: vec![UrlFigures { target: TargetId(0), answers: 10, bad, slow: Some(2), p95 }],
         own: Own {
             stalled: Duration::from_millis(250),
             throttling: Throttling {
