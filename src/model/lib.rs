@@ -8,6 +8,7 @@
 
 pub mod time;
 
+pub mod objective;
 pub mod policy;
 pub mod target;
 

@@ -1,6 +1,10 @@
 //! The judge's word: what the promises say of production, and what the verdict table makes of it.
 
-use super::{CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT, SIDE_SPAN};
+use super::promised::Promised;
+use super::{
+    ATTAINED_MIN, CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT, SIDE_SPAN,
+    ZONE_MIN,
+};
 use crate::detector::{Look, Promise, tail};
 use crate::sample::Fault;
 use crate::time::Mono;
@@ -47,6 +51,10 @@ impl Judge {
             Finding::TooFew => Verdict::Inconclusive(Why::TooFew),
             Finding::Suspect => Verdict::Inconclusive(Why::Suspect),
             Finding::Grace(evidence) => Verdict::Inconclusive(Why::Grace(evidence)),
+            // What did not come back may have been the bad part of it.
+            Finding::Kept if self.attained(now).is_some_and(|attained| attained < ATTAINED_MIN) => {
+                Verdict::Inconclusive(Why::TooFew)
+            }
             Finding::Kept => self.word(Production::Ok, None),
             Finding::AsBefore(evidence) => self.veto(evidence, Why::AsBefore),
             Finding::OneZone(evidence) => self.veto(evidence, Why::OneZone),
@@ -72,9 +80,13 @@ impl Judge {
             };
         };
         // In peace nothing is reverted, so the only question is whether the fault may be our own.
-        let b = if self.stage.release { since(&self.direct, &evidence, SIDE_MIN) } else { Some(Side::Ok) };
+        let b = if self.stage.release {
+            since(&self.direct, &evidence, self.promised(&evidence), SIDE_MIN)
+        } else {
+            Some(Side::Ok)
+        };
         let Some(b) = b else { return Verdict::Inconclusive(Why::Suspect) };
-        let x = match since(&self.control, &evidence, 1) {
+        let x = match since(&self.control, &evidence, None, 1) {
             Some(x) => x,
             // Only where B has no good word does X decide what is said: then it is waited for.
             None if b == Side::Ok => Side::NoData,
@@ -92,6 +104,11 @@ impl Judge {
             Row::NoData => Verdict::Blind(WhyBlind::NoData),
             Row::Wait => Verdict::Inconclusive(Why::NoKnownAnswer),
         }
+    }
+
+    /// The objective that evidence is about.
+    fn promised(&self, evidence: &Evidence) -> Option<&Promised> {
+        self.promises.iter().find(|promised| promised.promise.is_of(evidence))
     }
 
     /// Refusals by what stands in front of the service outnumber its answers.
@@ -118,22 +135,23 @@ impl Judge {
         let window = if total || !self.stage.release { &self.green_all } else { &self.green };
         let mut kept = false;
         let mut suspect = false;
-        for promise in self.errors.iter().chain(&self.latency) {
+        for promised in &self.promises {
+            let promise = &promised.promise;
             if total && promise.stream == Stream::Latency {
                 continue;
             }
-            match promise.look(window, 0.0) {
+            match promise.look(&self.sight(promised, window, now), 0.0) {
                 Look::TooFew => {}
                 Look::Kept => kept = true,
                 Look::Suspect => suspect = true,
                 Look::Breach(mut evidence) => {
                     evidence.total = total;
-                    return self.weigh(promise, window, evidence);
+                    return self.weigh(promised, window, evidence, now);
                 }
             }
         }
         if !self.past_grace(now)
-            && let Some(evidence) = self.breach_in_grace()
+            && let Some(evidence) = self.breach_in_grace(now)
         {
             return Finding::Grace(evidence);
         }
@@ -146,46 +164,46 @@ impl Judge {
 
     /// Within the grace the new version's answers are kept in one window only; enough good ones are good.
     pub(super) fn good_in_grace(&self, now: Mono) -> bool {
-        let looks = |promise: &Promise| promise.look(&self.green_all, 0.0) == Look::Kept;
+        let looks = |promised: &Promised| {
+            promised.promise.look(&self.sight(promised, &self.green_all, now), 0.0) == Look::Kept
+        };
         self.green.count() < self.policy.samples_min
             && (self.first_green.is_some() && now >= self.stage.since)
-            && self.errors.iter().chain(&self.latency).all(looks)
+            && self.promises.iter().all(looks)
     }
 
-    pub(super) fn breach_in_grace(&self) -> Option<Evidence> {
-        self.errors.iter().chain(&self.latency).find_map(|promise| match promise.look(&self.green_all, 0.0) {
-            Look::Breach(evidence) => Some(evidence),
-            Look::TooFew | Look::Kept | Look::Suspect => None,
+    pub(super) fn breach_in_grace(&self, now: Mono) -> Option<Evidence> {
+        self.promises.iter().find_map(|promised| {
+            match promised.promise.look(&self.sight(promised, &self.green_all, now), 0.0) {
+                Look::Breach(evidence) => Some(evidence),
+                Look::TooFew | Look::Kept | Look::Suspect => None,
+            }
         })
     }
 
     /// A breach that a revert may answer has to be the release's: late or slow-only ones also have to be worse
     /// than before, it must come over two connections, and through every address that is asked.
-    pub(super) fn weigh(&self, promise: &Promise, window: &Window, evidence: Evidence) -> Finding {
+    pub(super) fn weigh(
+        &self,
+        promised: &Promised,
+        window: &Window,
+        evidence: Evidence,
+        now: Mono,
+    ) -> Finding {
         if !self.stage.release {
             return Finding::Breach(evidence);
         }
         let late = evidence.first_bad > self.stage.cutover.after(self.policy.onset);
         if late || evidence.stream == Stream::Latency {
-            let before = match evidence.stream {
-                Stream::Errors => self.stage.baseline.upper_share(self.stage.baseline.bad),
-                Stream::Latency => self.stage.baseline.upper_share(self.stage.baseline.slow),
-            };
-            if !matches!(promise.look(window, before), Look::Breach(_)) {
+            let before = promised.before(&self.stage.baseline).unwrap_or_default().upper_share();
+            if !matches!(promised.promise.look(&self.sight(promised, window, now), before), Look::Breach(_)) {
                 return Finding::AsBefore(evidence);
             }
         }
         if evidence.connections < 2 {
             return Finding::OneConnection(evidence);
         }
-        let mut zones: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
-        for entry in window.entries().filter(|entry| entry.due >= evidence.first_bad && entry.conn != 0) {
-            let zone = zones.entry(entry.addr).or_default();
-            zone.0 += 1;
-            zone.1 += u32::from(evidence.stream.is_bad(entry) || entry.hangs());
-        }
-        let asked = zones.values().filter(|(count, _)| *count >= 5);
-        if asked.clone().count() >= 2 && asked.filter(|(_, bad)| *bad > 0).count() == 1 {
+        if one_zone(&promised.promise, window, evidence.first_bad) {
             return Finding::OneZone(evidence);
         }
         Finding::Breach(evidence)
@@ -198,9 +216,9 @@ impl Judge {
         let mut versions = BTreeSet::new();
         for entry in self.direct.entries().filter(|entry| entry.due >= from) {
             direct.answers += 1;
-            direct.bad += u32::from(entry.bad);
-            direct.slow += u32::from(entry.slow);
-            *good.entry(entry.addr).or_insert(true) &= !entry.bad && !entry.hangs();
+            direct.bad += u32::from(entry.bad());
+            direct.slow += u32::from(entry.slow());
+            *good.entry(entry.addr).or_insert(true) &= !entry.bad() && !entry.hangs();
             versions.insert(entry.version);
         }
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -211,11 +229,47 @@ impl Judge {
     }
 }
 
+/// Whether all that is bad came through one address of several: a zone's fault, which no release makes.
+///
+/// Unless it is a URL's: one that was asked through this address only, while others gave too many good answers through it to be luck.
+fn one_zone(promise: &Promise, window: &Window, first_bad: Mono) -> bool {
+    let since = || {
+        window
+            .entries()
+            .filter(|entry| entry.due >= first_bad && entry.conn != 0 && promise.scope.holds(entry.target))
+    };
+    let is_bad = |entry: &Entry| promise.is_bad(entry) || entry.hangs();
+    let mut zones: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
+    for entry in since() {
+        let zone = zones.entry(entry.addr).or_default();
+        zone.0 += 1;
+        zone.1 += u32::from(is_bad(entry));
+    }
+    zones.retain(|_, (count, _)| *count >= ZONE_MIN);
+    let mut bad_zones = zones.iter().filter(|(_, (_, bad))| *bad > 0).map(|(address, _)| *address);
+    let (Some(zone), None) = (bad_zones.next(), bad_zones.next()) else { return false };
+    if zones.len() < 2 {
+        return false;
+    }
+    let urls: BTreeSet<_> = since().filter(|entry| is_bad(entry)).map(|entry| entry.target).collect();
+    let (mut asked, mut bad, mut elsewhere, mut others) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for entry in since() {
+        match (urls.contains(&entry.target), entry.addr == zone) {
+            (true, true) => (asked, bad) = (asked + 1, bad + u32::from(is_bad(entry))),
+            (true, false) => elsewhere += 1,
+            (false, true) => others += 1,
+            (false, false) => {}
+        }
+    }
+    let share = f64::from(bad) / f64::from(asked.max(1));
+    elsewhere >= ZONE_MIN || tail(others, others, 1.0 - share) > SIDE_LUCK
+}
+
 /// How a side path does over the last seconds; it is bad when one answer in ten is.
 fn side(window: &Window, now: Mono) -> Side {
     let from = now.before(SIDE_SPAN);
     let recent = || window.entries().filter(|entry| entry.due >= from);
-    let (n, bad) = (recent().count(), recent().filter(|entry| entry.bad).count());
+    let (n, bad) = (recent().count(), recent().filter(|entry| entry.bad()).count());
     match n < SIDE_MIN {
         true => Side::NoData,
         false if bad * 10 > n => Side::Bad,
@@ -227,11 +281,17 @@ fn side(window: &Window, now: Mono) -> Side {
 /// dependency takes both down at once), and when all is well again, what it answered meanwhile still counts.
 /// `None` until there are `enough` answers since, and too many good ones to be luck. It vetoes when in doubt: it is bad when one answer in ten is, or when
 /// it is half as bad as production.
-fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
+///
+/// The old version is asked the same URLs, and only those that the broken promise is about speak of it: `of`. The control isn't.
+fn since(window: &Window, evidence: &Evidence, of: Option<&Promised>, enough: usize) -> Option<Side> {
     let slow_counts = evidence.stream == Stream::Latency;
     // What hangs has not answered: it is no word about errors, and a bad one about latency.
-    let speaks =
-        |entry: &&Entry| entry.due >= evidence.first_bad && (slow_counts || !entry.hangs() || entry.bad);
+    let speaks = |entry: &&Entry| {
+        entry.due >= evidence.first_bad
+            && (slow_counts || !entry.hangs() || entry.bad())
+            && of.is_none_or(|promised| promised.promise.scope.holds(entry.target))
+    };
+    let slow = |entry: &Entry| of.map_or(entry.slow(), |promised| promised.promise.is_bad(entry));
     let spoke = || window.entries().filter(speaks);
     let n = spoke().count();
     if n < enough {
@@ -239,7 +299,7 @@ fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
         let silent = newest.is_none_or(|entry| evidence.last_bad.since(entry.due) > SIDE_SILENT);
         return if silent { Some(Side::NoData) } else { None };
     }
-    let worst = spoke().filter(|entry| entry.bad || slow_counts && entry.slow).count();
+    let worst = spoke().filter(|entry| entry.bad() || slow_counts && slow(entry)).count();
     let half_as_bad = worst >= 2 && worst * 2 * evidence.answers.max(1) as usize >= n * evidence.bad as usize;
     if worst * 10 > n || half_as_bad {
         return Some(Side::Bad);
