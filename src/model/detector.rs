@@ -141,7 +141,9 @@ impl Promise {
         let is_bad = |entry: &&Entry| self.stream.is_bad(entry);
         let since = || window.entries().filter(|entry| entry.due >= first);
         // A probe that found no slot used no connection: it is bad by those that hang on theirs, and were due before.
-        let speaks = |entry: &&Entry| entry.hangs() || entry.due >= first && is_bad(entry);
+        // Without such a probe, one that is merely slow says nothing of the ways that the bad ones came.
+        let no_slot = since().any(|entry| is_bad(&entry) && entry.conn == 0);
+        let speaks = |entry: &&Entry| no_slot && entry.hangs() || entry.due >= first && is_bad(entry);
         let ways = || window.entries().filter(speaks).filter(|entry| entry.conn != 0);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let (answers, bad) = (count(since().count()), count(since().filter(is_bad).count()));

@@ -99,6 +99,36 @@ fn what_hangs_is_no_good_answer() {
 }
 
 #[test]
+fn what_is_merely_slow_is_no_second_connection() {
+    let mut window = Window::new(Duration::from_mins(1));
+    for i in 0..200 {
+        let due = Mono(i * 10_000_000);
+        let conn = u32::try_from(1 + i % 4).unwrap();
+        let slow = i == 190;
+        let entry = Entry {
+            due,
+            response: Span(10_000),
+            bad: conn == 1 && i >= 100,
+            slow,
+            answered: !slow,
+            conn,
+            addr: 0,
+            target: TargetId(0),
+            version: VersionId::NONE,
+        };
+        window.insert(due, entry);
+    }
+    let Look::Breach(evidence) = sequential(0).look(&window, 0.0) else { panic!("a quarter is bad") };
+    assert_eq!(evidence.connections, 1);
+    // Where probes find no slot, it is what hangs that holds them.
+    let due = Mono(2_000_000_000);
+    let no_slot = Entry { due, bad: true, conn: 0, answered: false, ..*window.entries().next().unwrap() };
+    window.insert(due, no_slot);
+    let Look::Breach(evidence) = sequential(0).look(&window, 0.0) else { panic!("a quarter is bad") };
+    assert_eq!(evidence.connections, 2);
+}
+
+#[test]
 fn what_was_over_before_it_was_known_is_no_breach() {
     let mut window = Window::new(Duration::from_mins(1));
     let like = |due: u64, bad: bool| Entry {
