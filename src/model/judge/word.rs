@@ -8,6 +8,9 @@ use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyB
 use crate::window::{Entry, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Fewer answers through an address are no word about it.
+const ZONE_MIN: usize = 5;
+
 impl Judge {
     pub(super) fn verdict(&self, now: Mono) -> Verdict {
         let (void, all) = self.void();
@@ -178,17 +181,11 @@ impl Judge {
         if evidence.connections < 2 {
             return Finding::OneConnection(evidence);
         }
-        let mut zones: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
-        for entry in window.entries().filter(|entry| entry.due >= evidence.first_bad && entry.conn != 0) {
-            let zone = zones.entry(entry.addr).or_default();
-            zone.0 += 1;
-            zone.1 += u32::from(evidence.stream.is_bad(entry) || entry.hangs());
+        match only_one_zone(window, &evidence) {
+            Some(true) => Finding::OneZone(evidence),
+            Some(false) => Finding::Breach(evidence),
+            None => Finding::Suspect,
         }
-        let asked = zones.values().filter(|(count, _)| *count >= 5);
-        if asked.clone().count() >= 2 && asked.filter(|(_, bad)| *bad > 0).count() == 1 {
-            return Finding::OneZone(evidence);
-        }
-        Finding::Breach(evidence)
     }
 
     pub(super) fn direct_answers(&self, now: Mono) -> Direct {
@@ -209,6 +206,32 @@ impl Judge {
         direct.versions = versions.into_iter().filter_map(|id| self.versions.name(id).cloned()).collect();
         direct
     }
+}
+
+/// Whether it is bad through one of several addresses only. `None` as long as another one, which is asked too, has not answered
+/// often enough to say.
+fn only_one_zone(window: &Window, evidence: &Evidence) -> Option<bool> {
+    let since = || window.entries().filter(|entry| entry.due >= evidence.first_bad);
+    // What hangs is bad where probes find no slot, and merely slow elsewhere.
+    let no_slot = since().any(|entry| entry.bad && entry.conn == 0);
+    let mut zones: BTreeMap<u16, (usize, u32)> = BTreeMap::new();
+    // An address that was asked a moment ago is one that is asked.
+    let from = evidence.first_bad.min(evidence.last_bad.before(SIDE_SPAN));
+    for entry in window.entries().filter(|entry| entry.due >= from && entry.conn != 0) {
+        let zone = zones.entry(entry.addr).or_default();
+        if entry.due >= evidence.first_bad {
+            zone.0 += 1;
+            zone.1 += u32::from(evidence.stream.is_bad(entry) || no_slot && entry.hangs());
+        }
+    }
+    // One that isn't asked any more has no word, unless it had one.
+    let newest = |addr: u16| window.entries().rev().find(|entry| entry.addr == addr).map(|entry| entry.due);
+    let gone = |addr: u16| newest(addr).is_none_or(|due| evidence.last_bad.since(due) > SIDE_SPAN);
+    zones.retain(|addr, (count, _)| *count >= ZONE_MIN || !gone(*addr));
+    if zones.len() < 2 || zones.values().filter(|(_, bad)| *bad > 0).count() != 1 {
+        return Some(false);
+    }
+    zones.values().all(|(count, _)| *count >= ZONE_MIN).then_some(true)
 }
 
 /// How a side path does over the last seconds; it is bad when one answer in ten is.
@@ -250,4 +273,67 @@ fn since(window: &Window, evidence: &Evidence, enough: usize) -> Option<Side> {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let luck = tail(count(n), count(n - worst), 1.0 - share.min(1.0));
     if luck <= SIDE_LUCK { Some(Side::Ok) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{TargetId, VersionId};
+    use crate::time::Span;
+    use std::time::Duration;
+
+    /// Good answers through address 0, due `good` ms after the start, and bad ones through address 1, every 50 ms from
+    /// 10 s on.
+    fn zone(good: &[u64], slow: bool) -> Option<bool> {
+        let mut window = Window::new(Duration::from_mins(1));
+        let entry = |ms: u64, addr: u16, bad: bool| Entry {
+            due: Mono(ms * 1_000_000),
+            response: Span(10_000),
+            bad,
+            slow: slow && !bad,
+            answered: !slow || bad,
+            conn: 1 + u32::from(addr),
+            addr,
+            target: TargetId(0),
+            version: VersionId::NONE,
+        };
+        let bad: Vec<u64> = (0..8).map(|n| 10_000 + n * 50).collect();
+        let mut all: Vec<Entry> = bad.iter().map(|ms| entry(*ms, 1, true)).collect();
+        all.extend(good.iter().map(|ms| entry(*ms, 0, false)));
+        all.sort_by_key(|entry| entry.due);
+        for entry in all {
+            window.insert(entry.due, entry);
+        }
+        let evidence = Evidence {
+            stream: Stream::Errors,
+            answers: 8,
+            bad: 8,
+            span_ms: 350,
+            share_max: 0.001,
+            luck_one_in: 1,
+            first_bad: Mono(10_000_000_000),
+            last_bad: Mono(10_350_000_000),
+            connections: 2,
+            addresses: 1,
+            targets: 1,
+            window_answers: 8,
+            window_p95: None,
+            total: false,
+        };
+        only_one_zone(&window, &evidence)
+    }
+
+    #[test]
+    fn another_address_has_a_word_once_it_was_asked_five_times_and_is_waited_for() {
+        assert_eq!(zone(&[10_010, 10_060, 10_110, 10_160, 10_210], false), Some(true));
+        assert_eq!(zone(&[10_010, 10_060], false), None);
+        assert_eq!(zone(&[9_500], false), None, "it was asked a moment ago, and not since");
+        assert_eq!(zone(&[5_300, 5_340], false), Some(false), "it isn't asked any more");
+        assert_eq!(zone(&[], false), Some(false));
+    }
+
+    #[test]
+    fn what_is_merely_slow_makes_no_address_bad() {
+        assert_eq!(zone(&[10_010, 10_060, 10_110, 10_160, 10_210], true), Some(true));
+    }
 }
