@@ -66,6 +66,8 @@ pub enum Look {
 struct Event {
     due: Mono,
     bad: bool,
+    /// When it was known.
+    known: Mono,
 }
 
 /// What a policy finds.
@@ -131,7 +133,11 @@ impl Promise {
             return Vec::new();
         };
         let speaks = |entry: &&Entry| entry.due >= first && (!entry.hangs() || is_bad(entry));
-        let event = |entry: &Entry| Event { due: entry.due, bad: self.stream.is_bad(entry) };
+        let event = |entry: &Entry| Event {
+            due: entry.due,
+            bad: self.stream.is_bad(entry),
+            known: entry.due.after(entry.response.duration()),
+        };
         let mut events: Vec<Event> = window.entries().filter(speaks).map(event).collect();
         events.sort_by_key(|event| event.due);
         events
