@@ -106,6 +106,8 @@ pub enum Look {
 struct Event {
     due: Mono,
     bad: bool,
+    /// When it was known.
+    known: Mono,
 }
 
 /// What a policy finds.
@@ -195,7 +197,7 @@ impl Promise {
         let back = self.window.saturating_add(rule.held_for);
         let judged =
             |entry: &&Entry| self.scope.holds(entry.target) && (!entry.hangs() || self.is_bad(entry));
-        let event = |entry: &Entry| Event { due: entry.due, bad: self.is_bad(entry) };
+        let event = |entry: &Entry| self.event(entry);
         let mut events: Vec<Event> = sight.window.recent(sight.now, back).filter(judged).map(event).collect();
         events.sort_by_key(|event| event.due);
         let terms = threshold::Terms {
@@ -240,18 +242,26 @@ impl Promise {
         let speaks = |entry: &&Entry| {
             entry.due >= first && self.scope.holds(entry.target) && (!entry.hangs() || self.is_bad(entry))
         };
-        let event = |entry: &Entry| Event { due: entry.due, bad: self.is_bad(entry) };
+        let event = |entry: &Entry| self.event(entry);
         let mut events: Vec<Event> = window.entries().filter(speaks).map(event).collect();
         events.sort_by_key(|event| event.due);
         events
+    }
+
+    fn event(&self, entry: &Entry) -> Event {
+        let known = entry.due.after(entry.response.duration());
+        Event { due: entry.due, bad: self.is_bad(entry), known }
     }
 
     fn breach(&self, window: &Window, first: Mono, last: Mono) -> Look {
         let is_bad = |entry: &&Entry| self.is_bad(entry);
         let since = || window.entries().filter(|entry| entry.due >= first && self.scope.holds(entry.target));
         // A probe that found no slot used no connection: it is bad by those that hang on theirs, and were due before.
+        // Without such a probe, one that is merely slow says nothing of the ways that the bad ones came.
+        let no_slot = since().any(|entry| is_bad(&entry) && entry.conn == 0);
         let speaks = |entry: &&Entry| {
-            self.scope.holds(entry.target) && (entry.hangs() || entry.due >= first && is_bad(entry))
+            self.scope.holds(entry.target)
+                && (no_slot && entry.hangs() || entry.due >= first && is_bad(entry))
         };
         let ways = || window.entries().filter(speaks).filter(|entry| entry.conn != 0);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

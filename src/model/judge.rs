@@ -18,6 +18,7 @@ use std::time::Duration;
 mod promised;
 mod said;
 mod word;
+mod zone;
 
 pub use said::{Direct, FirstBad, Judgement, Notice};
 
@@ -29,8 +30,6 @@ const SIDE_SILENT: Duration = Duration::from_secs(10);
 const SIDE_MIN: usize = 3;
 /// The chance that a side path which is as bad as production passes for a good one.
 const SIDE_LUCK: f64 = 1e-4;
-/// An address that gave fewer answers than this says nothing of its zone.
-const ZONE_MIN: u32 = 5;
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// Fewer clean samples than this in the last second are no word of a prober that is starved.

@@ -85,7 +85,9 @@ impl Phases {
     /// Their sum: from due to done.
     #[must_use]
     pub fn total(&self) -> std::time::Duration {
-        self.all().iter().map(|span| span.duration()).sum()
+        // As whole numbers: every sample is asked several times.
+        let hundreds: u64 = self.all().iter().map(|span| u64::from(span.0)).sum();
+        std::time::Duration::from_nanos(hundreds * 100)
     }
 }
 

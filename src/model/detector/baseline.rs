@@ -88,7 +88,13 @@ mod tests {
 
     /// Every 10 ms from an offset on.
     fn stream(count: u64, offset: u64, bad: impl Fn(u64) -> bool) -> Vec<Event> {
-        (0..count).map(|i| Event { due: Mono(i * 10_000_000 + offset), bad: bad(i) }).collect()
+        (0..count)
+            .map(|i| Event {
+                due: Mono(i * 10_000_000 + offset),
+                bad: bad(i),
+                known: Mono(i * 10_000_000 + offset),
+            })
+            .collect()
     }
 
     fn word(new: impl Fn(u64) -> bool, old: impl Fn(u64) -> bool) -> &'static str {

@@ -100,11 +100,15 @@ impl Bank {
 }
 
 /// A sum remembers for long: what it says is over when so many good answers have followed that they would be luck of one in a
-/// million under the share that raised it.
+/// million under the share that raised it. Good ones are known sooner than bad ones: what was due so lately that a bad one would
+/// still be in flight tells nothing of it.
 fn is_over(events: &[Event], first: Mono, last: Mono) -> bool {
     let of_breach = || events.iter().filter(|event| (first..=last).contains(&event.due));
     let (bad, all) = (of_breach().filter(|event| event.bad).count(), of_breach().count());
-    let good_since = events.iter().rev().take_while(|event| event.due > last).count();
+    let bad_takes = of_breach().filter(|event| event.bad).map(|event| event.known.since(event.due)).max();
+    let newest = events.iter().map(|event| event.known).max().unwrap_or_default();
+    let tells = |event: &&Event| event.due.after(bad_takes.unwrap_or_default()) <= newest;
+    let good_since = events.iter().rev().take_while(|event| event.due > last).filter(tells).count();
     #[expect(clippy::cast_precision_loss, reason = "samples of a window")]
     let (share, good_since) = (bad as f64 / (all + 1) as f64, good_since as f64);
     good_since * -ln(1.0 - share) > OVER_NATS

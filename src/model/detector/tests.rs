@@ -113,6 +113,41 @@ fn what_hangs_is_no_good_answer() {
 }
 
 #[test]
+fn what_is_merely_slow_is_no_second_connection() {
+    let mut window = Window::new(Duration::from_mins(1));
+    for i in 0..200 {
+        let due = Mono(i * 10_000_000);
+        let conn = u32::try_from(1 + i % 4).unwrap();
+        let slow = i == 190;
+        let entry = Entry {
+            due,
+            response: Span(10_000),
+            marks: Marks::new(conn == 1 && i >= 100, [slow]),
+            answered: !slow,
+            conn,
+            addr: 0,
+            target: TargetId(0),
+            version: VersionId::NONE,
+        };
+        window.insert(due, entry);
+    }
+    let Look::Breach(evidence) = sequential(0).look(&sight(&window), 0.0) else { panic!("a quarter is bad") };
+    assert_eq!(evidence.connections, 1);
+    // Where probes find no slot, it is what hangs that holds them.
+    let due = Mono(2_000_000_000);
+    let no_slot = Entry {
+        due,
+        marks: Marks::new(true, [false]),
+        conn: 0,
+        answered: false,
+        ..*window.entries().next().unwrap()
+    };
+    window.insert(due, no_slot);
+    let Look::Breach(evidence) = sequential(0).look(&sight(&window), 0.0) else { panic!("a quarter is bad") };
+    assert_eq!(evidence.connections, 2);
+}
+
+#[test]
 fn what_was_over_before_it_was_known_is_no_breach() {
     let mut window = Window::new(Duration::from_mins(1));
     let like = |due: u64, bad: bool| Entry {
@@ -137,6 +172,57 @@ fn what_was_over_before_it_was_known_is_no_breach() {
         let look = sequential(0).look(&sight(&window), 0.0);
         assert!(!matches!(look, Look::Breach(_)), "at {now}: {look:?}");
     }
+}
+
+/// Two URLs, 100 probes a second each, 20 s in peace; then one of them takes `ms`, and `answers`, or not.
+fn half(ms: u64, bad: bool, promise: &Promise) -> Vec<bool> {
+    let mut ends: Vec<(u64, Entry)> = Vec::new();
+    for i in 0..5_000_u64 {
+        let (due, wrong) = (i * 5, i % 2 == 1 && i >= 4_000);
+        let takes = if wrong { ms } else { 5 };
+        let entry = Entry {
+            due: Mono(due * 1_000_000),
+            response: Span::of(Duration::from_millis(takes)),
+            marks: Marks::new(bad && wrong, [wrong]),
+            answered: !(bad && wrong),
+            conn: u32::try_from(1 + i % 10).unwrap(),
+            addr: 0,
+            target: TargetId(u16::from(wrong)),
+            version: VersionId::NONE,
+        };
+        if wrong {
+            let told = Entry {
+                marks: Marks::new(false, [true]),
+                answered: false,
+                response: Span(2_500_000),
+                ..entry
+            };
+            ends.push((due + 250, told));
+        }
+        ends.push((due + takes, entry));
+    }
+    ends.sort_by_key(|(at, _)| *at);
+    let mut window = Window::new(Duration::from_mins(1));
+    let mut looks = Vec::new();
+    for (at, entry) in ends {
+        let now = Mono(at * 1_000_000);
+        if !(entry.slow() && entry.response > Span(2_500_000) && window.amend(entry)) {
+            window.insert(now, entry);
+        }
+        if (22_000..24_000).contains(&at) && at % 50 == 5 {
+            looks.push(matches!(promise.look(&sight(&window), 0.0), Look::Breach(_)));
+        }
+    }
+    looks
+}
+
+#[test]
+fn what_goes_on_is_not_over_because_good_answers_come_sooner_than_bad_ones() {
+    let hangs = half(1_000, true, &sequential(250));
+    assert!(hangs.len() >= 40 && hangs.iter().all(|breach| *breach), "{hangs:?}");
+    let latency = Promise { stream: Stream::Latency, mark: Mark::SLOW, share_max: 0.05, ..sequential(250) };
+    let slow = half(600, false, &latency);
+    assert!(slow.len() >= 40 && slow.iter().all(|breach| *breach), "{slow:?}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The judge's word: what the promises say of production, and what the verdict table makes of it.
 
 use super::promised::Promised;
+use super::zone::only_one_zone;
 use super::{
     ATTAINED_MIN, CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT, SIDE_SPAN,
-    ZONE_MIN,
 };
-use crate::detector::{Look, Promise, tail};
+use crate::detector::{Look, tail};
 use crate::sample::Fault;
 use crate::time::Mono;
 use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyBlind, table};
@@ -203,10 +203,11 @@ impl Judge {
         if evidence.connections < 2 {
             return Finding::OneConnection(evidence);
         }
-        if one_zone(&promised.promise, window, evidence.first_bad) {
-            return Finding::OneZone(evidence);
+        match only_one_zone(&promised.promise, window, &evidence) {
+            Some(true) => Finding::OneZone(evidence),
+            Some(false) => Finding::Breach(evidence),
+            None => Finding::Suspect,
         }
-        Finding::Breach(evidence)
     }
 
     pub(super) fn direct_answers(&self, now: Mono) -> Direct {
@@ -227,42 +228,6 @@ impl Judge {
         direct.versions = versions.into_iter().filter_map(|id| self.versions.name(id).cloned()).collect();
         direct
     }
-}
-
-/// Whether all that is bad came through one address of several: a zone's fault, which no release makes.
-///
-/// Unless it is a URL's: one that was asked through this address only, while others gave too many good answers through it to be luck.
-fn one_zone(promise: &Promise, window: &Window, first_bad: Mono) -> bool {
-    let since = || {
-        window
-            .entries()
-            .filter(|entry| entry.due >= first_bad && entry.conn != 0 && promise.scope.holds(entry.target))
-    };
-    let is_bad = |entry: &Entry| promise.is_bad(entry) || entry.hangs();
-    let mut zones: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
-    for entry in since() {
-        let zone = zones.entry(entry.addr).or_default();
-        zone.0 += 1;
-        zone.1 += u32::from(is_bad(entry));
-    }
-    zones.retain(|_, (count, _)| *count >= ZONE_MIN);
-    let mut bad_zones = zones.iter().filter(|(_, (_, bad))| *bad > 0).map(|(address, _)| *address);
-    let (Some(zone), None) = (bad_zones.next(), bad_zones.next()) else { return false };
-    if zones.len() < 2 {
-        return false;
-    }
-    let urls: BTreeSet<_> = since().filter(|entry| is_bad(entry)).map(|entry| entry.target).collect();
-    let (mut asked, mut bad, mut elsewhere, mut others) = (0_u32, 0_u32, 0_u32, 0_u32);
-    for entry in since() {
-        match (urls.contains(&entry.target), entry.addr == zone) {
-            (true, true) => (asked, bad) = (asked + 1, bad + u32::from(is_bad(entry))),
-            (true, false) => elsewhere += 1,
-            (false, true) => others += 1,
-            (false, false) => {}
-        }
-    }
-    let share = f64::from(bad) / f64::from(asked.max(1));
-    elsewhere >= ZONE_MIN || tail(others, others, 1.0 - share) > SIDE_LUCK
 }
 
 /// How a side path does over the last seconds; it is bad when one answer in ten is.
