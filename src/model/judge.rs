@@ -11,7 +11,7 @@ use crate::target::{Version, VersionId, Versions};
 use crate::time::{Mono, Span};
 use crate::verdict::Evidence;
 use crate::window::{Entry, Marks, Window};
-use promised::Promised;
+use promised::{Memos, Promised};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ const OWN_CAP: usize = 4_096;
 pub struct Judge {
     policy: JudgePolicy,
     promises: Vec<Promised>,
+    /// What was found of each when it was looked at last.
+    memos: Vec<Memos>,
     /// What is slow: the limits of the response time in the order of their marks.
     limits: Vec<Duration>,
     stage: Stage,
@@ -112,6 +114,7 @@ impl Judge {
         let span = promised::evidence_span(&policy);
         Self {
             limits: policy.objectives.limits(),
+            memos: vec![Memos::default(); promises.len()],
             promises,
             stage,
             versions: Versions::default(),
@@ -244,7 +247,9 @@ impl Judge {
     /// The verdict at `now`, with what it rests on.
     pub fn judge(&mut self, now: Mono) -> Judgement {
         self.expire(now);
-        let verdict = self.verdict(now);
+        let mut memos = std::mem::take(&mut self.memos);
+        let verdict = self.verdict(now, &mut memos);
+        self.memos = memos;
         let named = |ids: &mut dyn Iterator<Item = VersionId>| -> BTreeSet<Version> {
             ids.filter_map(|id| self.versions.name(id).cloned()).collect()
         };

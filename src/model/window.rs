@@ -124,6 +124,8 @@ pub struct Window {
     counts: Counts,
     /// The same for each target, if anything is promised for some of them.
     parts: Option<Vec<Counts>>,
+    /// How many samples with a mark have ever come, and how often it was cleared.
+    news: u64,
 }
 
 impl Window {
@@ -134,7 +136,7 @@ impl Window {
     #[must_use]
     pub fn new(span: Duration) -> Self {
         let (counts, parts) = (Counts::default(), None);
-        Self { span, entries: VecDeque::new(), times: Distribution::new(P95), counts, parts }
+        Self { span, entries: VecDeque::new(), times: Distribution::new(P95), counts, parts, news: 0 }
     }
 
     /// The same, also counting for each target alone.
@@ -151,6 +153,7 @@ impl Window {
             self.drop_oldest();
         }
         self.entries.push_back((at, entry));
+        self.news += u64::from(entry.marks != Marks::default());
         self.counts.add(entry.marks);
         if let Some(part) = self.part(entry.target) {
             part.add(entry.marks);
@@ -170,6 +173,7 @@ impl Window {
             .rposition(|(_, old)| old.hangs() && old.due == entry.due && old.target == entry.target);
         let Some((_, old)) = found.and_then(|index| self.entries.get_mut(index)) else { return false };
         let before = std::mem::replace(old, entry);
+        self.news += u64::from(entry.marks != Marks::default());
         self.counts.remove(before.marks);
         self.counts.add(entry.marks);
         if let Some(part) = self.part(entry.target) {
@@ -195,6 +199,7 @@ impl Window {
         self.entries.clear();
         self.times.clear();
         self.counts = Counts::default();
+        self.news += 1;
         if let Some(parts) = &mut self.parts {
             parts.clear();
         }
@@ -236,6 +241,12 @@ impl Window {
     #[must_use]
     pub const fn p95(&self) -> Option<Span> {
         self.times.quantile()
+    }
+
+    /// As long as it stays the same, nothing with a mark has come.
+    #[must_use]
+    pub const fn news(&self) -> u64 {
+        self.news
     }
 
     /// Those that were done within `span` before `now`, oldest first.

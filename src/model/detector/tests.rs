@@ -425,3 +425,35 @@ fn a_budget_that_is_spent_is_a_breach_to_the_burn_rate_policy() {
     // 14.4 times 0.1 % of 100 answers a second in ten minutes.
     assert!(matches!(look(Some(&spent)), Look::Breach(_)));
 }
+
+fn at(window: &Window, ms: u64) -> Sight<'_> {
+    Sight { now: Mono(10_000_000_000 + ms * 1_000_000), ..sight(window) }
+}
+
+#[test]
+fn a_look_is_remembered_until_something_bad_comes_or_time_has_gone() {
+    let promise = sequential(0);
+    let mut seen = window(1_000, |i| i >= 996);
+    let mut memo = None;
+    assert_eq!(promise.look_again(&at(&seen, 0), &mut memo), Look::Suspect);
+    assert!(memo.is_some());
+    let like = *seen.entries().next_back().unwrap();
+    let add = |window: &mut Window, ms: u64, bad: bool| {
+        let due = Mono(10_000_000_000 + ms * 1_000_000);
+        window.insert(due, Entry { due, marks: Marks::new(bad, [false]), ..like });
+    };
+    // Good answers change nothing for a while,
+    (1..60).for_each(|ms| add(&mut seen, ms, false));
+    assert_eq!(promise.look_again(&at(&seen, 99), &mut memo), Look::Suspect);
+    // and after it they count.
+    (60..2_000).for_each(|ms| add(&mut seen, ms, false));
+    assert_eq!(promise.look_again(&at(&seen, 2_000), &mut memo), Look::Kept);
+    for ms in 2_001..2_006 {
+        add(&mut seen, ms, true);
+    }
+    assert!(
+        matches!(promise.look_again(&at(&seen, 2_006), &mut memo), Look::Breach(_)),
+        "bad ones count at once"
+    );
+    assert_eq!(memo, None, "a breach is looked at anew");
+}

@@ -1,7 +1,7 @@
 //! The objectives of a service, each with its test and what the test remembers.
 
-use crate::detector::Promise;
 use crate::detector::burn_rate::Spent;
+use crate::detector::{Memo, Promise};
 use crate::objective::{Goal, Objective, P95, Scope};
 use crate::policy::{JudgePolicy, Policy};
 use crate::release::{Baseline, Tally};
@@ -21,6 +21,13 @@ pub(super) struct Promised {
     index: u16,
     pub(super) promise: Promise,
     spent: Option<Spent>,
+}
+
+/// What the last looks at one promise found: at all answers of the new version, and at those past its grace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memos {
+    pub(super) all: Option<Memo>,
+    pub(super) past_grace: Option<Memo>,
 }
 
 /// All of them. Each sample of the judged time is one look at each promise that it speaks of, by each policy that could revert on its

@@ -1,6 +1,6 @@
 //! The judge's word: what the promises say of production, and what the verdict table makes of it.
 
-use super::promised::Promised;
+use super::promised::{Memos, Promised};
 use super::zone::only_one_zone;
 use super::{
     ATTAINED_MIN, CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT, SIDE_SPAN,
@@ -13,10 +13,10 @@ use crate::window::{Entry, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Judge {
-    pub(super) fn verdict(&self, now: Mono) -> Verdict {
+    pub(super) fn verdict(&self, now: Mono, memos: &mut [Memos]) -> Verdict {
         let (void, all) = self.void();
         if void * 2 <= all {
-            return self.word_of_answers(now);
+            return self.word_of_answers(now, memos);
         }
         let late = self.own.iter().filter(|(_, own)| *own == Own::Late).count();
         if u32::try_from(late).unwrap_or(u32::MAX) * 2 <= void {
@@ -25,14 +25,14 @@ impl Judge {
         // Starved, nothing is called good. But what was sent and read in time says what it says, and an outage
         // must be seen through a quota that leaves a quarter of the probes.
         if all - void >= CLEAN_MIN
-            && let bad @ Verdict::Bad(_) = self.word_of_answers(now)
+            && let bad @ Verdict::Bad(_) = self.word_of_answers(now, memos)
         {
             return bad;
         }
         Verdict::Blind(WhyBlind::Starved)
     }
 
-    fn word_of_answers(&self, now: Mono) -> Verdict {
+    fn word_of_answers(&self, now: Mono, memos: &mut [Memos]) -> Verdict {
         if self.rolling.count() == 0 && self.outside.is_empty() {
             let waited = now.since(self.stage.since) > self.policy.window;
             return if waited {
@@ -44,7 +44,7 @@ impl Judge {
         if let Some(word) = self.outside_word(now) {
             return word;
         }
-        match self.finding(now) {
+        match self.finding(now, memos) {
             Finding::TooFew if self.stage.release && self.green_all.count() == 0 => {
                 Verdict::Inconclusive(Why::NoKnownAnswer)
             }
@@ -129,18 +129,20 @@ impl Judge {
         })
     }
 
-    pub(super) fn finding(&self, now: Mono) -> Finding {
+    pub(super) fn finding(&self, now: Mono, memos: &mut [Memos]) -> Finding {
         // A version that never answered well can't be warming up: its errors count from the first.
         let total = self.stage.release && self.green_good == 0;
-        let window = if total || !self.stage.release { &self.green_all } else { &self.green };
+        let all = total || !self.stage.release;
+        let window = if all { &self.green_all } else { &self.green };
         let mut kept = false;
         let mut suspect = false;
-        for promised in &self.promises {
+        for (promised, memos) in self.promises.iter().zip(memos.iter_mut()) {
             let promise = &promised.promise;
             if total && promise.stream == Stream::Latency {
                 continue;
             }
-            match promise.look(&self.sight(promised, window, now), 0.0) {
+            let memo = if all { &mut memos.all } else { &mut memos.past_grace };
+            match promise.look_again(&self.sight(promised, window, now), memo) {
                 Look::TooFew => {}
                 Look::Kept => kept = true,
                 Look::Suspect => suspect = true,
@@ -151,11 +153,11 @@ impl Judge {
             }
         }
         if !self.past_grace(now)
-            && let Some(evidence) = self.breach_in_grace(now)
+            && let Some(evidence) = self.breach_in_grace(now, memos)
         {
             return Finding::Grace(evidence);
         }
-        match (suspect, kept || self.good_in_grace(now)) {
+        match (suspect, kept || self.good_in_grace(now, memos)) {
             (true, _) => Finding::Suspect,
             (false, true) => Finding::Kept,
             (false, false) => Finding::TooFew,
@@ -163,18 +165,20 @@ impl Judge {
     }
 
     /// Within the grace the new version's answers are kept in one window only; enough good ones are good.
-    pub(super) fn good_in_grace(&self, now: Mono) -> bool {
-        let looks = |promised: &Promised| {
-            promised.promise.look(&self.sight(promised, &self.green_all, now), 0.0) == Look::Kept
+    pub(super) fn good_in_grace(&self, now: Mono, memos: &mut [Memos]) -> bool {
+        let looks = |(promised, memos): (&Promised, &mut Memos)| {
+            let sight = self.sight(promised, &self.green_all, now);
+            promised.promise.look_again(&sight, &mut memos.all) == Look::Kept
         };
         self.green.count() < self.policy.samples_min
             && (self.first_green.is_some() && now >= self.stage.since)
-            && self.promises.iter().all(looks)
+            && self.promises.iter().zip(memos).all(looks)
     }
 
-    pub(super) fn breach_in_grace(&self, now: Mono) -> Option<Evidence> {
-        self.promises.iter().find_map(|promised| {
-            match promised.promise.look(&self.sight(promised, &self.green_all, now), 0.0) {
+    pub(super) fn breach_in_grace(&self, now: Mono, memos: &mut [Memos]) -> Option<Evidence> {
+        self.promises.iter().zip(memos).find_map(|(promised, memos)| {
+            let sight = self.sight(promised, &self.green_all, now);
+            match promised.promise.look_again(&sight, &mut memos.all) {
                 Look::Breach(evidence) => Some(evidence),
                 Look::TooFew | Look::Kept | Look::Suspect => None,
             }
