@@ -2,6 +2,7 @@
 //! and what must hold before anything is done about it.
 
 use crate::objective::Objectives;
+use std::fmt;
 use std::time::Duration;
 
 /// How promises are tested: by one policy, or by several together.
@@ -65,6 +66,17 @@ impl Policies {
         match self.join {
             Join::Any => self.tests.len(),
             Join::All => 1,
+        }
+    }
+}
+
+impl fmt::Display for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.tests.iter().map(Policy::name).collect();
+        match (self.join, names.as_slice()) {
+            (_, [name]) => f.write_str(name),
+            (Join::Any, names) => write!(f, "any of {}", names.join(", ")),
+            (Join::All, names) => write!(f, "all of {}", names.join(", ")),
         }
     }
 }
