@@ -18,6 +18,7 @@
 //! | `power/pace.rs` | one design on a lattice |
 //! | `power/blip.rs` | what becomes of a run that may be a blip |
 //! | `power/chain.rs` | the chance of no alarm yet |
+//! | `power/latency.rs` | which share is too slow when all get slower |
 
 use crate::detector::Promise;
 use crate::detector::sequential::{Bank, DESIGNS, shares};
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 mod blip;
 mod chain;
+pub mod latency;
 mod levels;
 mod pace;
 
