@@ -15,7 +15,7 @@ use promised::{Memos, Promised};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-mod promised;
+pub(crate) mod promised;
 mod said;
 mod word;
 mod zone;

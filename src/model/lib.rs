@@ -30,6 +30,8 @@ pub mod verdict;
 
 pub mod judge;
 
+pub mod power;
+
 pub mod listener;
 pub mod release;
 

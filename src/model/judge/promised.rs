@@ -16,10 +16,10 @@ const CLIMB: Duration = Duration::from_mins(1);
 
 /// One objective under judgement.
 #[derive(Clone, Debug)]
-pub(super) struct Promised {
+pub(crate) struct Promised {
     /// Its place in the objectives.
     index: u16,
-    pub(super) promise: Promise,
+    pub(crate) promise: Promise,
     spent: Option<Spent>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Memos {
 
 /// All of them. Each sample of the judged time is one look at each promise that it speaks of, by each policy that could revert on its
 /// own.
-pub(super) fn all(policy: &JudgePolicy) -> Vec<Promised> {
+pub(crate) fn all(policy: &JudgePolicy) -> Vec<Promised> {
     let objectives = &policy.objectives;
     let streams: f64 = objectives.all.iter().map(|objective| objective.rate_share).sum();
     let looks = (policy.release_rate_hz * policy.judge_for.as_secs_f64() * streams).max(1.0);
@@ -84,7 +84,7 @@ fn promise(policy: &JudgePolicy, objective: &Objective, alpha: f64, limits: &[Du
 }
 
 /// A share over the window is of the window; a sum that has to climb takes the time that it takes, within reason.
-pub(super) fn evidence_span(policy: &JudgePolicy) -> Duration {
+pub(crate) fn evidence_span(policy: &JudgePolicy) -> Duration {
     let span = |test: &Policy| match test {
         Policy::Threshold(rule) => policy.window.saturating_add(rule.held_for),
         Policy::Sequential | Policy::BurnRate(_) | Policy::Baseline => policy.window.max(CLIMB),
