@@ -1,5 +1,7 @@
 //! `serin check`: what is in force, what it costs the service, and whether it could ever act.
 
+mod power;
+
 use super::{ConfigArgs, Failure, say};
 use crate::app;
 use crate::settings::{self, Settings};
@@ -14,6 +16,9 @@ pub(super) struct CheckArgs {
     /// Also ask AWS about each listener, and each target once.
     #[arg(long)]
     live: bool,
+    /// Also tell what each objective can see: the smallest regression, how soon others are found, and the odds of a false alarm.
+    #[arg(long)]
+    power: bool,
     /// For programs.
     #[arg(long)]
     json: bool,
@@ -27,6 +32,9 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         let mut value = settings::explain_json(&settings);
         if let Some(live) = &live {
             value["live"] = live.iter().map(app::Look::json).collect();
+        }
+        if args.power {
+            value["power"] = power::json(&settings);
         }
         value["budget"] = match &budget {
             Ok(budget) => serde_json::json!({
@@ -43,6 +51,9 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         say(&settings::explain(&settings))?;
         if let Ok(budget) = &budget {
             say(&format!("  probes: {budget}\n"))?;
+        }
+        if args.power {
+            say(&power::words(&settings))?;
         }
         say(&words(&settings, live.as_deref()))?;
     }

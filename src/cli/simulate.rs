@@ -37,7 +37,7 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "POLICY", value_parser = POLICIES)]
     policy: Vec<String>,
     /// How many releases of each scenario.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     releases: u64,
     /// The seed of the first release; the same seed plays the same release.
     #[arg(long, value_name = "N", default_value_t = 1)]

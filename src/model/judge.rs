@@ -29,7 +29,9 @@ const SIDE_SILENT: Duration = Duration::from_secs(10);
 /// Fewer answers than this from a side path are no word at all.
 const SIDE_MIN: usize = 3;
 /// The chance that a side path which is as bad as production passes for a good one.
-const SIDE_LUCK: f64 = 1e-4;
+pub(crate) const SIDE_LUCK: f64 = 1e-4;
+/// [`SIDE_MIN`], to reckon with.
+pub(crate) const SIDE_MIN_ANSWERS: f64 = 3.0;
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// Fewer clean samples than this in the last second are no word of a prober that is starved.

@@ -22,7 +22,7 @@
 
 use crate::detector::Promise;
 use crate::detector::sequential::{Bank, DESIGNS, shares};
-use crate::judge::promised;
+use crate::judge::{self, promised};
 use crate::policy::{Join, JudgePolicy, Policy};
 use crate::time::nanos;
 use crate::window::Window;
@@ -49,6 +49,17 @@ const COARSE: Grain = Grain { levels: 128.0, bad: 0.2 };
 const WALKED: usize = 20_000;
 /// Strides of a blip that are walked at most. In so many a sum has climbed to the alarm, or the run has ended: what is longer is waited for.
 const BLIP: usize = 2_000;
+/// So many good answers of the old version, asked directly, prove that it isn't as bad as a new version with this share of bad ones,
+/// 0 < share ≤ 1. The judge waits for them before it blames the release.
+#[must_use]
+pub fn control_answers(share: f64) -> f64 {
+    if share >= 1.0 {
+        judge::SIDE_MIN_ANSWERS
+    } else {
+        (judge::SIDE_LUCK.ln() / (1.0 - share).ln()).ceil().max(judge::SIDE_MIN_ANSWERS)
+    }
+}
+
 /// Shares that are worth a forecast.
 pub const SHARES: [f64; 5] = [0.01, 0.02, 0.05, 0.2, 1.0];
 /// The smallest share is found to this part of it.
@@ -222,6 +233,15 @@ impl Test {
             limits.push(Limit::Slow(delay.mean_s));
         }
         limits
+    }
+
+    /// So many bad answers in a row are the fewest that raise the alarm, blips aside.
+    #[must_use]
+    pub fn fewest_bad(&self) -> usize {
+        let bank = self.bank();
+        let most = bank.designs.iter().map(|design| design.up).max().unwrap_or(1).max(1);
+        usize::try_from(bank.needed.div_euclid(most) + i64::from(bank.needed.rem_euclid(most) > 0))
+            .unwrap_or(usize::MAX)
     }
 
     /// Probes of the judged time.

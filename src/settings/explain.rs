@@ -72,8 +72,11 @@ impl Service {
         let instances = f64::from(self.instances);
         let urls = self.targets.len();
         let share_hz = self.pace.release_hz / f64::from(u32::try_from(urls).unwrap_or(u32::MAX));
-        let capped =
-            self.targets.iter().filter(|target| target.rate_cap_hz.is_some_and(|cap| cap < share_hz)).count();
+        let even = self.targets.iter().all(|target| target.weight == 1);
+        let capped = self.targets.iter().filter(|target| self.release_rate_of(target) < share_hz);
+        let capped = capped
+            .filter(|target| target.rate_cap_hz.is_some_and(|cap| cap <= self.release_rate_of(target)))
+            .count();
         let capped = match capped {
             0 => String::new(),
             n => format!(" ({n} of them at 1/s)"),
@@ -85,11 +88,12 @@ impl Service {
             String::new()
         };
         format!(
-            "{} {} × {urls} {} × {}{capped} = {}{direct} at the release pace (calm {}), max_rate {}",
+            "{} {} × {urls} {} × {}{}{capped} = {}{direct} at the release pace (calm {}), max_rate {}",
             self.instances,
             if self.instances == 1 { "instance" } else { "instances" },
             if urls == 1 { "URL" } else { "URLs" },
             units::show_rate(share_hz),
+            if even { "" } else { " on average, by weight" },
             units::show_rate(self.release_rate_hz() * instances),
             units::show_rate(self.calm_rate_hz() * instances),
             units::show_rate(self.max_rate_hz),

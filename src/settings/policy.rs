@@ -4,6 +4,7 @@ use super::reader::{Fault, Leaf, Noted, Section};
 use super::{Mode, Pace, Target, objectives, units};
 use crate::config::quoted;
 use crate::model::policy::{Burn, GuardPolicy, Join, JudgePolicy, Policies, Policy, Threshold};
+use crate::model::power::Test;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -217,6 +218,29 @@ fn consistent(section: &Section<'_>, policy: &JudgePolicy) -> Result<(), Noted> 
             policy.samples_min
         );
         refuse("window", rule, "lengthen the window, quicken pace.release, or lower min_samples");
+    }
+    for (index, test) in Test::of(policy) {
+        let (fewest, memory) = (test.fewest_bad(), test.remembers);
+        let name = policy.objectives.all.get(index).map_or("", |objective| objective.scope.name());
+        let of = if name.is_empty() { String::new() } else { format!(" of {}", quoted(name)) };
+        if fewest > memory {
+            let rule = format!(
+                "an objective{of} is asked {}, and the {memory} answers that are looked at can't prove a breach, which takes {fewest} bad ones in a row: it would never be seen",
+                units::show_rate(test.rate_hz)
+            );
+            refuse(
+                "window",
+                rule,
+                "quicken pace.release, give its targets more weight, or lengthen the window",
+            );
+        } else if test.tolerate_blip.as_secs_f64() * test.rate_hz
+            >= f64::from(u32::try_from(memory).unwrap_or(u32::MAX))
+        {
+            let rule = format!(
+                "a blip as long as the {memory} answers that are looked at{of} would hide every breach"
+            );
+            refuse("tolerate_blip", rule, "shorten it, or lengthen judge.window");
+        }
     }
     if policy.onset > policy.judge_for {
         let rule =

@@ -12,6 +12,7 @@
 //! | `admin.rs` | who may ask, and who may change |
 //! | `secrets.rs` | nothing secret comes out anywhere |
 //! | `pace.rs` | the pace when the process is stopped, the cadence switched, the machine too small; `serin probe` |
+//! | `simulate.rs` | `serin check --power` and `serin simulate` |
 //! | `odd.rs`, `probing.rs` | the engine alone, on servers of every kind |
 
 #![expect(clippy::unwrap_used, reason = "a test program: an unwrap that fails is a test that fails")]
@@ -27,3 +28,4 @@ mod probing;
 mod refusals;
 mod scene;
 mod secrets;
+mod simulate;
