@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `detector/sequential.rs` | the default: a bank of cumulative sums, as fast as the guarantee allows |
 //! | `detector/threshold.rs` | a share over the window, against the binomial tail |
+//! | `detector/compare.rs` | one path beside another |
 //! | `detector/run_length.rs` | how long a cumulative sum takes, exactly: what the benchmark holds the policy to |
 //! | `detector/logarithm.rs` | the same logarithm on every machine |
 
@@ -20,6 +21,7 @@ use crate::window::{Entry, Window};
 use sequential::Bank;
 use std::time::Duration;
 
+pub mod compare;
 mod logarithm;
 pub mod run_length;
 pub mod sequential;

@@ -1,6 +1,7 @@
 //! The judge's word: what the promises say of production, and what the verdict table makes of it.
 
 use super::{CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT, SIDE_SPAN};
+use crate::detector::compare::ln_better_by_luck;
 use crate::detector::{Look, Promise, tail};
 use crate::sample::Fault;
 use crate::time::Mono;
@@ -8,6 +9,8 @@ use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyB
 use crate::window::{Entry, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Luck of one in a million: it is asked again with every answer, while a breach stands.
+const BETTER_NATS: f64 = 13.816;
 /// Fewer answers through an address are no word about it.
 const ZONE_MIN: usize = 5;
 
@@ -75,7 +78,12 @@ impl Judge {
             };
         };
         // In peace nothing is reverted, so the only question is whether the fault may be our own.
-        let b = if self.stage.release { since(&self.direct, &evidence, SIDE_MIN) } else { Some(Side::Ok) };
+        let b = if self.stage.release {
+            since(&self.direct, &evidence, SIDE_MIN)
+                .filter(|b| *b != Side::Ok || is_better(&self.direct, &evidence))
+        } else {
+            Some(Side::Ok)
+        };
         let Some(b) = b else { return Verdict::Inconclusive(Why::Suspect) };
         let x = match since(&self.control, &evidence, 1) {
             Some(x) => x,
@@ -206,6 +214,22 @@ impl Judge {
         direct.versions = versions.into_iter().filter_map(|id| self.versions.name(id).cloned()).collect();
         direct
     }
+}
+
+/// Whether the old version, asked directly, did so much better while production broke its promise that two paths which are equally
+/// bad would hardly ever look so. The share that production shows is the one at which the breach was called, and so by luck
+/// too high where both are a little bad: it is no measure of what the old version would show.
+fn is_better(window: &Window, evidence: &Evidence) -> bool {
+    let (mut n, mut bad) = (0, 0);
+    for entry in window.entries().filter(|entry| entry.due >= evidence.first_bad) {
+        let slow = evidence.stream == Stream::Latency && entry.slow;
+        let is_bad = entry.bad || slow;
+        n += u32::from(is_bad || !entry.hangs());
+        bad += u32::from(is_bad);
+    }
+    // The first bad one is bad because the breach begins with it.
+    let production = (evidence.answers.saturating_sub(1), evidence.bad.saturating_sub(1));
+    ln_better_by_luck((n, bad), production) <= -BETTER_NATS
 }
 
 /// Whether it is bad through one of several addresses only. `None` as long as another one, which is asked too, has not answered
