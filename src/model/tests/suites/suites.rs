@@ -7,8 +7,8 @@ use crate::quiet::{Kind, Play, Watch, quiet};
 use crate::rig::play;
 use crate::{must, must_not, refused};
 
-/// How many are played every day.
-const QUIET: u64 = 50_000;
+/// How many are played every day: what six minutes of two cores allow, all suites together.
+const QUIET: u64 = 35_000;
 const EACH: u64 = 500;
 
 /// A story's own chance, apart from that of its world.
@@ -167,7 +167,7 @@ fn looking_always_finds_no_more_than_looking_where_something_is_new() {
             (keen, always) => panic!("{seed}: {keen:?} {always:?}"),
         }
     }
-    assert!(found >= 5 && late < 0.5, "{found} are bad, found {late:.2} s late at most");
+    assert!(found >= 5 && late < 1.0, "{found} are bad, found {late:.2} s late at most");
 }
 
 /// With `SERIN_REPLAY` that release; without, one that is known.
