@@ -3,7 +3,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serin::model::calendar::{Calendar, Matter, Row};
 use serin::model::judge::Judge;
-use serin::model::policy::{JudgePolicy, Objectives, Policy};
+use serin::model::objective::Objectives;
+use serin::model::policy::{JudgePolicy, Policy};
 use serin::model::pulse::Pulse;
 use serin::model::release::{Baseline, EpochId, Stage};
 use serin::model::rolling::{Event, Rolling};
@@ -12,7 +13,7 @@ use serin::model::schedule::Schedule;
 use serin::model::tally::Tally;
 use serin::model::target::{TargetId, VersionId};
 use serin::model::time::{Mono, Span};
-use serin::model::window::{Entry, Window};
+use serin::model::window::{Entry, Marks, Window};
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Duration;
@@ -32,8 +33,7 @@ fn window(bench: &mut Criterion) {
                 due: Mono(at),
                 // Spread over 10 ms, whatever the step: all in one bucket, a quantile would cost nothing.
                 response: Span(u32::try_from(at / STEP_NS * 7_919 % 100_003).unwrap_or(0)),
-                bad: false,
-                slow: false,
+                marks: Marks::default(),
                 answered: true,
                 conn: 1,
                 addr: 1,
@@ -91,8 +91,8 @@ fn sample(at: u64) -> Sample {
 
 fn judge(bench: &mut Criterion) {
     let policy = JudgePolicy {
-        policy: Policy::Sequential,
-        objectives: Objectives { bad_share_max: Some(0.001), p95_max: Some(Duration::from_millis(250)) },
+        policy: Policy::Sequential.into(),
+        objectives: Objectives::of_service(Some(0.001), Some(Duration::from_millis(250))),
         wrong_reverts_one_in: 1_000_000,
         tolerate_blip: Duration::from_millis(250),
         window: Duration::from_secs(10),

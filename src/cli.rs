@@ -14,6 +14,7 @@ mod mark;
 mod probe;
 mod report;
 mod run;
+mod simulate;
 
 use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +41,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Give the account of a release from the ledger, or from exported log lines.
     Report(report::ReportArgs),
+    /// Play releases, made up or recorded, through the judge and the guard: when would each policy have acted, and how often wrongly?
+    Simulate(Box<simulate::SimulateArgs>),
     /// Tell a running Serin about a release.
     Release(mark::ReleaseArgs),
     /// Forbid acting until `unhold`. Always accepted.
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => probe::probe(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Report(args) => report::report(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Release(args) => mark::release(&args),
         Command::Hold(args) => mark::hold(&args),
         Command::Unhold(args) => mark::unhold(&args),

@@ -30,6 +30,7 @@
 //! | [`evidence`] | the ledger, raw samples, the report | model, clock |
 //! | [`admin`] | health, readiness, whether it could act, marks of a release | model, clock, settings |
 //! | [`lab`] | a blue/green world on loopback that speaks the real ELBv2 API | model, clock |
+//! | [`simulate`] | streams of answers, made up or recorded, through the real judge and guard in virtual time | model, settings, evidence |
 //! | [`app`] | builds and owns every task, thread and channel; starts, routes, drains | all of these but lab |
 //! | [`cli`] | one small file a command | all |
 
@@ -48,6 +49,7 @@ pub mod evidence;
 
 pub mod admin;
 pub mod lab;
+pub mod simulate;
 
 pub mod app;
 pub mod cli;

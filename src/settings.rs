@@ -11,6 +11,7 @@ mod address;
 mod between;
 mod explain;
 mod lever;
+mod objectives;
 mod policy;
 mod process;
 mod reader;
@@ -249,7 +250,7 @@ impl Service {
     /// Probes a second of `target` at the release pace, one instance.
     #[must_use]
     pub fn release_rate_of(&self, target: &Target) -> f64 {
-        target_rate_hz(target, self.targets.len(), self.pace.release_hz)
+        target_rate_hz(target, weights(&self.targets), self.pace.release_hz)
     }
 
     /// The time between two direct questions to one of `addresses` registered targets: the side path gets
@@ -280,20 +281,30 @@ impl Service {
         rate_hz(&self.targets, self.pace.calm_hz)
     }
 
-    /// The pace is split evenly; what a capped target doesn't use is not given to the others.
+    /// The pace is split by weight; what a capped target doesn't use is not given to the others.
     fn interval(&self, target: &Target, pace_hz: f64) -> Duration {
-        Duration::from_secs_f64(1.0 / target_rate_hz(target, self.targets.len(), pace_hz))
+        Duration::from_secs_f64(1.0 / target_rate_hz(target, weights(&self.targets), pace_hz))
     }
 }
 
 /// What `targets` get together when they share `pace_hz`.
 fn rate_hz(targets: &[Target], pace_hz: f64) -> f64 {
-    targets.iter().map(|target| target_rate_hz(target, targets.len(), pace_hz)).sum()
+    rates_hz(targets, pace_hz).sum()
 }
 
-/// What one of `count` targets gets; at most 1,000 by the time anybody asks.
-fn target_rate_hz(target: &Target, count: usize, pace_hz: f64) -> f64 {
-    let share_hz = pace_hz / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+/// What each of `targets` gets when they share `pace_hz`.
+fn rates_hz(targets: &[Target], pace_hz: f64) -> impl Iterator<Item = f64> {
+    let all = weights(targets);
+    targets.iter().map(move |target| target_rate_hz(target, all, pace_hz))
+}
+
+fn weights(targets: &[Target]) -> u32 {
+    targets.iter().map(|target| target.weight).sum()
+}
+
+/// What one target gets of weights that are `all` together; at most 1,000 targets by the time anybody asks.
+fn target_rate_hz(target: &Target, all: u32, pace_hz: f64) -> f64 {
+    let share_hz = pace_hz * f64::from(target.weight) / f64::from(all.max(1));
     target.rate_cap_hz.map_or(share_hz, |cap_hz| cap_hz.min(share_hz))
 }
 
@@ -328,6 +339,10 @@ pub struct Endpoint {
 pub struct Target {
     /// Unique in the service; the label of its series.
     pub name: String,
+    /// It is asked so many times as often as one of weight 1; 1 to 100.
+    pub weight: u32,
+    /// The group that it belongs to.
+    pub group: Option<String>,
     /// What is asked.
     pub endpoint: Endpoint,
     /// Connect there instead of resolving the host; Host and SNI stay the URL's.

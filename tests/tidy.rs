@@ -17,12 +17,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("evidence", &["model", "clock"]),
     ("admin", &["model", "clock", "settings"]),
     ("lab", &["model", "clock"]),
+    ("simulate", &["model", "settings", "evidence"]),
     ("app", &["model", "clock", "config", "settings", "engine", "revert", "publish", "evidence", "admin"]),
     (
         "cli",
         &[
             "model", "clock", "config", "settings", "engine", "revert", "publish", "evidence", "admin",
-            "lab", "app",
+            "lab", "simulate", "app",
         ],
     ),
     ("main", &["cli"]),

@@ -113,7 +113,7 @@ impl Keeping {
         self.samples.push(thread);
         // One release may take a quarter of the budget, so that several stay readable.
         let limits =
-            Limits { slow: service.judge.objectives.p95_max.map(Span::of), window_bytes: self.share / 4 };
+            Limits { slow: service.judge.objectives.slow_over().map(Span::of), window_bytes: self.share / 4 };
         let keeper = ServiceKeeper {
             keeper: SampleKeeper::new(limits, SEED),
             handle: samples,

@@ -45,6 +45,15 @@ impl Node {
         }
     }
 
+    /// The items, if it is a list.
+    #[must_use]
+    pub fn items(&self) -> Option<&[Self]> {
+        match &self.data {
+            Data::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub fn text(&self) -> Option<&str> {

@@ -389,8 +389,7 @@ impl<S: Subject> Pacer<S> {
             sample.phases = passage.phases;
             (sample.conn, sample.addr) = (passage.conn, passage.addr);
             (sample.status, sample.outcome) = (answer.status, answer.outcome);
-            // The stamp of the write is taken after it, and still before the target has it: a tenth of the bound is for that.
-            sample.taint = if lateness(sample.planned, passage.sent).duration() > self.taint * 9 / 10 {
+            sample.taint = if self.pulse.delayed(sample.planned, passage.sent, passage.done) {
                 Taint::Late
             } else if self.pulse.spoils(passage.begun, passage.done, passage.dialled) {
                 Taint::Stalled

@@ -74,6 +74,7 @@ pub(super) struct Service {
     next_pump: Mono,
     tally: Tally,
     urls: Urls,
+    slow_over: Option<Duration>,
     own: Own,
     told: Option<(EpochId, &'static str, Mono)>,
     started: bool,
@@ -133,7 +134,12 @@ impl Service {
             next_second: origin.after(Duration::from_secs(1)),
             next_pump: origin,
             tally: Tally::default(),
-            urls: Urls::new(settings.targets.len(), settings.judge.window, settings.judge.objectives.p95_max),
+            urls: Urls::new(
+                settings.targets.len(),
+                settings.judge.window,
+                settings.judge.objectives.slow_over(),
+            ),
+            slow_over: settings.judge.objectives.slow_over(),
             own: Own::default(),
             told: None,
             started: false,
@@ -142,7 +148,7 @@ impl Service {
         };
         service.production = service.lines(Purpose::Production, None, field);
         service.control = service.control_line(field);
-        service.plan(field, origin);
+        service.pace(field, origin);
         service
     }
 
@@ -185,7 +191,7 @@ impl Service {
             }
             Order::Pace(cadence) => {
                 self.cadence = cadence;
-                self.plan(field, now);
+                self.pace(field, now);
             }
             Order::Ask(registered) if registered == self.asked => {}
             Order::Ask(registered) => {
@@ -222,6 +228,16 @@ impl Service {
         let free = |index: &usize| pause(&self.targets[*index].target).is_none();
         let uncapped: Vec<usize> = (0..self.targets.len()).filter(free).collect();
         if uncapped.is_empty() { (0..self.targets.len()).collect() } else { uncapped }
+    }
+
+    /// A new pace of the production path, of which the judge weighs what is attained.
+    fn pace(&mut self, field: &mut Field, now: Mono) {
+        let rate_hz = match self.cadence {
+            Cadence::Calm => self.settings.calm_rate_hz(),
+            Cadence::Release => self.settings.release_rate_hz(),
+        };
+        self.judge.plan(rate_hz, now);
+        self.plan(field, now);
     }
 
     /// Lays out all schedules for the cadence.
@@ -317,7 +333,7 @@ impl Subject for Service {
     }
 
     fn slow_after(&self) -> Option<Duration> {
-        self.settings.judge.objectives.p95_max
+        self.slow_over
     }
 
     /// A sample is whole: count it, judge it, keep it.
@@ -423,6 +439,8 @@ fn registered_target(id: &str) -> Option<(SocketAddr, bool)> {
 fn control_target(endpoint: &Endpoint) -> Target {
     Target {
         name: "control".into(),
+        weight: 1,
+        group: None,
         endpoint: endpoint.clone(),
         connect_to: None,
         method: http::Method::GET,

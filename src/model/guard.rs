@@ -445,7 +445,7 @@ impl Guard {
         if let (Some(judged), Some(epoch)) = (&self.judged, &self.epoch) {
             out.push(Action::note(Record::Pulse {
                 epoch: epoch.id,
-                window: judged.baseline,
+                window: judged.baseline.clone(),
                 verdict: judged.verdict.word().into(),
                 versions: epoch.versions.clone(),
             }));
@@ -484,7 +484,7 @@ impl Guard {
                 (None, _) => self.left.clone(),
             },
             one_has_all: self.live.as_ref().is_none_or(|live| live.state.one_has_all()),
-            baseline: base.map(|good| good.baseline).unwrap_or_default(),
+            baseline: base.map(|good| good.baseline.clone()).unwrap_or_default(),
         }
     }
 }

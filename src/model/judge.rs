@@ -3,18 +3,24 @@
 //! One judge serves one service, on the thread that made the samples. It keeps what each path showed over
 //! the trailing window and answers, when asked, what may be said of the epoch. It never decides what to do.
 
-use crate::detector::Promise;
-use crate::policy::{JudgePolicy, Policy};
+use crate::detector::Sight;
+use crate::policy::JudgePolicy;
 use crate::release::{Baseline, EpochId, Stage};
 use crate::sample::{Fault, Outcome, Purpose, Sample, Taint};
-use crate::target::{TargetId, Version, VersionId, Versions};
+use crate::target::{Version, VersionId, Versions};
 use crate::time::{Mono, Span};
-use crate::verdict::{Evidence, Stream, Verdict};
-use crate::window::{Entry, Window};
+use crate::verdict::Evidence;
+use crate::window::{Entry, Marks, Window};
+use promised::{Memos, Promised};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+pub(crate) mod promised;
+mod said;
 mod word;
+mod zone;
+
+pub use said::{Direct, FirstBad, Judgement, Notice};
 
 /// How long a side path's answers speak of now.
 const SIDE_SPAN: Duration = Duration::from_secs(5);
@@ -28,91 +34,22 @@ const SIDE_LUCK: f64 = 1e-4;
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// Fewer clean samples than this in the last second are no word of a prober that is starved.
 const CLEAN_MIN: u32 = 3;
-/// So far back a sequential test looks at least: a share that takes longer to show isn't a release's fault at a release's pace.
-const CLIMB: Duration = Duration::from_mins(1);
+/// Before so much of a pace has gone, nothing is said of what was attained of it.
+const ATTAIN: Duration = Duration::from_secs(2);
+/// Less of the planned evidence than this is no good word.
+const ATTAINED_MIN: f64 = 0.5;
 /// The most own-fault marks that are kept.
 const OWN_CAP: usize = 4_096;
-
-/// What the judge says at one instant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Judgement {
-    /// The epoch that it is about.
-    pub epoch: EpochId,
-    /// When.
-    pub at: Mono,
-    /// The word.
-    pub verdict: Verdict,
-    /// Production answers in the rolling window, all versions.
-    pub answers: u32,
-    /// How many were bad.
-    pub bad: u32,
-    /// P95 over that window.
-    pub p95: Option<Span>,
-    /// Good production answers since the epoch opened.
-    pub good_answers: u64,
-    /// The versions that production answered with in this epoch.
-    pub versions: BTreeSet<Version>,
-    /// Those of them that still answered when the change had spread: what came before may be the previous state's.
-    pub settled: BTreeSet<Version>,
-    /// The first bad production answer of this epoch.
-    pub first_bad: Option<FirstBad>,
-    /// The old version, asked directly.
-    pub direct: Direct,
-    /// Production over the settling span, to be the baseline of what comes next.
-    pub baseline: Baseline,
-    /// Samples of the last second that are void by our own doing, and all of them.
-    pub void: (u32, u32),
-}
-
-/// The first answer of an epoch that broke a promise of availability.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FirstBad {
-    /// When it was due.
-    pub due: Mono,
-    /// When it was known.
-    pub done: Mono,
-    /// Which target.
-    pub target: TargetId,
-    /// Its status; 0 when none came.
-    pub status: u16,
-    /// The fault, or `None` for a probe that found no slot.
-    pub fault: Option<Fault>,
-    /// The version that answered.
-    pub version: Option<Version>,
-}
-
-/// What the old version's own targets answered over the last seconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Direct {
-    /// Answers and failures.
-    pub answers: u32,
-    /// Bad ones.
-    pub bad: u32,
-    /// Slow ones.
-    pub slow: u32,
-    /// Addresses that were asked and gave only good answers.
-    pub addresses_good: u32,
-    /// Addresses that were asked.
-    pub addresses: u32,
-    /// The versions that they named.
-    pub versions: BTreeSet<Version>,
-}
-
-/// Something that deserves a look at the listener at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A version answered that this epoch had not shown before.
-    Version(Version),
-    /// A bad answer where all was well.
-    Failure,
-}
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Judge {
     policy: JudgePolicy,
-    errors: Option<Promise>,
-    latency: Option<Promise>,
+    promises: Vec<Promised>,
+    /// What was found of each when it was looked at last.
+    memos: Vec<Memos>,
+    /// What is slow: the limits of the response time in the order of their marks.
+    limits: Vec<Duration>,
     stage: Stage,
     /// Names behind [`VersionId`]s.
     pub versions: Versions,
@@ -133,6 +70,8 @@ pub struct Judge {
     green_good: u64,
     good_answers: u64,
     first_bad: Option<FirstBad>,
+    /// Probes a second of the production path that are planned, and since when.
+    planned: Option<(f64, Mono)>,
     own: VecDeque<(Mono, Own)>,
     outside: VecDeque<(Mono, Fault)>,
 }
@@ -169,20 +108,22 @@ impl Judge {
     /// A judge that has seen nothing yet.
     #[must_use]
     pub fn new(policy: JudgePolicy, stage: Stage) -> Self {
-        let (errors, latency) = promises(&policy);
-        let window = || Window::new(policy.window);
-        let evidence = || Window::new(evidence_span(&policy));
+        let promises = promised::all(&policy);
+        let parted = promises.iter().any(|promised| !promised.is_whole());
+        let window = |span| if parted { Window::new(span).in_parts() } else { Window::new(span) };
+        let span = promised::evidence_span(&policy);
         Self {
-            errors,
-            latency,
+            limits: policy.objectives.limits(),
+            memos: vec![Memos::default(); promises.len()],
+            promises,
             stage,
             versions: Versions::default(),
-            rolling: window(),
-            history: Window::new(policy.settle.max(policy.window)),
-            green_all: evidence(),
-            green: evidence(),
-            direct: Window::new(evidence_span(&policy).max(SIDE_SPAN)),
-            control: Window::new(evidence_span(&policy).max(SIDE_SPAN)),
+            rolling: window(policy.window),
+            history: window(policy.settle.max(policy.window)),
+            green_all: window(span),
+            green: window(span),
+            direct: window(span.max(SIDE_SPAN)),
+            control: Window::new(span.max(SIDE_SPAN)),
             seen: BTreeSet::new(),
             settled: BTreeSet::new(),
             hinted: BTreeSet::new(),
@@ -191,6 +132,7 @@ impl Judge {
             green_good: 0,
             good_answers: 0,
             first_bad: None,
+            planned: None,
             own: VecDeque::new(),
             outside: VecDeque::new(),
             policy,
@@ -211,6 +153,9 @@ impl Judge {
         {
             window.clear();
         }
+        for promised in &mut self.promises {
+            promised.clear();
+        }
         self.outside.clear();
         self.seen.clear();
         self.settled.clear();
@@ -218,6 +163,11 @@ impl Judge {
         self.first_green = None;
         (self.green_known, self.green_good, self.good_answers) = (0, 0, 0);
         self.first_bad = None;
+    }
+
+    /// From `now` on so many probes a second are planned for the production path.
+    pub const fn plan(&mut self, rate_hz: f64, now: Mono) {
+        self.planned = Some((rate_hz, now));
     }
 
     /// The epoch that is judged.
@@ -270,11 +220,14 @@ impl Judge {
 
     /// A probe is in flight for longer than the latency objective: it is slow now, whatever comes of it.
     pub fn overdue(&mut self, sample: &Sample, now: Mono) {
-        if sample.epoch != self.stage.epoch || self.latency.is_none() || sample.taint != Taint::Clean {
+        if sample.epoch != self.stage.epoch || self.limits.is_empty() || sample.taint != Taint::Clean {
             return;
         }
         let response = Span::of(now.since(sample.planned));
-        let entry = Entry { slow: true, response, answered: false, bad: false, ..self.entry(sample, false) };
+        let over =
+            self.limits.iter().enumerate().map(|(index, limit)| index == 0 || response.duration() > *limit);
+        let marks = Marks::new(false, over);
+        let entry = Entry { marks, response, answered: false, ..self.entry(sample, false) };
         match sample.purpose {
             Purpose::Production => {
                 self.rolling.insert(now, entry);
@@ -294,7 +247,9 @@ impl Judge {
     /// The verdict at `now`, with what it rests on.
     pub fn judge(&mut self, now: Mono) -> Judgement {
         self.expire(now);
-        let verdict = self.verdict(now);
+        let mut memos = std::mem::take(&mut self.memos);
+        let verdict = self.verdict(now, &mut memos);
+        self.memos = memos;
         let named = |ids: &mut dyn Iterator<Item = VersionId>| -> BTreeSet<Version> {
             ids.filter_map(|id| self.versions.name(id).cloned()).collect()
         };
@@ -310,13 +265,9 @@ impl Judge {
             settled: named(&mut self.settled.iter().copied()),
             first_bad: self.first_bad.clone(),
             direct: self.direct_answers(now),
-            baseline: Baseline {
-                answers: self.history.count(),
-                bad: self.history.bad(),
-                slow: self.history.slow(),
-                p95: self.history.p95().map_or(0, |span| span.0),
-            },
+            baseline: self.baseline(),
             void: self.void(),
+            attained: self.attained(now),
         }
     }
 
@@ -334,20 +285,32 @@ impl Judge {
         let whose = self.whose(sample);
         keep(&mut self.rolling, now, entry, sample.told_slow);
         keep(&mut self.history, now, entry, sample.told_slow);
-        self.good_answers += u64::from(!entry.bad);
-        if entry.bad && self.first_bad.is_none() {
+        self.good_answers += u64::from(!entry.bad());
+        if entry.bad() && self.first_bad.is_none() {
             self.first_bad = Some(self.first_bad_of(sample, now));
         }
         if whose == Whose::New {
             let own = |name: &Version| !self.stage.old_versions.contains(name);
             self.green_known += u64::from(self.versions.name(sample.version).is_some_and(own));
-            self.green_good += u64::from(!entry.bad);
+            if self.green_good == 0 && !entry.bad() {
+                // It was a total failure so far, and is a cold start now.
+                for promised in &mut self.promises {
+                    promised.clear();
+                }
+            }
+            self.green_good += u64::from(!entry.bad());
             if entry.answered && self.first_green.is_none() {
                 self.first_green = Some(sample.done());
             }
             keep(&mut self.green_all, now, entry, sample.told_slow);
-            if self.past_grace(sample.due) {
+            let past_grace = self.past_grace(sample.due);
+            if past_grace {
                 keep(&mut self.green, now, entry, sample.told_slow);
+            }
+            if past_grace || self.green_good == 0 {
+                for promised in &mut self.promises {
+                    promised.spend(&entry, now);
+                }
             }
         }
         if sample.version != VersionId::NONE && sample.due >= self.stage.since.after(self.policy.propagation)
@@ -357,7 +320,7 @@ impl Judge {
         if sample.version != VersionId::NONE && self.seen.insert(sample.version) && self.seen.len() > 1 {
             return self.versions.name(sample.version).cloned().map(Notice::Version);
         }
-        entry.bad.then_some(Notice::Failure)
+        entry.bad().then_some(Notice::Failure)
     }
 
     /// `all_faults`: asked directly, a refused connection is the target's own word.
@@ -369,12 +332,13 @@ impl Judge {
             Outcome::Missed(_) | Outcome::Failed(_) => (false, false),
         };
         let response = sample.response();
-        let over = self.policy.objectives.p95_max.is_some_and(|max| response.duration() > max);
+        let saturated = sample.outcome == Outcome::Saturated;
+        let over = |limit: &Duration| saturated || response.duration() > *limit;
+        let bad = bad || self.policy.objectives.bad_over.as_ref().is_some_and(over);
         Entry {
             due: sample.due,
             response,
-            bad,
-            slow: over || sample.outcome == Outcome::Saturated,
+            marks: Marks::new(bad, self.limits.iter().map(over)),
             answered,
             conn: sample.conn,
             addr: sample.addr,
@@ -446,17 +410,41 @@ impl Judge {
         }
     }
 
+    fn baseline(&self) -> Baseline {
+        let others = (0_u16..).zip(&self.promises).filter(|(_, promised)| !promised.is_usual());
+        Baseline {
+            answers: self.history.count(),
+            bad: self.history.bad(),
+            slow: self.history.slow(),
+            p95: self.history.p95().map_or(0, |span| span.0),
+            others: others.map(|(index, promised)| (index, promised.tally(&self.history))).collect(),
+        }
+    }
+
+    /// What probes that were planned but never came back can't hide.
+    fn attained(&self, now: Mono) -> Option<f64> {
+        let (rate_hz, since) = self.planned?;
+        let span = self.policy.window.min(now.since(since.max(self.stage.since)));
+        let planned = rate_hz * span.as_secs_f64();
+        let answers = self.rolling.recent(now, span).count() + self.outside.len();
+        (span >= ATTAIN && planned >= f64::from(CLEAN_MIN))
+            .then(|| f64::from(u32::try_from(answers).unwrap_or(u32::MAX)) / planned)
+    }
+
+    /// What a look at `window` rests on.
+    fn sight<'a>(&'a self, promised: &'a Promised, window: &'a Window, now: Mono) -> Sight<'a> {
+        Sight {
+            now,
+            window,
+            old: self.stage.release.then_some(&self.direct),
+            before: promised.before(&self.stage.baseline),
+            spent: promised.spent(),
+        }
+    }
+
     fn void(&self) -> (u32, u32) {
         let void = self.own.iter().filter(|(_, own)| *own != Own::No).count();
         (u32::try_from(void).unwrap_or(u32::MAX), u32::try_from(self.own.len()).unwrap_or(u32::MAX))
-    }
-}
-
-/// A share over the window is of the window; a sum that has to climb takes the time that it takes, within reason.
-fn evidence_span(policy: &JudgePolicy) -> Duration {
-    match policy.policy {
-        Policy::Sequential => policy.window.max(CLIMB),
-        Policy::Threshold => policy.window,
     }
 }
 
@@ -466,25 +454,5 @@ fn keep(window: &mut Window, now: Mono, entry: Entry, told_slow: bool) {
     }
 }
 
-/// The promises with their tests; each sample of the judged time is one look at each.
-fn promises(policy: &JudgePolicy) -> (Option<Promise>, Option<Promise>) {
-    let streams = [policy.objectives.bad_share_max.is_some(), policy.objectives.p95_max.is_some()];
-    let streams = streams.iter().fold(0.0, |sum, set| sum + f64::from(u8::from(*set)));
-    let looks = (policy.release_rate_hz * policy.judge_for.as_secs_f64() * streams).max(1.0);
-    #[expect(clippy::cast_precision_loss, reason = "a rate of releases, stated in round numbers")]
-    let alpha = 1.0 / (policy.wrong_reverts_one_in.max(1) as f64 * looks);
-    let promise = |stream, share_max| Promise {
-        policy: policy.policy,
-        stream,
-        share_max,
-        alpha,
-        samples_min: policy.samples_min,
-        share_min: if stream == Stream::Errors { policy.error_rate_min } else { 0.0 },
-        tolerate_blip: policy.tolerate_blip,
-        luck_one_in: policy.wrong_reverts_one_in,
-    };
-    (
-        policy.objectives.bad_share_max.map(|share| promise(Stream::Errors, share)),
-        policy.objectives.p95_max.map(|_| promise(Stream::Latency, 0.05)),
-    )
-}
+#[cfg(test)]
+mod tests;

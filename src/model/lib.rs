@@ -8,6 +8,7 @@
 
 pub mod time;
 
+pub mod objective;
 pub mod policy;
 pub mod target;
 
@@ -28,6 +29,8 @@ pub mod detector;
 pub mod verdict;
 
 pub mod judge;
+
+pub mod power;
 
 pub mod listener;
 pub mod release;

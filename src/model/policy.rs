@@ -1,32 +1,110 @@
 //! The numbers that a user may set, after they were checked: what is promised, how it is judged,
 //! and what must hold before anything is done about it.
 
+use crate::objective::Objectives;
+use std::fmt;
 use std::time::Duration;
 
-/// What the service promises its users. At least one of the two is set.
+/// How promises are tested: by one policy, or by several together.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Objectives {
-    /// The share of answers that may be bad, in 0.0 < p < 1.0 (`availability = "99.9%"` is 0.001).
-    pub bad_share_max: Option<f64>,
-    /// P95 stays at or under this (`p95 = "250ms"`): at most 5 % of answers are slower.
-    pub p95_max: Option<Duration>,
+pub struct Policies {
+    /// How their words are joined.
+    pub join: Join,
+    /// At least one.
+    pub tests: Vec<Policy>,
 }
 
-/// How a promise is tested.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// How the words of several policies are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Join {
+    /// The first that finds a breach is believed.
+    Any,
+    /// A breach is one that all of them find.
+    All,
+}
+
+/// One way to test a promise.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Policy {
     /// A bank of cumulative sums: as fast as the stated odds allow (`detector/sequential.rs`).
     #[default]
     Sequential,
     /// A share over the window, against the binomial tail (`detector/threshold.rs`).
-    Threshold,
+    Threshold(Threshold),
+    /// How quickly the error budget is spent, over pairs of windows (`detector/burn_rate.rs`).
+    BurnRate(Vec<Burn>),
+    /// The new version against the old one (`detector/baseline.rs`).
+    Baseline,
+}
+
+/// What only the `threshold` policy asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Threshold {
+    /// For how long the share has to have been too large.
+    pub held_for: Duration,
+    /// So many bad answers in a row are a breach too, if they last as long as a blip; 0: never.
+    pub bad_streak: u32,
+    /// After so many good answers in a row a breach is over; 0: only when the window is.
+    pub good_streak: u32,
+}
+
+/// One pair of windows of the `burn_rate` policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Burn {
+    /// The budget is spent so many times as fast as the objective allows; more than 0.0.
+    pub factor: f64,
+    /// Over this span, to know that it matters,
+    pub long: Duration,
+    /// and over this one, to know that it goes on.
+    pub short: Duration,
+}
+
+impl Policies {
+    /// How many of them may revert on their own word.
+    #[must_use]
+    pub const fn alone(&self) -> usize {
+        match self.join {
+            Join::Any => self.tests.len(),
+            Join::All => 1,
+        }
+    }
+}
+
+impl fmt::Display for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.tests.iter().map(Policy::name).collect();
+        match (self.join, names.as_slice()) {
+            (_, [name]) => f.write_str(name),
+            (Join::Any, names) => write!(f, "any of {}", names.join(", ")),
+            (Join::All, names) => write!(f, "all of {}", names.join(", ")),
+        }
+    }
+}
+
+impl From<Policy> for Policies {
+    fn from(policy: Policy) -> Self {
+        Self { join: Join::Any, tests: vec![policy] }
+    }
+}
+
+impl Policy {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Threshold(_) => "threshold",
+            Self::BurnRate(_) => "burn_rate",
+            Self::Baseline => "baseline",
+        }
+    }
 }
 
 /// How samples become a verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JudgePolicy {
     /// How the promises are tested.
-    pub policy: Policy,
+    pub policy: Policies,
     /// The promises.
     pub objectives: Objectives,
     /// One good release in so many may be reverted by luck (`wrong_reverts = "1 in 1000000 releases"`).

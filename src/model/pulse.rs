@@ -14,6 +14,8 @@ use std::time::Duration;
 const REMEMBER: Duration = Duration::from_mins(1);
 /// One part in so many of a response time may be ours.
 const SHARE: u32 = 8;
+/// So many waits between readings are remembered: a probe is landed in the turn in which it was read, or the next.
+const WAITS: usize = 8;
 /// More gaps than this a minute are one long one.
 const GAPS_MAX: usize = 4_096;
 
@@ -32,6 +34,8 @@ pub struct Pulse {
     bound: Duration,
     gaps: VecDeque<(Mono, Mono)>,
     last: Option<(Mono, Readings)>,
+    /// Between the last readings we were runnable and not run for so long.
+    waits: VecDeque<(Mono, Mono, Duration)>,
     stalled: Duration,
 }
 
@@ -39,7 +43,7 @@ impl Pulse {
     /// Delays within `bound` are no gaps.
     #[must_use]
     pub const fn new(bound: Duration) -> Self {
-        Self { bound, gaps: VecDeque::new(), last: None, stalled: Duration::ZERO }
+        Self { bound, gaps: VecDeque::new(), last: None, waits: VecDeque::new(), stalled: Duration::ZERO }
     }
 
     /// We were to be woken at `armed`, and it is `now`.
@@ -49,10 +53,11 @@ impl Pulse {
         }
     }
 
-    /// Whether the readings are worth taking: since the last ones enough time has passed for a gap.
+    /// Whether the readings are worth taking: since the last ones enough time has passed for a delay that matters
+    /// beside another one.
     #[must_use]
     pub fn wants(&self, now: Mono) -> bool {
-        self.last.is_none_or(|(at, _)| now.since(at) > self.bound)
+        self.last.is_none_or(|(at, _)| now.since(at) > self.bound / 4)
     }
 
     /// The witnesses' readings at `now`.
@@ -63,6 +68,12 @@ impl Pulse {
             self.gap(at, now);
         }
         let waited = readings.waited.unwrap_or_default().saturating_sub(before.waited.unwrap_or_default());
+        if waited > Duration::ZERO {
+            if self.waits.len() == WAITS {
+                self.waits.pop_front();
+            }
+            self.waits.push_back((at, now, waited));
+        }
         if waited > self.bound {
             self.gap(at.max(now.before(waited.saturating_add(self.bound))), now);
         }
@@ -105,6 +116,24 @@ impl Pulse {
             }
         }
         ours > self.bound && ours > done.since(sent) / SHARE
+    }
+
+    /// Whether a probe that was to be sent at `planned`, was sent at `sent` and read to its end at `done` is late by our own
+    /// delay: sent late and read late are one. An answer that lay unread for less than a gap weighs like a gap does: by
+    /// its share of the time.
+    #[must_use]
+    pub fn delayed(&self, planned: Mono, sent: Mono, done: Mono) -> bool {
+        // The stamp of the write is taken after it, and still before the target has it.
+        let bound = self.bound * 9 / 10;
+        let late = lateness(planned, sent).duration();
+        let ours = late + self.unread(sent, done);
+        late > bound || (ours > bound && ours > done.since(planned) / SHARE)
+    }
+
+    /// For how long the answer to a probe may have lain unread, gap or not: it was there, and we waited to be run.
+    fn unread(&self, sent: Mono, done: Mono) -> Duration {
+        let late = self.waits.iter().rev().take_while(|(_, to, _)| *to > sent);
+        late.map(|(from, to, waited)| (*waited).min(done.min(*to).since(sent.max(*from)))).sum()
     }
 
     /// How long we were not run since the last time that this was asked.
@@ -186,12 +215,62 @@ mod tests {
     fn the_kernels_word_shows_a_gap_that_no_timer_saw() {
         let mut pulse = Pulse::new(BOUND);
         pulse.read(ms(100), readings(5, 0));
-        assert!(!pulse.wants(ms(101)));
-        assert!(pulse.wants(ms(102)));
+        assert!(!pulse.wants(Mono(100_250_000)));
+        assert!(pulse.wants(Mono(100_250_001)));
         pulse.read(ms(200), readings(75, 0));
         assert!(pulse.spoils(ms(101), ms(200), false));
         assert!(!pulse.spoils(ms(101), ms(110), false), "read before the gap can have begun");
         assert_eq!(pulse.beat(ms(200), ms(200)), None);
+    }
+
+    #[test]
+    fn an_answer_may_have_lain_unread_for_less_than_a_gap() {
+        let wait = |us| Readings { waited: Some(Duration::from_micros(us)), slept: Duration::ZERO };
+        let mut pulse = Pulse::new(BOUND);
+        pulse.read(ms(100), wait(0));
+        assert_eq!(pulse.unread(ms(99), ms(100)), Duration::ZERO);
+        pulse.read(ms(102), wait(300));
+        assert_eq!(pulse.unread(ms(101), ms(102)), Duration::from_micros(300));
+        assert_eq!(
+            pulse.unread(Mono(101_900_000), ms(102)),
+            Duration::from_micros(100),
+            "it wasn't sent before"
+        );
+        assert_eq!(
+            pulse.unread(ms(90), Mono(100_050_000)),
+            Duration::from_micros(50),
+            "nor did it wait later"
+        );
+        assert_eq!(pulse.unread(ms(90), ms(95)), Duration::ZERO, "read before");
+        pulse.read(ms(103), wait(310));
+        assert_eq!(pulse.unread(ms(102), ms(103)), Duration::from_micros(10));
+        assert_eq!(pulse.unread(ms(90), ms(103)), Duration::from_micros(310), "it waited twice");
+        assert_eq!(
+            pulse.unread(ms(101), ms(102)),
+            Duration::from_micros(300),
+            "and is landed after the next readings"
+        );
+        for later in 104..140 {
+            pulse.read(ms(later), wait(later * 100));
+        }
+        assert_eq!(pulse.waits.len(), WAITS);
+        assert!(!pulse.spoils(ms(101), ms(102), false));
+    }
+
+    #[test]
+    fn sent_late_and_read_late_are_one_delay() {
+        let at = |us: u64| Mono(100_000_000 + us * 1_000);
+        let mut pulse = Pulse::new(BOUND);
+        assert!(!pulse.delayed(at(0), at(900), at(1_300)));
+        assert!(pulse.delayed(at(0), at(901), at(90_000)), "however long it took");
+        let wait = |us| Readings { waited: Some(Duration::from_micros(us)), slept: Duration::ZERO };
+        pulse.read(at(850), wait(0));
+        pulse.read(at(1_250), wait(250));
+        assert!(pulse.delayed(at(0), at(850), at(1_250)), "850 us and 250 us");
+        assert!(!pulse.delayed(at(300), at(850), at(1_250)), "550 us and 250 us");
+        assert!(!pulse.delayed(at(0), at(850), at(9_000)), "it was read later, and waited no more");
+        pulse.read(at(14_900), wait(1_050));
+        assert!(!pulse.delayed(at(0), at(600), at(14_900)), "600 us and 800 us are an eleventh of its time");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::listener::{Fingerprint, ListenerState};
 use crate::target::Version;
 use crate::time::Mono;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// One state of the listener at one time. A persisted counter, never reused: equal states at different times are different epochs.
@@ -41,8 +41,17 @@ pub enum Cause {
     OwnRevert,
 }
 
-/// How production did over a span before a cutover.
+/// How many answers speak of a promise, and how many of them broke it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Answers.
+    pub answers: u32,
+    /// Those that broke it.
+    pub bad: u32,
+}
+
+/// How production did over a span before a cutover.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Answers.
     pub answers: u32,
@@ -52,19 +61,21 @@ pub struct Baseline {
     pub slow: u32,
     /// P95, in units of 100 ns; 0 when unknown.
     pub p95: u32,
+    /// Other promises than the service's availability and its P95, by their place in the objectives.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<u16, Tally>,
 }
 
-impl Baseline {
-    /// What share of `hits` may have been normal: the observed one and three standard errors
-    /// (and three events, the rule of three, when none was seen). 1.0 when nothing was measured: nothing is
-    /// worse than unknown.
+impl Tally {
+    /// What share may have been normal: the observed one and three standard errors (and three events, the rule of three, when
+    /// none was seen). 1.0 when nothing was measured: nothing is worse than unknown.
     #[must_use]
-    pub fn upper_share(self, hits: u32) -> f64 {
+    pub fn upper_share(self) -> f64 {
         if self.answers == 0 {
             return 1.0;
         }
-        let hits = f64::from(hits);
-        ((hits + 3.0 * hits.sqrt() + 3.0) / f64::from(self.answers)).min(1.0)
+        let bad = f64::from(self.bad);
+        ((bad + 3.0 * bad.sqrt() + 3.0) / f64::from(self.answers)).min(1.0)
     }
 }
 

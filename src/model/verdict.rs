@@ -1,7 +1,7 @@
 //! What may be said of a release: four words, not two, and each with its reason.
 
+use crate::objective::P95;
 use crate::time::{Mono, Span};
-use crate::window::Entry;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -187,22 +187,17 @@ pub enum Stream {
     Latency,
 }
 
-impl Stream {
-    /// Whether `entry` is a bad event of this stream.
-    #[must_use]
-    pub const fn is_bad(self, entry: &Entry) -> bool {
-        match self {
-            Self::Errors => entry.bad,
-            Self::Latency => entry.slow,
-        }
-    }
-}
-
 /// A broken promise with its own numbers, so that a record of it needs nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Which promise.
     pub stream: Stream,
+    /// Of a group or a URL by this name; empty for the whole service.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub scope: Box<str>,
+    /// Of latency: which quantile, in ten-thousandths.
+    #[serde(default = "p95", skip_serializing_if = "is_p95")]
+    pub quantile: u32,
     /// Answers from the first to the last bad one.
     pub answers: u32,
     /// How many of them were bad.
@@ -225,7 +220,7 @@ pub struct Evidence {
     pub targets: u32,
     /// All answers in the window.
     pub window_answers: u32,
-    /// P95 of the answers since the first bad one.
+    /// That quantile of the answers since the first bad one.
     pub window_p95: Option<Span>,
     /// The version under judgement has answered nothing but errors.
     pub total: bool,
@@ -240,17 +235,34 @@ impl fmt::Display for Evidence {
             Stream::Errors => "bad",
             Stream::Latency => "too slow",
         };
-        write!(f, "{} of {} answers {bad} in {seconds:.2} s", self.bad, self.answers)?;
+        write!(f, "{} of {} answers", self.bad, self.answers)?;
+        if !self.scope.is_empty() {
+            write!(f, " of {}", self.scope)?;
+        }
+        write!(f, " {bad} in {seconds:.2} s")?;
         if self.bad < self.answers {
             write!(f, " ({rate:.1} %)")?;
         }
         write!(f, ", objective {} %", percent(self.share_max))?;
         if let (Stream::Latency, Some(p95)) = (self.stream, self.window_p95) {
-            write!(f, ", P95 {:.0} ms", p95.millis())?;
+            write!(f, ", P{} {:.0} ms", percent(f64::from(self.quantile) / 10_000.0), p95.millis())?;
         }
         write!(f, "; by luck: 1 in {} releases; ", grouped(self.luck_one_in))?;
-        write!(f, "{}, {}", plural(self.targets, "URL"), plural(self.connections, "connection"))
+        write!(f, "{}, {}", plural(self.targets, "URL"), plural(self.connections, "connection"))?;
+        if self.addresses > 1 {
+            write!(f, ", {} addresses", self.addresses)?;
+        }
+        Ok(())
     }
+}
+
+const fn p95() -> u32 {
+    P95
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_p95(quantile: &u32) -> bool {
+    *quantile == P95
 }
 
 /// 0.001 as `0.1`, without a tail of digits that nobody promised.
@@ -375,6 +387,8 @@ mod tests {
     fn evidence_reads_as_a_sentence_with_its_numbers() {
         let evidence = Evidence {
             stream: Stream::Errors,
+            scope: "".into(),
+            quantile: 9_500,
             answers: 500,
             bad: 37,
             span_ms: 5_000,
@@ -391,7 +405,7 @@ mod tests {
         };
         assert_eq!(
             evidence.to_string(),
-            "37 of 500 answers bad in 5.00 s (7.4 %), objective 0.1 %; by luck: 1 in 1,000,000 releases; 3 URLs, 4 connections"
+            "37 of 500 answers bad in 5.00 s (7.4 %), objective 0.1 %; by luck: 1 in 1,000,000 releases; 3 URLs, 4 connections, 2 addresses"
         );
     }
 }

@@ -3,13 +3,47 @@
 //! Whether an answer is slower than an objective is decided on the exact time, never on a bucket.
 
 use crate::distribution::{Distribution, bucket};
+use crate::objective::{LIMITS_MAX, P95, Scope};
 use crate::target::{TargetId, VersionId};
 use crate::time::{Mono, Span};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// In ten-thousandths.
-const P95: u32 = 9_500;
+/// Which promises a sample broke.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u8);
+
+/// One of the marks: of a promise's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u8);
+
+impl Mark {
+    /// It broke a promise of availability.
+    pub const BAD: Self = Self(0);
+    /// It was slower than the first of the limits ([`crate::objective::Objectives::limits`]).
+    pub const SLOW: Self = Self(1);
+
+    /// It was slower than limit number `index`, 0..[`LIMITS_MAX`].
+    #[must_use]
+    pub fn limit(index: usize) -> Self {
+        Self(u8::try_from(index.min(LIMITS_MAX - 1)).unwrap_or(0) + 1)
+    }
+}
+
+impl Marks {
+    /// Broken or not: availability, and each of the limits in their order.
+    #[must_use]
+    pub fn new(bad: bool, over: impl IntoIterator<Item = bool>) -> Self {
+        let over = (1..=LIMITS_MAX).zip(over).fold(0, |bits, (bit, over)| bits | u8::from(over) << bit);
+        Self(u8::from(bad) | over)
+    }
+
+    /// Whether it has this mark.
+    #[must_use]
+    pub const fn has(self, mark: Mark) -> bool {
+        self.0 >> mark.0 & 1 == 1
+    }
+}
 
 /// What the window keeps of one judged sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +52,8 @@ pub struct Entry {
     pub due: Mono,
     /// Its response time.
     pub response: Span,
-    /// It broke a promise of availability.
-    pub bad: bool,
-    /// It was slower than the latency objective.
-    pub slow: bool,
+    /// What it broke.
+    pub marks: Marks,
     /// An answer came, so its time belongs into the distribution.
     pub answered: bool,
     /// The connection it used.
@@ -38,7 +70,48 @@ impl Entry {
     /// It was told of as slow while in flight, and nothing has come back.
     #[must_use]
     pub const fn hangs(&self) -> bool {
-        self.slow && !self.answered
+        self.slow() && !self.answered
+    }
+
+    /// It broke a promise of availability.
+    #[must_use]
+    pub const fn bad(&self) -> bool {
+        self.marks.has(Mark::BAD)
+    }
+
+    /// It was slower than the first of the limits.
+    #[must_use]
+    pub const fn slow(&self) -> bool {
+        self.marks.has(Mark::SLOW)
+    }
+}
+
+/// Samples, and how many of them have each mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    all: u32,
+    marked: [u32; LIMITS_MAX + 1],
+}
+
+impl Counts {
+    fn add(&mut self, marks: Marks) {
+        self.all += 1;
+        self.mark(marks, 1);
+    }
+
+    fn remove(&mut self, marks: Marks) {
+        self.all -= 1;
+        self.mark(marks, u32::MAX);
+    }
+
+    /// Most samples have no mark, and cost nothing here.
+    fn mark(&mut self, marks: Marks, by: u32) {
+        let mut bits = marks.0;
+        while bits != 0 {
+            let count = &mut self.marked[bits.trailing_zeros() as usize];
+            *count = count.wrapping_add(by);
+            bits &= bits - 1;
+        }
     }
 }
 
@@ -48,8 +121,11 @@ pub struct Window {
     span: Duration,
     entries: VecDeque<(Mono, Entry)>,
     times: Distribution,
-    bad: u32,
-    slow: u32,
+    counts: Counts,
+    /// The same for each target, if anything is promised for some of them.
+    parts: Option<Vec<Counts>>,
+    /// How many samples with a mark have ever come, and how often it was cleared.
+    news: u64,
 }
 
 impl Window {
@@ -59,7 +135,15 @@ impl Window {
     /// An empty window over the trailing `span`.
     #[must_use]
     pub fn new(span: Duration) -> Self {
-        Self { span, entries: VecDeque::new(), times: Distribution::new(P95), bad: 0, slow: 0 }
+        let (counts, parts) = (Counts::default(), None);
+        Self { span, entries: VecDeque::new(), times: Distribution::new(P95), counts, parts, news: 0 }
+    }
+
+    /// The same, also counting for each target alone.
+    #[must_use]
+    pub fn in_parts(mut self) -> Self {
+        self.parts = Some(Vec::new());
+        self
     }
 
     /// Takes a sample that was done at `now`. Instants that run backwards are taken as the newest so far.
@@ -69,8 +153,11 @@ impl Window {
             self.drop_oldest();
         }
         self.entries.push_back((at, entry));
-        self.bad += u32::from(entry.bad);
-        self.slow += u32::from(entry.slow);
+        self.news += u64::from(entry.marks != Marks::default());
+        self.counts.add(entry.marks);
+        if let Some(part) = self.part(entry.target) {
+            part.add(entry.marks);
+        }
         if entry.answered {
             self.times.add(bucket(entry.response));
         }
@@ -80,13 +167,19 @@ impl Window {
     /// Replaces the entry of a probe that was told of as slow while in flight, so that it counts once.
     /// False when the window no longer has it.
     pub fn amend(&mut self, entry: Entry) -> bool {
-        let found = self.entries.iter().rposition(|(_, old)| {
-            !old.answered && old.slow && old.due == entry.due && old.target == entry.target
-        });
+        let found = self
+            .entries
+            .iter()
+            .rposition(|(_, old)| old.hangs() && old.due == entry.due && old.target == entry.target);
         let Some((_, old)) = found.and_then(|index| self.entries.get_mut(index)) else { return false };
-        self.bad = self.bad - u32::from(old.bad) + u32::from(entry.bad);
-        self.slow = self.slow - u32::from(old.slow) + u32::from(entry.slow);
-        *old = entry;
+        let before = std::mem::replace(old, entry);
+        self.news += u64::from(entry.marks != Marks::default());
+        self.counts.remove(before.marks);
+        self.counts.add(entry.marks);
+        if let Some(part) = self.part(entry.target) {
+            part.remove(before.marks);
+            part.add(entry.marks);
+        }
         if entry.answered {
             self.times.add(bucket(entry.response));
         }
@@ -105,7 +198,11 @@ impl Window {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.times.clear();
-        (self.bad, self.slow) = (0, 0);
+        self.counts = Counts::default();
+        self.news += 1;
+        if let Some(parts) = &mut self.parts {
+            parts.clear();
+        }
     }
 
     /// How many samples.
@@ -116,14 +213,28 @@ impl Window {
 
     /// How many of them broke a promise of availability.
     #[must_use]
-    pub const fn bad(&self) -> u32 {
-        self.bad
+    pub fn bad(&self) -> u32 {
+        self.tally(&Scope::Service, Mark::BAD).1
     }
 
-    /// How many of them were slower than the latency objective.
+    /// How many of them were slower than the first of the limits.
     #[must_use]
-    pub const fn slow(&self) -> u32 {
-        self.slow
+    pub fn slow(&self) -> u32 {
+        self.tally(&Scope::Service, Mark::SLOW).1
+    }
+
+    /// How many samples speak of `scope`, and how many of them have the mark. A window that isn't [`Self::in_parts`] knows
+    /// nothing of a part.
+    #[must_use]
+    pub fn tally(&self, scope: &Scope, mark: Mark) -> (u32, u32) {
+        let of = |counts: &Counts| (counts.all, counts.marked[usize::from(mark.0)]);
+        match scope {
+            Scope::Service => of(&self.counts),
+            Scope::Part { targets, .. } => {
+                let known = |target: &TargetId| self.parts.as_ref()?.get(usize::from(target.0)).map(of);
+                targets.iter().filter_map(known).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+            }
+        }
     }
 
     /// P95 of the answers, at most 0.8 % off; `None` when there is none.
@@ -132,16 +243,39 @@ impl Window {
         self.times.quantile()
     }
 
+    /// As long as it stays the same, nothing with a mark has come.
+    #[must_use]
+    pub const fn news(&self) -> u64 {
+        self.news
+    }
+
+    /// Those that were done within `span` before `now`, oldest first.
+    pub fn recent(&self, now: Mono, span: Duration) -> impl Iterator<Item = &Entry> {
+        let from = now.before(span);
+        let first = self.entries.partition_point(|(at, _)| *at < from);
+        self.entries.range(first..).map(|(_, entry)| entry)
+    }
+
     /// The samples, oldest first.
     #[must_use]
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter().map(|(_, entry)| entry)
     }
 
+    fn part(&mut self, target: TargetId) -> Option<&mut Counts> {
+        let (parts, index) = (self.parts.as_mut()?, usize::from(target.0));
+        if parts.len() <= index {
+            parts.resize(index + 1, Counts::default());
+        }
+        parts.get_mut(index)
+    }
+
     fn drop_oldest(&mut self) {
         if let Some((_, entry)) = self.entries.pop_front() {
-            self.bad -= u32::from(entry.bad);
-            self.slow -= u32::from(entry.slow);
+            self.counts.remove(entry.marks);
+            if let Some(part) = self.part(entry.target) {
+                part.remove(entry.marks);
+            }
             if entry.answered {
                 self.times.remove(bucket(entry.response));
             }
@@ -158,8 +292,7 @@ mod tests {
         Entry {
             due: Mono(0),
             response,
-            bad,
-            slow: ms > 100,
+            marks: Marks::new(bad, [ms > 100]),
             answered: true,
             conn: 1,
             addr: 0,
@@ -183,6 +316,37 @@ mod tests {
         window.expire(at(1_001));
         assert_eq!((window.count(), window.bad(), window.slow()), (1, 0, 0));
         assert!((window.p95().unwrap().millis() - 10.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn each_mark_is_counted_for_the_whole_and_for_its_part() {
+        let part = |target| Scope::Part { name: "x".into(), targets: [TargetId(target)].into() };
+        let mut window = Window::new(Duration::from_secs(1)).in_parts();
+        let of = |target, marks| Entry { target: TargetId(target), marks, ..entry(1, false) };
+        window.insert(at(0), of(0, Marks::new(true, [false, true])));
+        window.insert(at(500), of(2, Marks::new(false, [true, true])));
+        let seen = |window: &Window, scope: &Scope| {
+            [Mark::BAD, Mark::SLOW, Mark::limit(1)].map(|mark| window.tally(scope, mark))
+        };
+        assert_eq!(seen(&window, &Scope::Service), [(2, 1), (2, 1), (2, 2)]);
+        assert_eq!(seen(&window, &part(0)), [(1, 1), (1, 0), (1, 1)]);
+        assert_eq!(seen(&window, &part(2)), [(1, 0), (1, 1), (1, 1)]);
+        assert_eq!(seen(&window, &part(7)), [(0, 0); 3]);
+        window.expire(at(1_100));
+        assert_eq!(seen(&window, &Scope::Service), [(1, 0), (1, 1), (1, 1)]);
+        assert_eq!(seen(&window, &part(0)), [(0, 0); 3]);
+        window.clear();
+        assert_eq!(seen(&window, &part(2)), [(0, 0); 3]);
+    }
+
+    #[test]
+    fn the_recent_ones_are_those_within_the_span() {
+        let mut window = Window::new(Duration::from_secs(10));
+        for second in 0..5 {
+            window.insert(at(second * 1_000), entry(second, false));
+        }
+        assert_eq!(window.recent(at(5_000), Duration::from_secs(2)).count(), 2);
+        assert_eq!(window.recent(at(5_000), Duration::from_mins(1)).count(), 5);
     }
 
     #[test]

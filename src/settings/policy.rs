@@ -1,8 +1,9 @@
-//! `[objectives]`, `[judge]`, `[guard]` and `[pace]`.
+//! `[judge]`, `[guard]` and `[pace]`.
 
-use super::reader::{Fault, Noted, Section};
-use super::{Mode, Pace, Target, units};
-use crate::model::policy::{GuardPolicy, JudgePolicy, Objectives, Policy};
+use super::reader::{Fault, Leaf, Noted, Section};
+use super::{Mode, Pace, Target, objectives, units};
+use crate::config::quoted;
+use crate::model::policy::{Burn, GuardPolicy, Join, JudgePolicy, Policies, Policy, Threshold};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use std::time::Duration;
 const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(30);
 /// In millionths of a percent.
 const PERCENT: u64 = 1_000_000;
+/// The names of the policies.
+const POLICIES: [&str; 4] = ["sequential", "threshold", "burn_rate", "baseline"];
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -31,12 +34,17 @@ pub(super) fn pace(root: &Section<'_>) -> Result<Pace, Noted> {
     Ok(Pace { calm_hz, release_hz })
 }
 
-/// `[objectives]` and `[judge]`.
-pub(super) fn judge(root: &Section<'_>, release_rate_hz: f64) -> Result<JudgePolicy, Noted> {
-    let objectives = objectives(root);
+/// Objectives and `[judge]`; `rates_hz`: what each target gets at the release pace. Without targets or a pace, which were refused then,
+/// only what doesn't need them is read.
+pub(super) fn judge(
+    root: &Section<'_>,
+    targets: Option<&[Target]>,
+    rates_hz: &[f64],
+) -> Result<JudgePolicy, Noted> {
+    let release_rate_hz = if rates_hz.is_empty() { f64::INFINITY } else { rates_hz.iter().sum() };
+    let objectives = targets.ok_or(Noted).and_then(|targets| objectives::read(root, targets, rates_hz));
     let section = root.section("judge");
-    let names = [("sequential", Policy::Sequential), ("threshold", Policy::Threshold)];
-    let tested = section.get("policy", |leaf| leaf.choice(&names));
+    let tested = policies(&section);
     let wrong_reverts = section.get("wrong_reverts", |leaf| leaf.chance(100..=1_000_000_000_000));
     let tolerate_blip = section.get("tolerate_blip", |leaf| leaf.duration(Duration::ZERO..=MINUTE));
     let window = section.get("window", |leaf| leaf.duration(100 * MILLISECOND..=10 * MINUTE));
@@ -83,7 +91,7 @@ pub(super) fn guard(
     let capacity = section.get("min_capacity", |leaf| leaf.percentage(PERCENT..=100 * PERCENT));
     let verify_answers = section.get("verify_answers", |leaf| leaf.count(1..=1000));
     let verify_for = section.get("verify_for", |leaf| leaf.duration(SECOND..=10 * MINUTE));
-    let hold_file = section.maybe("hold_file", super::reader::Leaf::path);
+    let hold_file = section.maybe("hold_file", Leaf::path);
     let judge = judge.as_ref().map_err(|noted| *noted)?;
     let policy = GuardPolicy {
         mode: mode?,
@@ -110,18 +118,83 @@ pub(super) fn guard(
     Ok((policy, hold_file?))
 }
 
-fn objectives(root: &Section<'_>) -> Result<Objectives, Noted> {
-    let section = root.section("objectives");
-    // At least one bad answer in a million: beyond that no number of probes proves anything in a release.
-    let good = section.maybe("availability", |leaf| leaf.percentage(PERCENT..=100 * PERCENT - 100));
-    let p95 = section.maybe("p95", |leaf| leaf.duration(MILLISECOND..=MINUTE));
-    let (good, p95_max) = (good?, p95?);
-    if good.is_none() && p95_max.is_none() {
-        let remedy = "add [objectives] with availability = \"99.9%\", p95 = \"250ms\", or both";
-        let fault = Fault::new("without a promise there is nothing to judge by", remedy);
-        return Err(root.refuse_section("objectives", fault));
+/// `judge.policy` and the sections of its policies.
+fn policies(section: &Section<'_>) -> Result<Policies, Noted> {
+    let threshold = threshold(&section.section("threshold"));
+    let burns = section.section("burn_rate").get("windows", burns);
+    let chosen = section.get("policy", chosen);
+    let (threshold, burns, (join, names)) = (threshold?, burns?, chosen?);
+    let test = |name: &str| match name {
+        "threshold" => Policy::Threshold(threshold),
+        "burn_rate" => Policy::BurnRate(burns.clone()),
+        "baseline" => Policy::Baseline,
+        _ => Policy::Sequential,
+    };
+    Ok(Policies { join, tests: names.into_iter().map(test).collect() })
+}
+
+/// `"sequential"`, `{ any = ["sequential", "burn_rate"] }` or `{ all = [..] }`.
+fn chosen(leaf: &Leaf<'_>) -> Result<(Join, Vec<&'static str>), Fault> {
+    let known = |text: Option<&str>| {
+        let name = POLICIES.iter().find(|name| Some(**name) == text);
+        name.copied().ok_or_else(|| {
+            let names = POLICIES.map(quoted).join(", ");
+            let remedy = "several together are { any = [..] } or { all = [..] }";
+            Fault::new(format!("only {names} are known here"), remedy)
+        })
+    };
+    let Some((word, node)) = leaf.single() else { return Ok((Join::Any, vec![known(Some(leaf.text()?))?])) };
+    let join = match word {
+        "any" => Join::Any,
+        "all" => Join::All,
+        _ => return Err(Fault::new(format!("{} joins no policies", quoted(word)), "write any or all")),
+    };
+    let items = node.items().unwrap_or_default();
+    let names = items.iter().map(|item| known(item.text())).collect::<Result<Vec<_>, _>>()?;
+    let mut twice = names.clone();
+    twice.sort_unstable();
+    twice.dedup();
+    if names.len() < 2 || twice.len() < names.len() {
+        return Err(Fault::new(
+            format!("{word} joins two policies or more, each once"),
+            "name one without it",
+        ));
     }
-    Ok(Objectives { bad_share_max: good.map(|good| units::share(100 * PERCENT - good)), p95_max })
+    Ok((join, names))
+}
+
+/// `[judge.threshold]`.
+fn threshold(section: &Section<'_>) -> Result<Threshold, Noted> {
+    let held_for = section.get("for", |leaf| leaf.duration(Duration::ZERO..=10 * MINUTE));
+    let bad_streak = section.get("bad_streak", |leaf| leaf.count(0..=100_000));
+    let good_streak = section.get("good_streak", |leaf| leaf.count(0..=100_000));
+    Ok(Threshold { held_for: held_for?, bad_streak: bad_streak?, good_streak: good_streak? })
+}
+
+/// `["14.4 in 1h and 5m", "6 in 6h and 30m"]`.
+fn burns(leaf: &Leaf<'_>) -> Result<Vec<Burn>, Fault> {
+    leaf.list()?.iter().map(|node| burn(node.text().unwrap_or_default())).collect()
+}
+
+fn burn(text: &str) -> Result<Burn, Fault> {
+    let fault = |rule: String| Fault::new(rule, "write \"14.4 in 1h and 5m\": factor, long and short window");
+    let shape = || fault(format!("{} is no pair of windows", quoted(text)));
+    let (factor, windows) = text.split_once(" in ").ok_or_else(shape)?;
+    let (long, short) = windows.split_once(" and ").ok_or_else(shape)?;
+    let factor: f64 = factor.trim().parse().map_err(|_| shape())?;
+    let (long, short) = (units::duration(long.trim())?, units::duration(short.trim())?);
+    if !(factor > 0.0 && factor <= 1_000_000.0) {
+        return Err(fault(format!("{factor} is no factor: more than 0, at most 1000000")));
+    }
+    if short < SECOND || short >= long || long > 3 * DAY {
+        let rule = format!(
+            "the short window ({}) is at least 1s and shorter than the long one ({}), which is 3 days at most",
+            units::show(short),
+            units::show(long)
+        );
+        return Err(fault(rule));
+    }
+    Ok(Burn { factor, long, short })
 }
 
 /// Rules between the keys of `[judge]`, each of which would make judging impossible in silence.

@@ -324,6 +324,16 @@ impl Leaf<'_> {
         })
     }
 
+    /// A table of one entry.
+    pub(super) fn single(&self) -> Option<(&str, &Node)> {
+        match self.data.as_ref() {
+            Data::Table(table) if table.len() == 1 => {
+                table.iter().next().map(|(name, node)| (name.as_str(), node))
+            }
+            _ => None,
+        }
+    }
+
     /// A path, as written: relative ones count from the working directory.
     pub(super) fn path(&self) -> Result<PathBuf, Fault> {
         self.text().map(PathBuf::from)
@@ -364,7 +374,7 @@ impl Leaf<'_> {
 
     fn shown(&self) -> String {
         match self.data.as_ref() {
-            Data::Table(table) => secret::shown_reference(table),
+            Data::Table(table) if self.pattern != "judge.policy" => secret::shown_reference(table),
             Data::Text(_) if is_secret(self.pattern) => secret::MASK.to_owned(),
             Data::Text(text) if is_url(self.pattern) => quoted(&address::masked(text)),
             other => other.to_string(),
@@ -378,7 +388,7 @@ impl Leaf<'_> {
         if is_secret(self.pattern) || is_header || (is_url(self.pattern) && !is_text) {
             return None;
         }
-        if matches!(*self.data, Data::Table(_)) {
+        if matches!(*self.data, Data::Table(_)) && self.pattern != "judge.policy" {
             return None;
         }
         let shown = self.shown();

@@ -37,11 +37,11 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
     let targets = targets(&root, pace, ca_file.clone().ok().flatten());
 
     // The policies are read whatever is wrong above, so that their faults are told in the same run.
-    let rate_hz = match (&targets, pace) {
-        (Ok(targets), Ok(pace)) => super::rate_hz(targets, pace.release_hz),
-        _ => f64::INFINITY,
+    let rates_hz: Vec<f64> = match (&targets, pace) {
+        (Ok(targets), Ok(pace)) => super::rates_hz(targets, pace.release_hz).collect(),
+        _ => Vec::new(),
     };
-    let judge = policy::judge(&root, rate_hz);
+    let judge = policy::judge(&root, targets.as_deref().ok(), &rates_hz);
     let has_lever = matches!(lever, Ok(Some(_)));
     let guard = policy::guard(&root, mode, &judge, targets.as_deref().unwrap_or_default(), has_lever);
     allowed.and(ca_file)?;
@@ -88,9 +88,15 @@ fn targets(
         let remedy = if sections.is_empty() { "add [[targets]] with a url" } else { "split the service" };
         return Err(root.refuse_section("targets", Fault::new(rule, remedy)));
     }
-    let count = f64::from(u32::try_from(sections.len()).unwrap_or(u32::MAX));
-    let shared = Shared { share_hz: pace.map_or(0.0, |pace| pace.release_hz) / count, ca_file };
-    let read: Vec<_> = sections.iter().map(|section| target::read(section, &shared)).collect();
+    let weights: Vec<_> =
+        sections.iter().map(|section| section.get("weight", |leaf| leaf.count(1..=100))).collect();
+    let all: u32 = weights.iter().map(|weight| weight.unwrap_or(1)).sum();
+    let shared = Shared { hz_of_weight: pace.map_or(0.0, |pace| pace.release_hz) / f64::from(all), ca_file };
+    let read: Vec<_> = sections
+        .iter()
+        .zip(weights)
+        .map(|(section, weight)| target::read(section, weight, &shared))
+        .collect();
     let pairs =
         sections.iter().zip(&read).filter_map(|(section, target)| Some((section, target.as_ref().ok()?)));
     target::unique(pairs)?;
@@ -130,17 +136,6 @@ fn fits(root: &Section<'_>, service: &Service) -> Result<(), Noted> {
             format!("is on the host of {}, so it fails with it and tells nothing", quoted(&target.name));
         checked =
             Err(root.refuse("control", Fault::new(rule, "name an unrelated endpoint, or leave it out")));
-    }
-    if let Some(p95) = service.judge.objectives.p95_max {
-        for target in service.targets.iter().filter(|target| target.timeout < p95) {
-            let rule = format!(
-                "{} times out after {}, before an answer could be slow",
-                quoted(&target.name),
-                units::show(target.timeout)
-            );
-            let fault = Fault::new(rule, "make the timeout at least as long as p95");
-            checked = Err(root.section("objectives").refuse("p95", fault));
-        }
     }
     checked
 }

@@ -29,17 +29,22 @@ const NAME_BYTES_MAX: usize = 200;
 
 /// What the service's targets share.
 pub(super) struct Shared {
-    /// The release pace of one target, if nothing caps it.
-    pub(super) share_hz: f64,
+    /// The release pace of a target of weight one, if nothing caps it.
+    pub(super) hz_of_weight: f64,
     /// The service's trust roots.
     pub(super) ca_file: Option<PathBuf>,
 }
 
 /// One target.
-pub(super) fn read(section: &Section<'_>, shared: &Shared) -> Result<Target, Noted> {
+pub(super) fn read(
+    section: &Section<'_>,
+    weight: Result<u32, Noted>,
+    shared: &Shared,
+) -> Result<Target, Noted> {
     let endpoint = section.get("url", |leaf| address::endpoint(leaf.text()?));
     let connect_to = section.maybe("connect_to", connect_to);
     let name = section.maybe("name", name);
+    let group = section.maybe("group", |leaf| leaf.text().map(str::to_owned));
     let method = section.get("method", method);
     let side_effects = section.maybe("side_effects", |leaf| leaf.choice(&[("none", ())]));
     let headers = headers(section);
@@ -63,7 +68,9 @@ pub(super) fn read(section: &Section<'_>, shared: &Shared) -> Result<Target, Not
         let fault = Fault::new("an answer to HEAD has no body", "use GET, or leave expect.body out");
         return Err(expect.refuse("body", fault));
     }
-    let rate_hz = rate_cap_hz.map_or(shared.share_hz, |cap_hz| cap_hz.min(shared.share_hz));
+    let weight = weight?;
+    let share_hz = shared.hz_of_weight * f64::from(weight);
+    let rate_hz = rate_cap_hz.map_or(share_hz, |cap_hz| cap_hz.min(share_hz));
     let in_flight = slots(section, in_flight?, timeout?, rate_hz)?;
     let endpoint = endpoint?;
     let name = name?.unwrap_or_else(|| {
@@ -78,6 +85,8 @@ pub(super) fn read(section: &Section<'_>, shared: &Shared) -> Result<Target, Not
     }
     Ok(Target {
         name,
+        weight,
+        group: group?,
         endpoint,
         connect_to: connect_to?,
         method,
@@ -241,6 +250,8 @@ pub(super) fn plain(url: &str) -> Result<Target, String> {
         .map_err(|fault| format!("{}: {}", crate::config::quoted(url), fault.words()))?;
     Ok(Target {
         name: url.to_owned(),
+        weight: 1,
+        group: None,
         endpoint,
         connect_to: None,
         method: Method::GET,

@@ -51,8 +51,8 @@ fn the_smallest_file_becomes_what_the_design_says() {
     assert_eq!(target.in_flight, 102, "100 of a hanging second, and two to spare");
     assert_eq!(service.release_interval(target), Duration::from_millis(10));
     assert_eq!(service.calm_interval(target), Duration::from_millis(200));
-    assert_eq!(service.judge.objectives.p95_max, Some(Duration::from_millis(250)));
-    assert!((service.judge.objectives.bad_share_max.unwrap() - 0.001).abs() < 1e-18);
+    assert_eq!(service.judge.objectives.slow_over(), Some(Duration::from_millis(250)));
+    assert!((service.judge.objectives.all[0].goal.share_max() - 0.001).abs() < 1e-18);
     assert_eq!(service.judge.wrong_reverts_one_in, 1_000_000);
     assert_eq!(settings.process.admin.socket, Path::new("serin-data/serin.sock"));
     assert!(service.guard.versions_known);
@@ -97,8 +97,8 @@ fn a_folder_is_a_fleet_over_its_base() {
     assert_eq!(names, ["cart", "search"]);
     let [cart, search] = settings.services.as_slice() else { panic!("two services") };
     assert_eq!((cart.instances, search.instances), (2, 2));
-    assert!((cart.judge.objectives.bad_share_max.unwrap() - 0.001).abs() < 1e-18);
-    assert!((search.judge.objectives.bad_share_max.unwrap() - 0.005).abs() < 1e-18);
+    assert!((cart.judge.objectives.all[0].goal.share_max() - 0.001).abs() < 1e-18);
+    assert!((search.judge.objectives.all[0].goal.share_max() - 0.005).abs() < 1e-18);
     assert_eq!(settings.process.publish.cloudwatch.as_ref().unwrap().namespace, "Shop/Serin");
     assert_ne!(cart.content_hash, search.content_hash);
 }

@@ -44,13 +44,15 @@ pub(crate) fn good() -> Good {
         versions: BTreeSet::from(["v1".into()]),
         targets: BTreeSet::from(["10.0.0.1:80".into()]),
         healthy: 1,
-        baseline: Baseline { answers: 1_000, bad: 1, slow: 2, p95: 123_000 },
+        baseline: Baseline { answers: 1_000, bad: 1, slow: 2, p95: 123_000, ..Baseline::default() },
     }
 }
 
 pub(crate) fn evidence() -> Evidence {
     Evidence {
         stream: Stream::Errors,
+        scope: "".into(),
+        quantile: 9_500,
         answers: 29,
         bad: 29,
         span_ms: 290,
@@ -112,7 +114,7 @@ pub(crate) fn pulse(
 ) -> Record {
     Record::Pulse {
         epoch: EpochId(epoch),
-        window: Baseline { answers, bad, slow: 0, p95: p95_ms * 10_000 },
+        window: Baseline { answers, bad, slow: 0, p95: p95_ms * 10_000, ..Baseline::default() },
         verdict: verdict.into(),
         versions: versions.iter().map(|version| (*version).into()).collect(),
     }

@@ -92,7 +92,7 @@ impl Walk {
     fn take(&mut self, story: &Story, at: Point, record: &Record) {
         match record {
             Record::Release { base, from, to, cutover, irreversible, .. } => {
-                self.before = base.as_ref().map(|base| base.baseline);
+                self.before = base.as_ref().map(|base| base.baseline.clone());
                 let mark = if *irreversible { ", marked irreversible" } else { "" };
                 let detail = format!("{from} → {to}, release {}{mark}", story.name());
                 self.step(story, at.at(*cutover), "cutover_seen", detail);
@@ -126,7 +126,7 @@ impl Walk {
                 self.versions(story, at, versions.iter().map(ToString::to_string));
                 if window.answers > 0 {
                     let reverted = self.reverted_epochs.contains(epoch);
-                    *(if reverted { &mut self.after } else { &mut self.during }) = Some(*window);
+                    *(if reverted { &mut self.after } else { &mut self.during }) = Some(window.clone());
                 }
             }
             Record::Breach { evidence, says, .. } => {
@@ -306,19 +306,19 @@ impl Walk {
     /// One number over the three stages, from what the ledger noted.
     fn stages<T>(
         &self,
-        of: impl Fn(Baseline) -> Option<T>,
+        of: impl Fn(&Baseline) -> Option<T>,
         breach: impl Fn(&Evidence) -> Option<T>,
     ) -> Stages<T> {
         let during = self.breach.as_ref().and_then(|(_, evidence, _)| breach(evidence));
         Stages {
-            before: self.before.filter(|base| base.answers > 0).and_then(&of),
-            during: during.or_else(|| self.during.and_then(&of)),
-            after: self.after.and_then(&of),
+            before: self.before.as_ref().filter(|base| base.answers > 0).and_then(&of),
+            during: during.or_else(|| self.during.as_ref().and_then(&of)),
+            after: self.after.as_ref().and_then(&of),
         }
     }
 }
 
-fn error_rate(base: Baseline) -> Option<f64> {
+fn error_rate(base: &Baseline) -> Option<f64> {
     (base.answers > 0).then(|| f64::from(base.bad) / f64::from(base.answers))
 }
 
@@ -328,7 +328,7 @@ fn breach_error_rate(evidence: &Evidence) -> Option<f64> {
         .then(|| f64::from(evidence.bad) / f64::from(evidence.answers))
 }
 
-fn p95_ms(base: Baseline) -> Option<f64> {
+fn p95_ms(base: &Baseline) -> Option<f64> {
     (base.p95 > 0).then(|| f64::from(base.p95) / 10_000.0)
 }
 

@@ -1,8 +1,95 @@
 //! The `threshold` policy: how many of `n` would an unharmed service show by luck? The binomial tail says. One connected run
 //! of bad answers that is shorter than a blip counts for at most a quarter of what is needed.
 
-use super::Event;
+use super::{Event, Found};
+use crate::policy::Threshold;
+use crate::time::Mono;
 use std::time::Duration;
+
+/// Luck explains it once in a thousand looks: nothing to suspect.
+const USUAL: f64 = 1e-3;
+
+/// What a share is held to.
+pub(super) struct Terms {
+    pub(super) rule: Threshold,
+    /// The trailing span.
+    pub(super) window: Duration,
+    /// Fewer answers than this in it are no breach.
+    pub(super) samples_min: u32,
+    /// So much may be bad,
+    pub(super) share: f64,
+    /// and a breach is so much at least.
+    pub(super) share_min: f64,
+    /// The chance that one look goes wrong.
+    pub(super) alpha: f64,
+    pub(super) blip: Duration,
+}
+
+impl Terms {
+    /// Looks at answers in the order in which they were due, of the window and of as long before it as the share has to have been
+    /// too large.
+    pub(super) fn look(&self, events: &[Event], now: Mono) -> Found {
+        let good_since = events.iter().rev().take_while(|event| !event.bad).count();
+        let recovered = self.rule.good_streak > 0 && good_since >= self.rule.good_streak as usize;
+        if let Some((first, last)) = self.streak(events).filter(|_| !recovered) {
+            return Found::Breach { first, last };
+        }
+        let from = now.before(self.window);
+        let recent = &events[events.partition_point(|event| event.due < from)..];
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let bad: Vec<Event> = recent.iter().filter(|event| event.bad).copied().collect();
+        let (n, hits) = (count(recent.len()), count(bad.len()));
+        if n < self.samples_min || tail(n, hits, self.share) > USUAL {
+            return Found::Luck;
+        }
+        let needed = fewest(n, hits, self.share, self.alpha);
+        match (needed, bad.first(), bad.last()) {
+            (Some(needed), Some(first), Some(last))
+                if !recovered && counted(&bad, self.blip, needed) >= needed && self.held(events, now) =>
+            {
+                Found::Breach { first: first.due, last: last.due }
+            }
+            _ => Found::Suspect,
+        }
+    }
+
+    /// So many bad ones in a row at the end, for as long as a blip.
+    fn streak(&self, events: &[Event]) -> Option<(Mono, Mono)> {
+        let streak = self.rule.bad_streak as usize;
+        if streak == 0 {
+            return None;
+        }
+        let ended = events.iter().rposition(|event| event.bad)? + 1;
+        let begun = events[..ended].iter().rposition(|event| !event.bad).map_or(0, |good| good + 1);
+        let (first, last) = (events[begun].due, events[ended - 1].due);
+        (ended - begun >= streak && last.since(first) >= self.blip).then_some((first, last))
+    }
+
+    /// Whether the share was too large at each instant of the last [`Threshold::held_for`]: it only falls when a good answer comes or
+    /// a bad one leaves the window, and is looked at whenever an answer comes.
+    fn held(&self, events: &[Event], now: Mono) -> bool {
+        let share = self.share.max(self.share_min);
+        let since = now.before(self.rule.held_for);
+        let (mut oldest, mut bad) = (0, 0_u32);
+        for (index, event) in events.iter().enumerate() {
+            bad += u32::from(event.bad);
+            let from = event.due.before(self.window);
+            while events[oldest].due < from {
+                bad -= u32::from(events[oldest].bad);
+                oldest += 1;
+            }
+            let all = u32::try_from(index + 1 - oldest).unwrap_or(u32::MAX);
+            if event.due >= since
+                && self.rule.held_for > Duration::ZERO
+                && f64::from(bad) <= share * f64::from(all)
+            {
+                return false;
+            }
+        }
+        // It must have begun before, and not with the first answer that is known.
+        self.rule.held_for.is_zero() || events.first().is_some_and(|event| event.due <= since)
+    }
+}
 
 /// How many of the `bad` samples count when `needed` of them are a breach. A run is connected while its gaps are no longer
 /// than a blip; a short one counts for at most a quarter.

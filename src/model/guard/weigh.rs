@@ -157,7 +157,7 @@ impl Guard {
         let refresh = epoch.established && self.good.as_ref().is_some_and(|good| good.epoch == epoch.id);
         if refresh && let Some(good) = &mut self.good {
             // What was normal stays the newest normal, until the next cutover.
-            good.baseline = judged.baseline;
+            good.baseline = judged.baseline.clone();
         }
         if !settled || epoch.established {
             return;
@@ -171,7 +171,7 @@ impl Guard {
             versions: epoch.own_versions(None),
             targets: epoch.targets.clone(),
             healthy,
-            baseline: judged.baseline,
+            baseline: judged.baseline.clone(),
         };
         out.push(Action::note(Record::Good { good: good.clone() }));
         self.good = Some(good);

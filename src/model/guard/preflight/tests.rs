@@ -27,6 +27,8 @@ fn health(group: &str, count: u16, state: HealthState) -> GroupHealth {
 fn evidence() -> Evidence {
     Evidence {
         stream: Stream::Errors,
+        scope: "".into(),
+        quantile: 9_500,
         answers: 30,
         bad: 30,
         span_ms: 300,
@@ -100,6 +102,7 @@ fn armed() -> Guard {
         direct,
         baseline: Baseline::default(),
         void: (0, 100),
+        attained: None,
     });
     guard
 }

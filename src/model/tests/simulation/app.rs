@@ -5,8 +5,9 @@ use crate::prober::Prober;
 use crate::world::{Trouble, World};
 use serin_model::guard::{Action, Aim, Cadence, Command, Depth, Event, Guard, OpId, PageKind};
 use serin_model::judge::Judge;
+use serin_model::objective::Objectives;
 use serin_model::plan::Write;
-use serin_model::policy::{GuardPolicy, JudgePolicy, Mode, Objectives, Policy};
+use serin_model::policy::{GuardPolicy, JudgePolicy, Mode, Policy};
 use serin_model::record::{Intent, Record};
 use serin_model::recover::recover;
 use serin_model::release::{Baseline, EpochId, Stage};
@@ -103,8 +104,8 @@ pub(crate) struct App {
 pub(crate) fn policies() -> (JudgePolicy, GuardPolicy) {
     let (settle, judge_for) = (Duration::from_secs(5), Duration::from_mins(1));
     let judge = JudgePolicy {
-        policy: Policy::Sequential,
-        objectives: Objectives { bad_share_max: Some(0.001), p95_max: Some(Duration::from_millis(250)) },
+        policy: Policy::Sequential.into(),
+        objectives: Objectives::of_service(Some(0.001), Some(Duration::from_millis(250))),
         wrong_reverts_one_in: 1_000_000,
         tolerate_blip: Duration::from_millis(250),
         window: Duration::from_secs(10),

@@ -5,7 +5,9 @@ use crate::releases::{CUT, cutover, each_seed, outage};
 use crate::world::{BLUE, GREEN, RED, Ways, blue, forward, green, targets};
 use serin_model::guard::PageKind;
 use serin_model::listener::HealthState;
+use serin_model::objective::Objectives;
 use serin_model::record::Record;
+use std::time::Duration;
 
 #[test]
 fn a_state_that_was_never_seen_good_is_not_returned_to() {
@@ -229,7 +231,8 @@ fn a_breach_that_begins_late_has_to_be_worse_than_the_old_version_was() {
     for (errors, reverts) in [(0.05, false), (0.5, true)] {
         each_seed(|seed| {
             let mut app = cutover(seed, 24.0, Ways { errors, ..Ways::default() });
-            app.judge_policy.objectives.bad_share_max = Some(0.005);
+            app.judge_policy.objectives =
+                Objectives::of_service(Some(0.005), Some(Duration::from_millis(250)));
             let tired = Ways { errors: 0.01, ..Ways::default() };
             app.world.service(BLUE).course.during(secs(0.0), secs(CUT), tired);
             app.run_until(65.0);
@@ -246,7 +249,7 @@ fn a_breach_that_begins_late_has_to_be_worse_than_the_old_version_was() {
 fn a_breach_that_begins_soon_need_not_be_worse_than_the_old_version_was() {
     each_seed(|seed| {
         let mut app = cutover(seed, 6.0, Ways { errors: 0.05, ..Ways::default() });
-        app.judge_policy.objectives.bad_share_max = Some(0.005);
+        app.judge_policy.objectives = Objectives::of_service(Some(0.005), Some(Duration::from_millis(250)));
         let tired = Ways { errors: 0.01, ..Ways::default() };
         app.world.service(BLUE).course.during(secs(0.0), secs(CUT), tired);
         app.run_until(50.0);

@@ -2,7 +2,8 @@
 
 use crate::chance::{Chance, Latency, Shape};
 use crate::rig::Rig;
-use serin_model::policy::{GuardPolicy, JudgePolicy, Mode, Objectives, Policy};
+use serin_model::objective::Objectives;
+use serin_model::policy::{GuardPolicy, JudgePolicy, Mode, Policy};
 use serin_model::sample::{Fault, Ours};
 use std::time::Duration;
 
@@ -213,8 +214,8 @@ pub(crate) const TIMEOUT_MS: f64 = 1_000.0;
 pub(crate) fn policies(release_rate_hz: f64) -> (JudgePolicy, GuardPolicy) {
     let (settle, judge_for) = (Duration::from_mins(1), Duration::from_mins(15));
     let judge = JudgePolicy {
-        policy: Policy::Sequential,
-        objectives: Objectives { bad_share_max: Some(0.001), p95_max: Some(Duration::from_millis(250)) },
+        policy: Policy::Sequential.into(),
+        objectives: Objectives::of_service(Some(0.001), Some(Duration::from_millis(250))),
         wrong_reverts_one_in: 1_000_000,
         tolerate_blip: Duration::from_millis(250),
         window: Duration::from_secs(10),

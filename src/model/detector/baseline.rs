@@ -1,0 +1,153 @@
+//! The `baseline` policy: is the new version worse than the old one? A sequential two-sample test where the old version is asked
+//! directly at the same time, else the bank against what production did before the cutover.
+//!
+//! Side by side only bad answers are evidence. As long as both versions are equally bad, the next bad answer is the new version's
+//! with a chance of `r`, the share of the answers that it gives; if its odds of a bad answer are `k` times as large, with a chance of
+//! k·r / (k·r + 1 − r). So each bad answer multiplies the likelihood of `k` by k / (k·r + 1 − r) if it is the new version's, and by
+//! 1 / (k·r + 1 − r) if it is the old one's. That is a fair game for equal versions, whatever their common rate does meanwhile (as long as `r` stays what it is, which side by side it does), and a
+//! cumulative sum of its logarithms keeps the same odds as that of `detector/sequential.rs` (Lindon and Malek, "Anytime-valid
+//! inference for multinomial count data", 2022, use the same condition).
+
+use super::logarithm::ln;
+use super::{Event, Found};
+use std::time::Duration;
+
+/// So many times as likely to be bad: one sum for each.
+const ODDS: [f64; 4] = [2.0, 5.0, 20.0, 100.0];
+/// A sum beyond this many nats is a suspicion, as in the sequential policy.
+const SUSPECT_NATS: f64 = 6.908;
+
+/// The new version's answers and the old one's, each in the order in which they were due.
+///
+/// A run of the new version's bad answers that is shorter than `blip` adds a quarter of what is needed at most.
+pub(super) fn look(new: &[Event], old: &[Event], alpha: f64, blip: Duration) -> Found {
+    #[expect(clippy::cast_precision_loss, reason = "samples of a window, and four sums")]
+    let (share, needed) =
+        (new.len() as f64 / (new.len() + old.len()).max(1) as f64, ln(ODDS.len() as f64 / alpha));
+    if new.is_empty() || old.is_empty() {
+        return Found::Suspect;
+    }
+    let mut bad: Vec<(Event, bool)> = new.iter().map(|event| (*event, true)).collect();
+    bad.extend(old.iter().map(|event| (*event, false)));
+    bad.retain(|(event, _)| event.bad);
+    bad.sort_by_key(|(event, new)| (event.due, *new));
+    let mut suspect = false;
+    for odds in ODDS {
+        let both = odds * share + 1.0 - share;
+        let (up, down) = (ln(odds / both), ln(both));
+        let mut sum = Sum::default();
+        for (event, is_new) in &bad {
+            if *is_new {
+                sum.rise(*event, up, needed / 4.0, blip);
+            } else {
+                sum.value = (sum.value - down).max(0.0);
+            }
+        }
+        let (Some(first), Some(last)) = (sum.since, sum.run.map(|(_, last, _)| last)) else { continue };
+        if sum.value >= needed {
+            return Found::Breach { first: first.due, last: last.due };
+        }
+        suspect |= sum.value >= SUSPECT_NATS;
+    }
+    if suspect { Found::Suspect } else { Found::Luck }
+}
+
+/// One sum on its way.
+#[derive(Default)]
+struct Sum {
+    value: f64,
+    /// The first bad answer since it was zero.
+    since: Option<Event>,
+    /// The run that goes on: its first and its last bad answer, and what the sum was before it.
+    run: Option<(Event, Event, f64)>,
+}
+
+impl Sum {
+    fn rise(&mut self, event: Event, up: f64, cap: f64, blip: Duration) {
+        if self.value <= 0.0 {
+            self.since = Some(event);
+        }
+        let goes_on = self.run.filter(|(_, last, _)| event.due.since(last.due) <= blip);
+        let (first, before) = goes_on.map_or((event, self.value), |(first, _, before)| (first, before));
+        // A run that turns out to be long counts in full from then on, and loses what it had before.
+        self.value += up;
+        if event.due.since(first.due) < blip {
+            self.value = self.value.min(before + cap);
+        }
+        self.run = Some((first, event, before));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Mono;
+
+    const ALPHA: f64 = 1e-11;
+    const BLIP: Duration = Duration::from_millis(250);
+
+    /// Every 10 ms from an offset on.
+    fn stream(count: u64, offset: u64, bad: impl Fn(u64) -> bool) -> Vec<Event> {
+        (0..count)
+            .map(|i| Event {
+                due: Mono(i * 10_000_000 + offset),
+                bad: bad(i),
+                known: Mono(i * 10_000_000 + offset),
+            })
+            .collect()
+    }
+
+    fn word(new: impl Fn(u64) -> bool, old: impl Fn(u64) -> bool) -> &'static str {
+        match look(&stream(3_000, 0, new), &stream(3_000, 1, old), ALPHA, BLIP) {
+            Found::Luck => "luck",
+            Found::Suspect => "suspect",
+            Found::Breach { .. } => "breach",
+        }
+    }
+
+    #[test]
+    fn only_a_new_version_that_is_worse_is_a_breach() {
+        assert_eq!(word(|_| false, |_| false), "luck");
+        assert_eq!(word(|i| i % 20 == 0, |_| false), "breach");
+        assert_eq!(word(|i| i % 20 == 0, |i| i % 20 == 7), "luck", "as bad as the old one");
+        assert_eq!(word(|i| i > 2_000, |i| i > 2_000), "luck", "both are down");
+        assert_eq!(word(|_| false, |i| i > 2_000), "luck", "the old one is down");
+        assert_eq!(word(|i| i % 20 == 0, |i| i % 400 == 7), "breach", "twenty times as bad");
+        assert_eq!(word(|i| i == 5, |_| false), "luck");
+    }
+
+    #[test]
+    fn one_short_run_is_no_breach_and_a_longer_one_is() {
+        assert_eq!(word(|i| (2_900..2_925).contains(&i), |_| false), "luck");
+        assert_eq!(word(|i| (2_800..2_880).contains(&i), |_| false), "breach");
+    }
+
+    #[test]
+    fn without_the_old_version_nothing_is_known() {
+        let found = look(&stream(100, 0, |_| true), &[], ALPHA, BLIP);
+        assert!(matches!(found, Found::Suspect));
+    }
+
+    #[test]
+    fn equal_versions_are_hardly_ever_told_apart() {
+        // One in a hundred looks that go wrong are allowed; 200 streams of equal versions, by a small generator.
+        let mut state = 7_u64;
+        let mut chance = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % 1_000
+        };
+        let mut wrong = 0;
+        for _ in 0..200 {
+            let mut draw = |offset| {
+                let bad: Vec<bool> = (0..2_000).map(|_| chance() < 30).collect();
+                stream(2_000, offset, |i| bad[usize::try_from(i).unwrap()])
+            };
+            let (new, old) = (draw(0), draw(1));
+            let bad = new.iter().chain(&old).filter(|event| event.bad).count();
+            #[expect(clippy::cast_precision_loss, reason = "a hundred or so")]
+            let alpha = 0.01 / bad as f64;
+            wrong += u32::from(matches!(look(&new, &old, alpha, Duration::ZERO), Found::Breach { .. }));
+        }
+        assert!(wrong <= 6, "{wrong} of 200, and 2 are allowed");
+    }
+}

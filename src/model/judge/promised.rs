@@ -1,0 +1,139 @@
+//! The objectives of a service, each with its test and what the test remembers.
+
+use crate::detector::burn_rate::Spent;
+use crate::detector::{Memo, Promise};
+use crate::objective::{Goal, Objective, P95, Scope};
+use crate::policy::{JudgePolicy, Policy};
+use crate::release::{Baseline, Tally};
+use crate::time::Mono;
+use crate::verdict::Stream;
+use crate::window::{Entry, Mark, Window};
+use std::time::Duration;
+
+/// So far back a test that has to climb looks at least: a share that takes longer to show isn't a release's fault at a release's
+/// pace.
+const CLIMB: Duration = Duration::from_mins(1);
+
+/// One objective under judgement.
+#[derive(Clone, Debug)]
+pub(crate) struct Promised {
+    /// Its place in the objectives.
+    index: u16,
+    pub(crate) promise: Promise,
+    spent: Option<Spent>,
+}
+
+/// What the last looks at one promise found: at all answers of the new version, and at those past its grace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memos {
+    pub(super) all: Option<Memo>,
+    pub(super) past_grace: Option<Memo>,
+}
+
+/// All of them. Each sample of the judged time is one look at each promise that it speaks of, by each policy that could revert on its
+/// own.
+pub(crate) fn all(policy: &JudgePolicy) -> Vec<Promised> {
+    let objectives = &policy.objectives;
+    let streams: f64 = objectives.all.iter().map(|objective| objective.rate_share).sum();
+    let looks = (policy.release_rate_hz * policy.judge_for.as_secs_f64() * streams).max(1.0);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate of releases, stated in round numbers, and a few policies"
+    )]
+    let alpha = {
+        let alone = policy.policy.alone() as f64;
+        1.0 / (policy.wrong_reverts_one_in.max(1) as f64 * looks * alone)
+    };
+    let spent = policy.policy.tests.iter().find_map(|test| match test {
+        Policy::BurnRate(burns) => Some(Spent::new(burns)),
+        Policy::Sequential | Policy::Threshold(_) | Policy::Baseline => None,
+    });
+    let limits = objectives.limits();
+    (0..)
+        .zip(&objectives.all)
+        .map(|(index, objective)| {
+            let promise = promise(policy, objective, alpha, &limits);
+            Promised { index, promise, spent: spent.clone() }
+        })
+        .collect()
+}
+
+fn promise(policy: &JudgePolicy, objective: &Objective, alpha: f64, limits: &[Duration]) -> Promise {
+    let (stream, mark, quantile) = match objective.goal {
+        Goal::Availability { .. } => (Stream::Errors, Mark::BAD, P95),
+        Goal::Latency { quantile, limit } => {
+            let place = limits.iter().position(|known| *known == limit).unwrap_or(0);
+            (Stream::Latency, Mark::limit(place), quantile)
+        }
+    };
+    Promise {
+        policies: policy.policy.clone(),
+        stream,
+        mark,
+        scope: objective.scope.clone(),
+        quantile,
+        share_max: objective.goal.share_max(),
+        alpha,
+        samples_min: policy.samples_min,
+        share_min: if stream == Stream::Errors { policy.error_rate_min } else { 0.0 },
+        tolerate_blip: policy.tolerate_blip,
+        luck_one_in: policy.wrong_reverts_one_in,
+        window: policy.window,
+        rate_hz: policy.release_rate_hz * objective.rate_share,
+    }
+}
+
+/// A share over the window is of the window; a sum that has to climb takes the time that it takes, within reason.
+pub(crate) fn evidence_span(policy: &JudgePolicy) -> Duration {
+    let span = |test: &Policy| match test {
+        Policy::Threshold(rule) => policy.window.saturating_add(rule.held_for),
+        Policy::Sequential | Policy::BurnRate(_) | Policy::Baseline => policy.window.max(CLIMB),
+    };
+    policy.policy.tests.iter().map(span).max().unwrap_or(policy.window)
+}
+
+impl Promised {
+    /// Of every URL.
+    pub(super) fn is_whole(&self) -> bool {
+        self.promise.scope == Scope::Service
+    }
+
+    /// The service's availability, or the first of its limits: what a baseline has counts of anyway.
+    pub(super) fn is_usual(&self) -> bool {
+        self.is_whole() && [Mark::BAD, Mark::SLOW].contains(&self.promise.mark)
+    }
+
+    pub(super) fn clear(&mut self) {
+        if let Some(spent) = &mut self.spent {
+            spent.clear();
+        }
+    }
+
+    /// An answer that is judged has come.
+    pub(super) fn spend(&mut self, entry: &Entry, now: Mono) {
+        if let Some(spent) = &mut self.spent
+            && self.promise.scope.holds(entry.target)
+            && self.promise.is_bad(entry)
+        {
+            spent.add(entry.due, now);
+        }
+    }
+
+    pub(super) const fn spent(&self) -> Option<&Spent> {
+        self.spent.as_ref()
+    }
+
+    pub(super) fn tally(&self, window: &Window) -> Tally {
+        let (answers, bad) = window.tally(&self.promise.scope, self.promise.mark);
+        Tally { answers, bad }
+    }
+
+    /// How it was kept before the cutover; `None`: nobody has counted.
+    pub(super) fn before(&self, baseline: &Baseline) -> Option<Tally> {
+        if !self.is_usual() {
+            return baseline.others.get(&self.index).copied();
+        }
+        let bad = if self.promise.mark == Mark::BAD { baseline.bad } else { baseline.slow };
+        Some(Tally { answers: baseline.answers, bad })
+    }
+}
