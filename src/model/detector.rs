@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `detector/sequential.rs` | the default: a bank of cumulative sums, as fast as the guarantee allows |
 //! | `detector/threshold.rs` | a share over the window, against the binomial tail |
+//! | `detector/compare.rs` | one path beside another |
 //! | `detector/burn_rate.rs` | how quickly the error budget is spent, over pairs of windows |
 //! | `detector/baseline.rs` | the new version against the old one |
 //! | `detector/run_length.rs` | how long a cumulative sum takes, exactly: what the benchmark holds the policy to |
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 mod baseline;
 pub mod burn_rate;
+pub mod compare;
 mod logarithm;
 pub mod run_length;
 pub mod sequential;

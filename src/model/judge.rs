@@ -29,9 +29,12 @@ const SIDE_SILENT: Duration = Duration::from_secs(10);
 /// Fewer answers than this from a side path are no word at all.
 const SIDE_MIN: usize = 3;
 /// The chance that a side path which is as bad as production passes for a good one.
-pub(crate) const SIDE_LUCK: f64 = 1e-4;
-/// [`SIDE_MIN`], to reckon with.
-pub(crate) const SIDE_MIN_ANSWERS: f64 = 3.0;
+const SIDE_LUCK: f64 = 1e-4;
+/// The old version has to be better than luck explains once in a million: it is asked again with every answer, while a breach stands.
+pub(crate) const BETTER_NATS: f64 = 13.816;
+/// A new version that has answered fewer times than this, with errors only, may still be one that warms up: with four errors in
+/// five answers, so many in a row are luck once in 800.
+const TOTAL_MIN: u32 = 30;
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// Fewer clean samples than this in the last second are no word of a prober that is starved.

@@ -49,15 +49,12 @@ const COARSE: Grain = Grain { levels: 128.0, bad: 0.2 };
 const WALKED: usize = 20_000;
 /// Strides of a blip that are walked at most. In so many a sum has climbed to the alarm, or the run has ended: what is longer is waited for.
 const BLIP: usize = 2_000;
-/// So many good answers of the old version, asked directly, prove that it isn't as bad as a new version with this share of bad ones,
-/// 0 < share ≤ 1. The judge waits for them before it blames the release.
+/// About so many good answers of the old version, asked directly, prove that it isn't as bad as a new version with this share of bad
+/// ones, 0 < share ≤ 1. The judge waits for them before it blames the release.
 #[must_use]
 pub fn control_answers(share: f64) -> f64 {
-    if share >= 1.0 {
-        judge::SIDE_MIN_ANSWERS
-    } else {
-        (judge::SIDE_LUCK.ln() / (1.0 - share).ln()).ceil().max(judge::SIDE_MIN_ANSWERS)
-    }
+    // Beside as many bad ones in a row, six are one way of a million to draw them.
+    if share >= 0.9 { 6.0 } else { (judge::BETTER_NATS / -(1.0 - share).ln()).ceil().max(6.0) }
 }
 
 /// Shares that are worth a forecast.

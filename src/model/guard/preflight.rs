@@ -17,7 +17,7 @@ const DIRECT_MIN: u32 = 3;
 /// At its best one answer in twenty may be slower than the P95 that is promised.
 const SLOW_SHARE: f64 = 0.05;
 /// More of them than luck explains so often are too many.
-const SLOW_LUCK: f64 = 1e-3;
+const SLOW_LUCK: f64 = 1e-4;
 
 /// One condition of acting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

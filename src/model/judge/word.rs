@@ -3,8 +3,10 @@
 use super::promised::{Memos, Promised};
 use super::zone::only_one_zone;
 use super::{
-    ATTAINED_MIN, CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT, SIDE_SPAN,
+    ATTAINED_MIN, BETTER_NATS, CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT,
+    SIDE_SPAN, TOTAL_MIN,
 };
+use crate::detector::compare::ln_better_by_luck;
 use crate::detector::{Look, tail};
 use crate::sample::Fault;
 use crate::time::Mono;
@@ -82,6 +84,7 @@ impl Judge {
         // In peace nothing is reverted, so the only question is whether the fault may be our own.
         let b = if self.stage.release {
             since(&self.direct, &evidence, self.promised(&evidence), SIDE_MIN)
+                .filter(|b| *b != Side::Ok || is_better(&self.direct, &evidence, self.promised(&evidence)))
         } else {
             Some(Side::Ok)
         };
@@ -130,8 +133,9 @@ impl Judge {
     }
 
     pub(super) fn finding(&self, now: Mono, memos: &mut [Memos]) -> Finding {
-        // A version that never answered well can't be warming up: its errors count from the first.
-        let total = self.stage.release && self.green_good == 0;
+        // A version that never answered well can't be warming up: its errors count from the first. A few are no proof of that: of a
+        // version that warms up with three errors in five answers, five in a row are errors often enough.
+        let total = self.stage.release && self.green_good == 0 && self.green_all.count() >= TOTAL_MIN;
         let all = total || !self.stage.release;
         let window = if all { &self.green_all } else { &self.green };
         let mut kept = false;
@@ -232,6 +236,26 @@ impl Judge {
         direct.versions = versions.into_iter().filter_map(|id| self.versions.name(id).cloned()).collect();
         direct
     }
+}
+
+/// Whether the old version, asked directly, did so much better while production broke its promise that two paths which are equally
+/// bad would hardly ever look so. The share that production shows is the one at which the breach was called, and so by luck
+/// too high where both are a little bad: it is no measure of what the old version would show.
+fn is_better(window: &Window, evidence: &Evidence, of: Option<&Promised>) -> bool {
+    let (mut n, mut bad) = (0, 0);
+    let about = |entry: &&Entry| {
+        entry.due >= evidence.first_bad
+            && of.is_none_or(|promised| promised.promise.scope.holds(entry.target))
+    };
+    for entry in window.entries().filter(about) {
+        let slow = of.map_or(entry.slow(), |promised| promised.promise.is_bad(entry));
+        let is_bad = entry.bad() || evidence.stream == Stream::Latency && slow;
+        n += u32::from(is_bad || !entry.hangs());
+        bad += u32::from(is_bad);
+    }
+    // The first bad one is bad because the breach begins with it.
+    let production = (evidence.answers.saturating_sub(1), evidence.bad.saturating_sub(1));
+    ln_better_by_luck((n, bad), production) <= -BETTER_NATS
 }
 
 /// How a side path does over the last seconds; it is bad when one answer in ten is.

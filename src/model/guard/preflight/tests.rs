@@ -237,8 +237,8 @@ fn blue_answers_well_or_is_refused() {
     assert_eq!(after(|guard| direct(guard).answers = 3), Vec::<&str>::new());
     assert_eq!(after(|guard| direct(guard).bad = 2), Vec::<&str>::new());
     assert_eq!(after(|guard| direct(guard).bad = 3), ["blue-answers"]);
-    assert_eq!(after(|guard| direct(guard).slow = 5), Vec::<&str>::new(), "luck of one in 400");
-    assert_eq!(after(|guard| direct(guard).slow = 6), ["blue-answers"]);
+    assert_eq!(after(|guard| direct(guard).slow = 6), Vec::<&str>::new(), "luck of one in 3,000");
+    assert_eq!(after(|guard| direct(guard).slow = 7), ["blue-answers"]);
 }
 
 #[test]
