@@ -234,11 +234,10 @@ impl Promise {
     }
 
     fn threshold(&self, rule: Threshold, sight: &Sight<'_>, share: f64) -> Found {
-        let back = self.window.saturating_add(rule.held_for);
         let judged =
             |entry: &&Entry| self.scope.holds(entry.target) && (!entry.hangs() || self.is_bad(entry));
         let event = |entry: &Entry| self.event(entry);
-        let mut events: Vec<Event> = sight.window.recent(sight.now, back).filter(judged).map(event).collect();
+        let mut events: Vec<Event> = sight.window.entries().filter(judged).map(event).collect();
         events.sort_by_key(|event| event.due);
         let terms = threshold::Terms {
             rule,

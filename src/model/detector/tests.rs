@@ -339,6 +339,22 @@ fn a_bad_streak_is_a_breach_and_a_good_one_ends_it() {
 }
 
 #[test]
+fn a_breach_of_the_window_began_before_it_where_no_pause_parts_them() {
+    let short = Promise { window: Duration::from_secs(2), ..threshold(0) };
+    let first = |window: &Window| match short.look(&sight(window), 0.0) {
+        Look::Breach(evidence) => evidence.first_bad.0 / 10_000_000,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(first(&window(2_000, |i| i >= 1_000 && i % 10 == 0)), 1_000);
+    assert_eq!(
+        first(&window(2_000, |i| i == 500 || i >= 1_000 && i % 10 == 0)),
+        1_000,
+        "five seconds are a pause"
+    );
+    assert_eq!(first(&window(2_000, |i| i == 850 || i >= 1_000 && i % 10 == 0)), 850);
+}
+
+#[test]
 fn policies_join_by_any_or_by_all() {
     let joined = |join, tests: &[Policy]| Promise {
         policies: Policies { join, tests: tests.to_vec() },

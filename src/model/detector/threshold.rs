@@ -26,8 +26,8 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// Looks at answers in the order in which they were due, of the window and of as long before it as the share has to have been
-    /// too large.
+    /// Looks at answers in the order in which they were due: of the window, of as long before it as the share has to have been too
+    /// large, and of a while before that.
     pub(super) fn look(&self, events: &[Event], now: Mono) -> Found {
         let good_since = events.iter().rev().take_while(|event| !event.bad).count();
         let recovered = self.rule.good_streak > 0 && good_since >= self.rule.good_streak as usize;
@@ -47,10 +47,24 @@ impl Terms {
             (Some(needed), Some(first), Some(last))
                 if !recovered && counted(&bad, self.blip, needed) >= needed && self.held(events, now) =>
             {
-                Found::Breach { first: first.due, last: last.due }
+                Found::Breach { first: self.begun(events, first.due), last: last.due }
             }
             _ => Found::Suspect,
         }
+    }
+
+    /// A breach goes on for longer than its window. It began with the first bad answer that no pause as long as the window parts from
+    /// the window's own: what is compared with it may need more answers than the window holds.
+    fn begun(&self, events: &[Event], first: Mono) -> Mono {
+        let bad = events.iter().rev().filter(|event| event.bad && event.due <= first).map(|event| event.due);
+        let mut begun = first;
+        for due in bad {
+            if begun.since(due) > self.window {
+                break;
+            }
+            begun = due;
+        }
+        begun
     }
 
     /// So many bad ones in a row at the end, for as long as a blip.

@@ -10,7 +10,7 @@ use crate::verdict::Stream;
 use crate::window::{Entry, Mark, Window};
 use std::time::Duration;
 
-/// So far back a test that has to climb looks at least: a share that takes longer to show isn't a release's fault at a release's
+/// So far back is looked at least: a share that takes longer to show isn't a release's fault at a release's
 /// pace.
 const CLIMB: Duration = Duration::from_mins(1);
 
@@ -83,13 +83,13 @@ fn promise(policy: &JudgePolicy, objective: &Objective, alpha: f64, limits: &[Du
     }
 }
 
-/// A share over the window is of the window; a sum that has to climb takes the time that it takes, within reason.
+/// A sum that has to climb takes the time that it takes, within reason, and so does the old version to be shown better.
 pub(crate) fn evidence_span(policy: &JudgePolicy) -> Duration {
     let span = |test: &Policy| match test {
         Policy::Threshold(rule) => policy.window.saturating_add(rule.held_for),
-        Policy::Sequential | Policy::BurnRate(_) | Policy::Baseline => policy.window.max(CLIMB),
+        Policy::Sequential | Policy::BurnRate(_) | Policy::Baseline => policy.window,
     };
-    policy.policy.tests.iter().map(span).max().unwrap_or(policy.window)
+    policy.policy.tests.iter().map(span).max().unwrap_or(policy.window).max(CLIMB)
 }
 
 impl Promised {
