@@ -8,6 +8,7 @@ mod client;
 pub use client::{At, ClientError, get, post};
 
 use crate::clock;
+use crate::model::budget::BudgetFigures;
 use crate::model::guard::{Command, Status};
 use crate::model::policy::Mode;
 use crate::model::time::Mono;
@@ -63,6 +64,8 @@ pub struct Shown {
     pub status: Option<Arc<Status>>,
     /// The judge's word, with its sentence.
     pub verdict: Option<(&'static str, String)>,
+    /// Its error budget, if it promises availability.
+    pub budget: Option<BudgetFigures>,
     /// Its first probe was sent.
     pub probing: bool,
 }
@@ -163,7 +166,8 @@ async fn status(State((board, _)): Shared) -> Json<Value> {
         .map(|(name, desk)| {
             let shown = desk.read();
             let verdict = shown.verdict.map(|(word, says)| json!({ "word": word, "says": says }));
-            let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict, "guard": shown.status.as_deref() });
+            let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict,
+                              "budget": shown.budget.as_ref().map(budget), "guard": shown.status.as_deref() });
             (name.to_string(), one)
         })
         .collect();
@@ -173,6 +177,13 @@ async fn status(State((board, _)): Shared) -> Json<Value> {
         "uptime_s": age_s(board.began),
         "services": Value::Object(services),
     }))
+}
+
+fn budget(figures: &BudgetFigures) -> Value {
+    let [hour, six_hours, three_days] = figures.burn;
+    let since = figures.since.and_then(|since| jiff::Timestamp::from_millisecond(since.0).ok());
+    json!({ "remaining": figures.remaining, "burn_1h": hour, "burn_6h": six_hours, "burn_3d": three_days,
+            "since": since.map(|since| since.to_string()) })
 }
 
 async fn command(

@@ -13,6 +13,7 @@
 
 mod keep;
 mod look;
+mod spending;
 mod start;
 mod steward;
 

@@ -9,6 +9,7 @@
 
 mod check;
 mod demo;
+mod import;
 mod log;
 mod mark;
 mod probe;
@@ -43,6 +44,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Play releases, made up or recorded, through the judge and the guard: when would each policy have acted, and how often wrongly?
     Simulate(Box<simulate::SimulateArgs>),
+    /// Turn objectives that another tool keeps into Serin's own.
+    Import(import::ImportArgs),
     /// Tell a running Serin about a release.
     Release(mark::ReleaseArgs),
     /// Forbid acting until `unhold`. Always accepted.
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Report(args) => report::report(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Import(args) => import::import(&args),
         Command::Release(args) => mark::release(&args),
         Command::Hold(args) => mark::hold(&args),
         Command::Unhold(args) => mark::unhold(&args),

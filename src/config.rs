@@ -18,6 +18,7 @@ mod parse;
 mod problem;
 mod shape;
 
+pub use documents::foreign;
 pub use keys::{Fallback, KEYS, Key, PROCESS_SECTIONS, Shape, find, names_in};
 pub use node::{Data, Node, Table};
 pub use parse::{Format, parse};

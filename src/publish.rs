@@ -23,6 +23,7 @@ mod webhook;
 pub use prometheus::CONTENT_TYPE;
 
 use crate::clock;
+use crate::model::budget::BudgetFigures;
 use crate::model::delta::Second;
 use crate::model::guard::{Page, Status};
 use crate::model::policy::Mode;
@@ -49,6 +50,8 @@ pub enum Item {
     Second(Arc<Second>),
     /// How the guard of a service stands; sent when it changes, and every few seconds: after 15 s it counts as unknown.
     Status(Arc<str>, Arc<Status>),
+    /// How the error budget of a service stands; it goes stale with the status.
+    Budget(Arc<str>, BudgetFigures),
     /// A line of a service's ledger.
     Note(Arc<str>, Arc<Record>),
     /// A message for people about a service.
@@ -196,7 +199,7 @@ impl Destination {
         match self {
             Self::Prometheus => true,
             Self::Otlp => matches!(item, Item::Second(_)),
-            Self::CloudWatch => !matches!(item, Item::Page(..)),
+            Self::CloudWatch => !matches!(item, Item::Page(..) | Item::Budget(..)),
             Self::Webhook => matches!(item, Item::Page(..)),
         }
     }

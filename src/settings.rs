@@ -12,6 +12,7 @@ mod between;
 mod explain;
 mod lever;
 mod objectives;
+mod openslo;
 mod policy;
 mod process;
 mod reader;
@@ -22,6 +23,7 @@ mod units;
 
 pub use address::forbidden;
 pub use explain::{explain, explain_json};
+pub use openslo::{Unit, import as import_openslo};
 pub use secret::Secret;
 
 use crate::config::{self, ConfigError, Origin, Problem, Sources};

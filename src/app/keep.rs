@@ -1,7 +1,10 @@
-//! Who keeps evidence: a thread for each ledger, one for each service's raw samples, one for the copy on standard output.
+//! Who keeps evidence: a thread for each ledger, one for each service's raw samples, one for all
+//! error budgets, one for the copy on standard output.
 
+use super::spending::Spending;
 use crate::clock;
 use crate::engine::{Chapter, Keeper};
+use crate::evidence::budget::{self, BudgetThread, Writing};
 use crate::evidence::ledger::{Echo, EchoThread, Ledger, LedgerError, LedgerHandle, LedgerThread, channel};
 use crate::evidence::samples::{
     self, Cutover, Limits, Names, SampleHandle, SampleKeeper, SampleThread, SampleWriter,
@@ -24,6 +27,8 @@ pub(super) struct Kept {
     pub(super) ledger: LedgerHandle,
     pub(super) lines: Vec<(Wall, Record)>,
     pub(super) keeper: Box<dyn Keeper>,
+    /// For a service that promises availability as a whole.
+    pub(super) spending: Option<Spending>,
 }
 
 /// Everything that is kept, before its threads run.
@@ -31,6 +36,7 @@ pub(super) struct Keeping {
     echo: Option<(Echo, EchoThread)>,
     ledgers: Vec<LedgerThread>,
     samples: Vec<SampleThread>,
+    budgets: (Writing, BudgetThread),
     /// The disk budget of each service, bytes.
     share: u64,
 }
@@ -95,7 +101,13 @@ impl Keeper for ServiceKeeper {
 impl Keeping {
     pub(super) fn new(store: &EvidenceStore, services: usize) -> Self {
         let share = store.max_disk / u64::try_from(services.max(1)).unwrap_or(1);
-        Self { echo: store.stdout.then(Echo::new), ledgers: Vec::new(), samples: Vec::new(), share }
+        Self {
+            echo: store.stdout.then(Echo::new),
+            ledgers: Vec::new(),
+            samples: Vec::new(),
+            budgets: budget::channel(),
+            share,
+        }
     }
 
     /// Opens one service's ledger, and the way of its samples to disk.
@@ -119,7 +131,11 @@ impl Keeping {
             handle: samples,
             judge_for: service.judge.judge_for,
         };
-        Ok(Kept { ledger: handle, lines, keeper: Box::new(keeper) })
+        let spending = service.judge.objectives.allowed_bad_share().map(|allowed| {
+            let (handle, bins) = budget::open(&store.dir, &service.name, &self.budgets.0, clock::wall());
+            Spending::new(allowed, handle, &bins)
+        });
+        Ok(Kept { ledger: handle, lines, keeper: Box::new(keeper), spending })
     }
 
     /// Starts the threads. They end when every handle is gone; the copy on standard output after all others, and only
@@ -138,6 +154,13 @@ impl Keeping {
                 Ok(())
             })?);
         }
+        // The stewards hold the other ends.
+        let (writing, budgets) = self.budgets;
+        drop(writing);
+        threads.push(std::thread::Builder::new().name("budgets".into()).spawn(move || {
+            budgets.run();
+            Ok(())
+        })?);
         let mut copy = None;
         if let Some((echo, thread)) = self.echo {
             // The ledgers hold the other ends, so the copy ends after the last of them.

@@ -2,6 +2,7 @@
 //!
 //! `route` is one exhaustive match on what the guard asks for; each reply comes back as the next event.
 
+use super::spending::Spending;
 use crate::admin::Board;
 use crate::clock;
 use crate::engine::{Chapter, Finding, Order};
@@ -37,6 +38,7 @@ pub(super) struct Steward {
     pub(super) publisher: Arc<Publisher>,
     pub(super) board: Arc<Board>,
     pub(super) opening: Vec<Record>,
+    pub(super) spending: Option<Spending>,
 }
 
 impl Steward {
@@ -82,6 +84,9 @@ impl Steward {
             if drained && self.guard.may_stop() {
                 break;
             }
+        }
+        if let Some(spending) = &mut self.spending {
+            spending.keep();
         }
         self.note(Box::new(Record::Stopped { how: if drained { "drained" } else { "interrupted" }.into() }));
     }
@@ -179,7 +184,7 @@ impl Steward {
     }
 
     /// What the engine found; an event when the guard must know.
-    fn found(&self, finding: Finding) -> Option<Event> {
+    fn found(&mut self, finding: Finding) -> Option<Event> {
         match finding {
             Finding::Judged(judgement) => {
                 let verdict = (judgement.verdict.word(), judgement.verdict.to_string());
@@ -189,6 +194,9 @@ impl Steward {
             Finding::Notice(notice) => Some(Event::Notice(notice)),
             Finding::Proof(op, proof) => Some(Event::Verified(op, proof)),
             Finding::Second(second) => {
+                if let Some(spending) = &mut self.spending {
+                    spending.take(&second);
+                }
                 self.publisher.send(Item::Second(second));
                 None
             }
@@ -214,7 +222,14 @@ impl Steward {
         }
         *shown = Shown { at: now, state: status.state };
         let status = Arc::new(status);
-        self.desk(|shown| shown.status = Some(Arc::clone(&status)));
+        let budget = self.spending.as_ref().map(Spending::figures);
+        self.desk(|shown| {
+            shown.status = Some(Arc::clone(&status));
+            shown.budget = budget;
+        });
+        if let Some(budget) = budget {
+            self.publisher.send(Item::Budget(Arc::clone(&self.name), budget));
+        }
         self.publisher.send(Item::Status(Arc::clone(&self.name), status));
     }
 }

@@ -1,6 +1,6 @@
 //! From `--config` to texts: files, folders, variables.
 
-use super::parse::{Format, parse};
+use super::parse::{Format, parse, parse_all};
 use super::{Node, Origin, Problem, Sources};
 use std::fs::File;
 use std::io::{self, Read};
@@ -27,6 +27,20 @@ pub(super) fn read(sources: &Sources, problems: &mut Vec<Problem>) -> Vec<Node> 
         }
     }
     documents
+}
+
+/// The documents of one YAML or JSON file that is none of Serin's own; a YAML file may hold several.
+///
+/// # Errors
+/// The file can't be read or doesn't parse.
+pub fn foreign(path: &Path) -> Result<Vec<Node>, Vec<Problem>> {
+    let name = path.display().to_string();
+    // A missing file is told as missing, whatever its name is.
+    let text = text_of(path, &name)?;
+    match Format::of(path) {
+        Some(format @ (Format::Yaml | Format::Json)) => parse_all(&text, &name, format),
+        _ => Err(vec![fault(&name, "not a .yaml, .yml or .json file".into(), "rename it")]),
+    }
 }
 
 fn of_variable(variable: &str, name: &str, sources: &Sources) -> Result<Vec<Node>, Vec<Problem>> {

@@ -56,6 +56,17 @@ pub fn parse(text: &str, name: &str, format: Option<Format>) -> Result<Node, Vec
     }
 }
 
+/// Parses every document of `text`, which may hold several if it is YAML.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_all(text: &str, name: &str, format: Format) -> Result<Vec<Node>, Vec<Problem>> {
+    match format {
+        Format::Yaml => yaml::parse_all(text.strip_prefix('\u{feff}').unwrap_or(text), &Arc::from(name)),
+        Format::Json | Format::Toml => parse(text, name, Some(format)).map(|root| vec![root]),
+    }
+}
+
 /// A fault of syntax.
 fn broken(name: &Arc<str>, line: u32, rule: String) -> Problem {
     let origin = Origin::Document { name: Arc::clone(name), line };

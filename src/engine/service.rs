@@ -133,7 +133,7 @@ impl Service {
             next_judge: origin,
             next_second: origin.after(Duration::from_secs(1)),
             next_pump: origin,
-            tally: Tally::default(),
+            tally: Tally::new(settings.judge.objectives.bad_over),
             urls: Urls::new(
                 settings.targets.len(),
                 settings.judge.window,

@@ -103,6 +103,10 @@ pub struct Delta {
     pub statuses: BTreeMap<u16, u32>,
     /// Answers by version, for the picture of a release; at most a few a second.
     pub versions: BTreeMap<Box<str>, u32>,
+    /// Answers and failures that are the target's doing.
+    pub answers: u32,
+    /// Those that break the promise of availability, whoever in the path is to blame.
+    pub bad: u32,
     /// Samples that are void by our own doing.
     pub void: u32,
     /// Response time, from planned.

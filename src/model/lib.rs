@@ -15,6 +15,7 @@ pub mod target;
 pub mod calendar;
 pub mod schedule;
 
+pub mod budget;
 pub mod delta;
 pub mod pulse;
 pub mod sample;

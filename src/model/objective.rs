@@ -123,6 +123,15 @@ impl Objectives {
         limits
     }
 
+    /// The share of answers of the whole service that may be bad, 0.0 < share < 1.0; `None` when it promises none.
+    #[must_use]
+    pub fn allowed_bad_share(&self) -> Option<f64> {
+        self.all.iter().find_map(|objective| match objective.goal {
+            Goal::Availability { bad_share_max } if objective.scope == Scope::Service => Some(bad_share_max),
+            Goal::Availability { .. } | Goal::Latency { .. } => None,
+        })
+    }
+
     /// Answers that take longer are slow ones; `None` when nothing is promised about time.
     #[must_use]
     pub fn slow_over(&self) -> Option<Duration> {

@@ -4,6 +4,7 @@ use crate::delta::{Delta, Times};
 use crate::sample::{Ours, Outcome, Purpose, Sample, Taint};
 use crate::target::TargetId;
 use crate::time::Mono;
+use std::time::Duration;
 
 /// A version's share of a second is told for at most so many versions.
 const VERSIONS_MAX: usize = 8;
@@ -13,9 +14,16 @@ const VERSIONS_MAX: usize = 8;
 pub struct Tally {
     deltas: [Vec<Option<Box<Delta>>>; 3],
     times: Times,
+    bad_over: Option<Duration>,
 }
 
 impl Tally {
+    /// Nothing counted yet. A good answer that takes longer than `bad_over` is a bad one.
+    #[must_use]
+    pub fn new(bad_over: Option<Duration>) -> Self {
+        Self { bad_over, ..Self::default() }
+    }
+
     /// The second is over: what it came to, by target, and where the time went.
     pub fn take(&mut self) -> (Vec<Delta>, Times) {
         let deltas =
@@ -50,6 +58,7 @@ impl Tally {
     /// One sample has ended; it was taken up at `begun`.
     pub fn count(&mut self, sample: &Sample, version: Option<&str>, begun: Mono) {
         self.times.lateness.add_time(begun.since(sample.planned));
+        let bad_over = self.bad_over;
         let delta = self.delta(sample.purpose, sample.target);
         delta.attempts += 1;
         // What a late probe says of the target is void, and so no failure of the target's.
@@ -61,6 +70,9 @@ impl Tally {
             delta.void += 1;
             return;
         }
+        let over = |max: Duration| sample.response().duration() > max;
+        delta.answers += 1;
+        delta.bad += u32::from(sample.outcome != Outcome::Ok || bad_over.is_some_and(over));
         if sample.status != 0 {
             *delta.statuses.entry(sample.status).or_default() += 1;
         }
@@ -86,5 +98,52 @@ impl Tally {
                 buckets.add(span);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::EpochId;
+    use crate::sample::{Fault, Phases};
+    use crate::target::VersionId;
+    use crate::time::Span;
+
+    fn sample(outcome: Outcome, taint: Taint, ms: u32) -> Sample {
+        Sample {
+            due: Mono(0),
+            planned: Mono(0),
+            phases: Phases { first_byte: Span(ms * 10_000), ..Phases::default() },
+            target: TargetId(0),
+            conn: 1,
+            epoch: EpochId(0),
+            addr: 0,
+            version: VersionId::NONE,
+            status: 200,
+            purpose: Purpose::Production,
+            taint,
+            outcome,
+            told_slow: false,
+        }
+    }
+
+    #[test]
+    fn void_samples_are_no_answers_and_slow_ones_are_bad_when_they_are_promised_not_to_be() {
+        let mut tally = Tally::new(Some(Duration::from_millis(100)));
+        let mut count = |outcome, taint, ms| tally.count(&sample(outcome, taint, ms), None, Mono(0));
+        count(Outcome::Ok, Taint::Clean, 100);
+        count(Outcome::Ok, Taint::Clean, 101);
+        count(Outcome::Bad(Fault::ConnectRefused), Taint::Clean, 1);
+        count(Outcome::Saturated, Taint::Clean, 1);
+        for taint in [Taint::Late, Taint::Stalled, Taint::Straddling] {
+            count(Outcome::Bad(Fault::Status), taint, 1);
+            count(Outcome::Ok, taint, 1);
+        }
+        count(Outcome::Failed(Ours::Library), Taint::Clean, 1);
+        count(Outcome::Missed(Ours::Late), Taint::Clean, 1);
+        tally.missed(Purpose::Production, TargetId(0), 7);
+        let (deltas, _) = tally.take();
+        assert_eq!((deltas[0].answers, deltas[0].bad, deltas[0].void), (4, 3, 15));
+        assert_eq!(deltas[0].attempts, 19);
     }
 }

@@ -7,6 +7,7 @@ use super::labels::{Labels, key};
 use super::names::{self, Metric, NAMES};
 use super::versions::Versions;
 use super::{Item, Roster};
+use crate::model::budget::{BudgetFigures, WINDOW_NAMES};
 use crate::model::delta::{Buckets, Delta, Own, Second, Times};
 use crate::model::guard::{PageKind, Status};
 use crate::model::policy::Mode;
@@ -36,7 +37,7 @@ const OF_VOICE: [&[Metric]; 2] = [
         Metric::Stalled,
         Metric::Throttled,
     ],
-    &[Metric::Armed, Metric::Condition, Metric::Epoch],
+    &[Metric::Armed, Metric::Condition, Metric::Epoch, Metric::BudgetRemaining, Metric::BurnRate],
 ];
 
 /// Upper bounds of the classic buckets, seconds. From what a loopback answers in to the longest timeout there is.
@@ -99,6 +100,7 @@ impl Figures {
                 self.heard[GUARD].insert(Arc::clone(service), now);
                 self.status(service, status);
             }
+            Item::Budget(service, budget) => self.budget(service, budget),
             Item::Note(service, record) => self.note(service, record),
             Item::Page(service, page) => self.count(Metric::Pages, &[service, page.kind.name()], 1),
         }
@@ -222,6 +224,13 @@ impl Figures {
         }
         if word.is_some_and(|word| word != "blind") {
             self.blind(service, None);
+        }
+    }
+
+    fn budget(&mut self, service: &Arc<str>, budget: &BudgetFigures) {
+        self.known(Metric::BudgetRemaining, &[service], budget.remaining);
+        for (window, rate) in WINDOW_NAMES.into_iter().zip(budget.burn) {
+            self.known(Metric::BurnRate, &[service, window], rate);
         }
     }
 

@@ -62,6 +62,7 @@ const WHY: Label = Label::new("reason", "serin.reason");
 const CLASS: Label = Label::new("status_class", "http.response.status_class");
 const PHASE: Label = Label::new("phase", "serin.phase");
 const RELEASE_VERSION: Label = Label::new("version", "serin.target.version");
+const WINDOW: Label = Label::new("window", "serin.window");
 const VERDICT: Label = Label::new("verdict", "serin.verdict");
 const CONDITION: Label = Label::new("condition", "serin.condition");
 const MODE: Label = Label::new("mode", "serin.mode");
@@ -90,6 +91,8 @@ pub enum Metric {
     AnswersByVersion,
     ErrorRatio,
     P95,
+    BudgetRemaining,
+    BurnRate,
     TargetErrorRatio,
     TargetSlowRatio,
     TargetP95,
@@ -111,7 +114,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 32] = [
+pub const NAMES: [Name; 34] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -255,6 +258,24 @@ pub const NAMES: [Name; 32] = [
         unit: "s",
         labels: &[SERVICE],
         meaning: "P95 of the response time in the judge's rolling window; absent without an answer",
+    },
+    Name {
+        metric: Metric::BudgetRemaining,
+        prometheus: "serin_error_budget_remaining_ratio",
+        otlp: "serin.error_budget.remaining",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "Share of the service's error budget of 30 days that is left; negative when overspent, absent without an answer",
+    },
+    Name {
+        metric: Metric::BurnRate,
+        prometheus: "serin_error_budget_burn_rate",
+        otlp: "serin.error_budget.burn_rate",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE, WINDOW],
+        meaning: "How many times faster than allowed the error budget is spent, over the window; absent without an answer in it",
     },
     Name {
         metric: Metric::TargetErrorRatio,

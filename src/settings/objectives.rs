@@ -6,17 +6,20 @@ use crate::config::quoted;
 use crate::model::objective::{Goal, LIMITS_MAX, Objective, Objectives, Scope};
 use crate::model::target::TargetId;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// In millionths of a percent.
-const PERCENT: u64 = 1_000_000;
-const MILLISECOND: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const PERCENT: u64 = 1_000_000;
+/// At least one bad answer in a million may be: beyond that no number of probes proves anything in a release.
+pub(super) const AVAILABILITY: RangeInclusive<u64> = PERCENT..=100 * PERCENT - 100;
+/// What may be promised of a response time.
+pub(super) const LIMIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(1);
 /// More groups than this are no groups.
 const GROUPS_MAX: usize = 100;
 
 /// Keys of quantiles, and their ten-thousandths.
-const QUANTILES: [(&str, u32); 7] = [
+pub(super) const QUANTILES: [(&str, u32); 7] = [
     ("p50", 5_000),
     ("p75", 7_500),
     ("p90", 9_000),
@@ -29,7 +32,7 @@ const QUANTILES: [(&str, u32); 7] = [
 /// Everything that is promised; `rates_hz`: what each target gets at the release pace.
 pub(super) fn read(root: &Section<'_>, targets: &[Target], rates_hz: &[f64]) -> Result<Objectives, Noted> {
     let section = root.section("objectives");
-    let bad_over = section.maybe("bad_over", |leaf| leaf.duration(MILLISECOND..=MINUTE));
+    let bad_over = section.maybe("bad_over", |leaf| leaf.duration(LIMIT));
     let all_targets: BTreeSet<TargetId> = (0..).map(TargetId).take(targets.len()).collect();
     let mut of = Reading { targets, rates_hz, all: Vec::new() };
     let mut read = of.take(&section, &Scope::Service, &all_targets);
@@ -120,12 +123,11 @@ impl Reading<'_> {
 
 /// The goals of one section, and the key of each.
 fn goals(section: &Section<'_>) -> Result<Vec<(&'static str, Goal)>, Noted> {
-    // At least one bad answer in a million: beyond that no number of probes proves anything in a release.
-    let good = section.maybe("availability", |leaf| leaf.percentage(PERCENT..=100 * PERCENT - 100));
+    let good = section.maybe("availability", |leaf| leaf.percentage(AVAILABILITY));
     let limits: Vec<_> = QUANTILES
         .iter()
         .map(|(name, quantile)| {
-            let limit = section.maybe(name, |leaf| leaf.duration(MILLISECOND..=MINUTE))?;
+            let limit = section.maybe(name, |leaf| leaf.duration(LIMIT))?;
             Ok(limit.map(|limit| (*name, *quantile, limit)))
         })
         .collect();

@@ -3,6 +3,7 @@
 mod examples;
 mod invalid;
 mod layers;
+mod openslo;
 mod secrets;
 mod totality;
 

@@ -8,6 +8,7 @@
 //! | `flow.rs` | bad releases that must be put back, and good ones that must not |
 //! | `refusals.rs` | what must not be written, with the exact reason |
 //! | `lifecycle.rs` | stop, kill, restart, configuration from elsewhere |
+//! | `budget.rs` | the error budget over a restart |
 //! | `input.rs` | what can't be used: exit codes, and one clear line |
 //! | `admin.rs` | who may ask, and who may change |
 //! | `secrets.rs` | nothing secret comes out anywhere |
@@ -18,6 +19,7 @@
 #![expect(clippy::unwrap_used, reason = "a test program: an unwrap that fails is a test that fails")]
 
 mod admin;
+mod budget;
 mod child;
 mod flow;
 mod input;

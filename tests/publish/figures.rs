@@ -2,6 +2,7 @@
 
 use super::{page, second, shown, start};
 use serin::clock;
+use serin::model::budget::BudgetFigures;
 use serin::model::delta::{Delta, Own, Rolling, Second, Times};
 use serin::model::guard::{Condition, PageKind, Status};
 use serin::model::record::{IntentId, Record};
@@ -125,6 +126,20 @@ async fn what_is_unknown_is_absent_and_not_zero() {
     {
         assert!(!text.contains(gone), "{gone} {text}");
     }
+}
+
+#[tokio::test]
+async fn the_error_budget_is_shown_as_far_as_it_is_known() {
+    let publisher = start(&Publish::default());
+    let known = BudgetFigures { remaining: Some(-0.25), burn: [Some(0.0), Some(14.5), None], since: None };
+    publisher.send(Item::Budget("shop".into(), known));
+    let text = shown(&publisher, "serin_error_budget_remaining_ratio{").await;
+    assert!(text.contains("serin_error_budget_remaining_ratio{service=\"shop\"} -0.25\n"), "{text}");
+    for (window, rate) in [("1h", "0.0"), ("6h", "14.5")] {
+        let series = format!("serin_error_budget_burn_rate{{service=\"shop\",window=\"{window}\"}} {rate}\n");
+        assert!(text.contains(&series), "{series} is not in\n{text}");
+    }
+    assert!(!text.contains("window=\"3d\""), "{text}");
 }
 
 #[tokio::test]

@@ -9,16 +9,26 @@ use std::sync::Arc;
 /// Parses `text`. Limits on depth, anchors and aliases are the library's; a document is at most 1 MiB anyway.
 pub(super) fn parse(text: &str, name: &Arc<str>) -> Result<Node, Vec<Problem>> {
     let options = serde_saphyr::options! { with_snippet: false };
-    let root =
-        serde_saphyr::from_str_with_options::<Option<Spanned<Raw>>>(text, options).map_err(|error| {
-            let line = error.location().map_or(0, |at| line(at.line()));
-            let said = error.to_string();
-            let said = said.lines().next().unwrap_or_default();
-            vec![super::broken(name, line, format!("not YAML: {said}"))]
-        })?;
+    let root = serde_saphyr::from_str_with_options::<Option<Spanned<Raw>>>(text, options)
+        .map_err(|error| broken(&error, name))?;
     let origin = Origin::Document { name: Arc::clone(name), line: 0 };
     let root = root.map_or(Node { data: Data::Null, origin }, |root| node(root, name));
     super::rooted(root, name)
+}
+
+/// Parses every document of `text`; empty ones are left out, and each knows the line on which it begins.
+pub(super) fn parse_all(text: &str, name: &Arc<str>) -> Result<Vec<Node>, Vec<Problem>> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let roots = serde_saphyr::from_multiple_with_options::<Spanned<Raw>>(text, options)
+        .map_err(|error| broken(&error, name))?;
+    Ok(roots.into_iter().map(|root| node(root, name)).collect())
+}
+
+fn broken(error: &serde_saphyr::Error, name: &Arc<str>) -> Vec<Problem> {
+    let line = error.location().map_or(0, |at| line(at.line()));
+    let said = error.to_string();
+    let said = said.lines().next().unwrap_or_default();
+    vec![super::broken(name, line, format!("not YAML: {said}"))]
 }
 
 /// What the parser sees; lines become origins afterwards.
