@@ -33,7 +33,7 @@ pub(super) struct SimulateArgs {
     /// Samples that were kept of a past release (samples-r<N>.jsonl in evidence.dir); may be repeated.
     #[arg(long, value_name = "FILE")]
     recorded: Vec<PathBuf>,
-    /// A policy to compare; may be repeated. Default: the configured one, sequential, threshold, burn_rate and baseline.
+    /// A policy to compare; may be repeated. Default: the configured one, sequential, threshold, `burn_rate` and baseline.
     #[arg(long, value_name = "POLICY", value_parser = POLICIES)]
     policy: Vec<String>,
     /// How many releases of each scenario.
@@ -45,7 +45,7 @@ pub(super) struct SimulateArgs {
     /// When it begins, after the cutover.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     after: Duration,
-    /// How long a release is played after its cutover. Default: judge.judge_for.
+    /// How long a release is played after its cutover. Default: `judge.judge_for`.
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     horizon: Option<Duration>,
     /// Write a page with a chart of each scenario.

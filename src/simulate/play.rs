@@ -343,7 +343,7 @@ impl<'a> Theatre<'a> {
                 self.queue(now.after(CALL), reply(Event::Read(op, Ok(observed))));
             }
             Action::Persist(op, _) => {
-                self.queue(now.after(SYNC), reply(Event::Durable(op, Ok::<(), Full>(()))))
+                self.queue(now.after(SYNC), reply(Event::Durable(op, Ok::<(), Full>(()))));
             }
             Action::Write(op, _) => {
                 self.played.acted = Some(now.since(self.cut));

@@ -141,7 +141,7 @@ fn told(test: &Test, objective: &Objective, direct_hz: Option<f64>) -> Told {
 fn burnt(burns: &[Burn], share_max: f64, share: f64, judge: &JudgePolicy) -> Option<f64> {
     let after = |burn: &Burn| {
         let part = (burn.factor * share_max).min(1.0) / share;
-        (part <= 1.0).then(|| burn.long.as_secs_f64() * part)
+        (part <= 1.0).then_some(burn.long.as_secs_f64() * part)
     };
     burns
         .iter()
