@@ -4,12 +4,12 @@ use super::Drawn;
 use crate::simulate::Row;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plotters::prelude::*;
+use rasciigraph::{Config, plot};
 use std::fmt::Write;
-use textplots::{Chart, Plot, Shape};
 
-/// In dots of the terminal.
-const WIDE: u32 = 160;
-const HIGH: u32 = 40;
+/// Columns and rows of the terminal.
+const WIDE: u32 = 88;
+const HIGH: u32 = 10;
 /// In pixels.
 const CHART: (u32, u32) = (860, 260);
 /// Points of a chart at most.
@@ -34,16 +34,13 @@ fn points(seconds: &[(u32, u32)]) -> Vec<(f64, f64)> {
 
 /// One scenario, with the medians of what each policy did beneath it.
 pub(super) fn terminal(drawn: &Drawn) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "seconds and percent, to be drawn")]
-    let points: Vec<(f32, f32)> =
-        points(&drawn.seconds).iter().map(|(x, y)| (*x as f32, *y as f32)).collect();
-    let end = points.last().map_or(1.0, |(x, _)| *x).max(1.0);
-    let shape = Shape::Lines(&points);
-    let mut chart = Chart::new_with_y_range(WIDE, HIGH, 0.0, end, 0.0, 100.0);
-    let chart = chart.lineplot(&shape);
-    chart.axis();
-    chart.figures();
-    let mut text = format!("\n{}: % of bad answers, by seconds since the cutover\n{chart}\n", drawn.scenario);
+    let shares: Vec<f64> = points(&drawn.seconds).iter().map(|(_, share)| *share).collect();
+    let seconds = drawn.seconds.len();
+    let chart = plot(shares, Config::default().with_width(WIDE).with_height(HIGH).with_offset(2));
+    let mut text = format!(
+        "\n{}: % of bad answers over {seconds} seconds since the cutover\n{chart}\n\n",
+        drawn.scenario
+    );
     for row in &drawn.rows {
         let _ = writeln!(text, "  {}: {}", row.policy, did(row));
     }
