@@ -219,7 +219,9 @@ fn consistent(section: &Section<'_>, policy: &JudgePolicy) -> Result<(), Noted> 
         );
         refuse("window", rule, "lengthen the window, quicken pace.release, or lower min_samples");
     }
-    for (index, test) in Test::of(policy) {
+    // Without a rate, which was refused then, nothing is known of what could be seen.
+    let tests = if policy.release_rate_hz.is_finite() { Test::of(policy) } else { Vec::new() };
+    for (index, test) in tests {
         let (fewest, memory) = (test.fewest_bad(), test.remembers);
         let name = policy.objectives.all.get(index).map_or("", |objective| objective.scope.name());
         let of = if name.is_empty() { String::new() } else { format!(" of {}", quoted(name)) };
