@@ -165,7 +165,7 @@ fn http2_is_spoken_where_it_is_asked_for_one_stream_a_connection() {
             Wanted("plain", format!("http://{}/", plain_two.address), "http = \"2\"\ntimeout = \"300ms\""),
         ];
         let engine = Engine::start(&targets, 60, Some(&certificates.authority));
-        let kept = engine.stop_after(Duration::from_millis(1500)).await;
+        let kept = engine.stop_with(targets.len(), 3, Duration::from_millis(1500)).await;
         all_have(
             &kept,
             &[("two", Outcome::Ok), ("one", Outcome::Bad(Fault::TlsHandshake)), ("plain", Outcome::Ok)],
@@ -191,7 +191,7 @@ fn a_tls_session_is_resumed_where_it_is_asked_for_and_only_there() {
             Wanted("resumed", url(), lines(&resumed, "resume").leak()),
         ];
         let engine = Engine::start(&targets, 60, Some(&certificates.authority));
-        let kept = engine.stop_after(Duration::from_millis(1500)).await;
+        let kept = engine.stop_with(targets.len(), 3, Duration::from_millis(1500)).await;
         all_have(&kept, &[("full", Outcome::Ok), ("resumed", Outcome::Ok)]);
         assert_eq!(Seen::count(&full.seen.resumed), 0);
         let (again, all) = (Seen::count(&resumed.seen.resumed), Seen::count(&resumed.seen.connections));

@@ -101,6 +101,23 @@ impl Engine {
         self.orders.as_ref().unwrap().send(order).await.unwrap();
     }
 
+    /// Runs on until each of the first `targets` has so many clean samples (a machine with other work voids some of them), and so long at
+    /// least; then stops.
+    pub(crate) async fn stop_with(self, targets: usize, each: usize, time: Duration) -> Kept {
+        tokio::time::sleep(time).await;
+        let enough = || {
+            let kept = self.kept.lock().unwrap();
+            (0..targets).all(|target| of(&kept, target).len() >= each)
+        };
+        for _ in 0..400 {
+            if enough() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.stop_after(Duration::ZERO).await
+    }
+
     /// Runs on for so long, then stops; everything that was kept.
     pub(crate) async fn stop_after(mut self, time: Duration) -> Kept {
         tokio::time::sleep(time).await;
@@ -181,8 +198,10 @@ fn each_fault_of_a_server_has_its_name_and_none_outlives_its_deadline() {
         let huge = Odd::start(async |mut stream: TcpStream, seen: Arc<Seen>| {
             request(&mut stream, &seen).await?;
             stream.write_all(b"HTTP/1.1 200 OK\r\nx-big: ").await?;
+            // As fast as it is read, it would take the machine from the others.
             loop {
                 stream.write_all(&[b'x'; 16_384]).await?;
+                tokio::time::sleep(Duration::from_micros(200)).await;
             }
         })
         .await;
@@ -210,7 +229,8 @@ fn each_fault_of_a_server_has_its_name_and_none_outlives_its_deadline() {
             plain("body", body.address, "timeout = \"300ms\"\nexpect = { body = \"goodbye\" }"),
             Wanted("nowhere", "http://no-such-name.invalid/".into(), SHORT),
         ];
-        let kept = Engine::start(&targets, 60, None).stop_after(Duration::from_millis(2500)).await;
+        let engine = Engine::start(&targets, 60, None);
+        let kept = engine.stop_with(targets.len(), 3, Duration::from_millis(2500)).await;
         all_have(
             &kept,
             &[
@@ -255,7 +275,7 @@ fn each_fault_of_tls_has_its_name() {
             .map(|(name, lines)| Wanted(name, "https://localhost/".into(), lines.clone().leak()))
             .collect();
         let engine = Engine::start(&targets, 30, Some(&certificates.authority));
-        let kept = engine.stop_after(Duration::from_millis(2500)).await;
+        let kept = engine.stop_with(targets.len(), 3, Duration::from_millis(2500)).await;
         all_have(
             &kept,
             &[
@@ -277,7 +297,7 @@ fn phases_sum_to_the_total_and_the_wait_is_in_the_first_byte() {
     bounded(async {
         let slow = Odd::good(Duration::from_millis(80)).await;
         let targets = [plain("slow", slow.address, "connection = \"fresh\"")];
-        let kept = Engine::start(&targets, 20, None).stop_after(Duration::from_millis(1500)).await;
+        let kept = Engine::start(&targets, 20, None).stop_with(1, 10, Duration::from_millis(1500)).await;
         let samples = of(&kept, 0);
         assert!(samples.len() >= 10);
         for sample in samples {
@@ -320,7 +340,7 @@ fn a_kept_connection_that_closes_as_we_write_is_no_failure() {
     bounded(async {
         let closing = Odd::closing_after(5).await;
         let targets = [plain("closing", closing.address, "")];
-        let kept = Engine::start(&targets, 60, None).stop_after(Duration::from_secs(2)).await;
+        let kept = Engine::start(&targets, 60, None).stop_with(1, 60, Duration::from_secs(2)).await;
         let samples = of(&kept, 0);
         assert!(samples.len() >= 60);
         assert!(samples.iter().all(|sample| sample.outcome == Outcome::Ok), "{samples:?}");
@@ -412,7 +432,7 @@ fn connect_to_changes_the_place_and_not_the_name() {
         let good = Odd::good(Duration::ZERO).await;
         let more = format!("connect_to = \"{}\"", good.address).leak();
         let targets = [Wanted("by-name", "http://shop.invalid/path?q=1".into(), more)];
-        let kept = Engine::start(&targets, 20, None).stop_after(Duration::from_millis(800)).await;
+        let kept = Engine::start(&targets, 20, None).stop_with(1, 3, Duration::from_millis(800)).await;
         all_have(&kept, &[("by-name", Outcome::Ok)]);
         let head = good.seen.last.lock().await.to_lowercase();
         assert!(
@@ -434,7 +454,7 @@ fn an_expected_body_is_found_across_the_boundary_of_two_chunks() {
         })
         .await;
         let targets = [plain("chunked", chunked.address, "expect = { body = \"hello\" }")];
-        let kept = Engine::start(&targets, 20, None).stop_after(Duration::from_millis(800)).await;
+        let kept = Engine::start(&targets, 20, None).stop_with(1, 3, Duration::from_millis(800)).await;
         let samples = of(&kept, 0);
         assert!(
             !samples.is_empty() && samples.iter().all(|sample| sample.outcome == Outcome::Ok),
