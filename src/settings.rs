@@ -255,12 +255,18 @@ impl Service {
         target_rate_hz(target, weights(&self.targets), self.pace.release_hz)
     }
 
-    /// The time between two direct questions to one of `addresses` registered targets: the side path gets
-    /// [`DIRECT_SHARE`] of the pace, all addresses together.
+    /// Direct questions a second to all registered targets together, one instance: [`DIRECT_SHARE`] of the pace.
     #[must_use]
-    pub fn direct_interval(&self, release: bool, addresses: u32) -> Duration {
-        let pace_hz = if release { self.pace.release_hz } else { self.pace.calm_hz };
-        Duration::from_secs_f64(f64::from(addresses.max(1)) / (pace_hz * DIRECT_SHARE))
+    pub fn direct_rate_hz(&self, release: bool) -> f64 {
+        DIRECT_SHARE * if release { self.pace.release_hz } else { self.pace.calm_hz }
+    }
+
+    /// The same while the judge is in doubt: a breach waits for what the old version says, so that is asked as often as production
+    /// is, up to [`DOUBT_HZ`] and to what `max_rate` leaves.
+    #[must_use]
+    pub fn doubt_rate_hz(&self) -> f64 {
+        let left_hz = self.max_rate_hz / f64::from(self.instances) - self.release_rate_hz();
+        self.pace.release_hz.min(DOUBT_HZ).min(left_hz).max(self.direct_rate_hz(true))
     }
 
     /// Probes a second that one instance sends at the release pace, rate caps respected.
@@ -273,7 +279,7 @@ impl Service {
     /// registered targets directly.
     #[must_use]
     pub fn load_hz(&self) -> f64 {
-        let direct = if self.lever.is_some() { self.pace.release_hz * DIRECT_SHARE } else { 0.0 };
+        let direct = if self.lever.is_some() { self.direct_rate_hz(true) } else { 0.0 };
         (self.release_rate_hz() + direct) * f64::from(self.instances)
     }
 
@@ -313,6 +319,9 @@ fn target_rate_hz(target: &Target, all: u32, pace_hz: f64) -> f64 {
 /// What the old version's registered targets are asked directly, as a share of the pace: a control needs fewer
 /// answers than what it controls.
 pub const DIRECT_SHARE: f64 = 0.2;
+
+/// The most that they are asked while the judge is in doubt, probes a second: beyond it the usual share says enough.
+pub const DOUBT_HZ: f64 = 100.0;
 
 /// Probes a second of one instance, all targets of the service together.
 #[derive(Clone, Copy, Debug, PartialEq)]

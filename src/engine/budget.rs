@@ -194,7 +194,8 @@ fn threads_for(loads: &[f64]) -> u32 {
 }
 
 fn cpus_of(service: &Service, quantum: Duration) -> f64 {
-    let direct = if service.lever.is_some() { 1.0 + crate::settings::DIRECT_SHARE } else { 1.0 };
+    let direct =
+        if service.lever.is_some() { 1.0 + service.doubt_rate_hz() / service.pace.release_hz } else { 1.0 };
     let coalesced = quantum >= Duration::from_micros(250) && service.release_rate_hz() > 4_000.0;
     let us = |target: &Target| probe_us(target, coalesced) * service.release_rate_of(target);
     service.targets.iter().map(us).sum::<f64>() * direct / 1e6

@@ -61,6 +61,10 @@ pub(super) struct Service {
     origin: (Mono, u64),
     judge: Judge,
     cadence: Cadence,
+    /// The judge is in doubt.
+    in_doubt: bool,
+    /// The schedules are laid out for one that is: the side path is asked more often.
+    doubt: bool,
     targets: Vec<Rc<Ask>>,
     production: Vec<usize>,
     control: Option<usize>,
@@ -123,6 +127,8 @@ impl Service {
             instance: Arc::clone(&options.instance),
             origin: (origin, clock::wall_nanos()),
             cadence: Cadence::Calm,
+            in_doubt: false,
+            doubt: false,
             targets: settings.targets.iter().map(ask).collect(),
             production: Vec::new(),
             control: None,
@@ -254,7 +260,11 @@ impl Service {
         let addresses = u32::try_from(self.direct.len()).unwrap_or(u32::MAX);
         if addresses > 0 {
             let asked = self.asked_directly();
-            let interval = self.settings.direct_interval(self.cadence == Cadence::Release, addresses);
+            let rate_hz = match (self.cadence, self.doubt) {
+                (Cadence::Release, true) => self.settings.doubt_rate_hz(),
+                (cadence, _) => self.settings.direct_rate_hz(cadence == Cadence::Release),
+            };
+            let interval = Duration::from_secs_f64(f64::from(addresses) / rate_hz);
             let slowest = asked.iter().filter_map(|index| pause(&self.targets[*index].target));
             let interval = slowest.fold(interval, |interval, pause| interval.max(pause * addresses));
             for (index, lines) in (0..addresses).zip(&self.direct) {
@@ -282,6 +292,7 @@ impl Service {
         self.next_judge = now.after(pause);
         self.judged = now;
         let judgement = self.judge.judge(now);
+        self.in_doubt = judgement.doubt;
         let word = judgement.verdict.word();
         let news = self.told.is_none_or(|(epoch, told, at)| {
             epoch != judgement.epoch || told != word || now.since(at) >= JUDGE_CALM
@@ -370,13 +381,17 @@ impl Subject for Service {
         }
     }
 
-    fn tick(&mut self, _field: &mut Field, now: Mono) -> Option<Mono> {
+    fn tick(&mut self, field: &mut Field, now: Mono) -> Option<Mono> {
         if !self.started {
             self.started = true;
             self.tell(Finding::Started);
         }
         if now >= self.next_judge {
             self.judge(now);
+        }
+        if self.in_doubt != self.doubt {
+            self.doubt = self.in_doubt;
+            self.plan(field, now);
         }
         if now >= self.next_pump {
             self.next_pump = now.after(PUMP_EVERY);

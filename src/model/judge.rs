@@ -9,7 +9,7 @@ use crate::release::{Baseline, EpochId, Stage};
 use crate::sample::{Fault, Outcome, Purpose, Sample, Taint};
 use crate::target::{Version, VersionId, Versions};
 use crate::time::{Mono, Span};
-use crate::verdict::Evidence;
+use crate::verdict::{Evidence, Verdict, Why};
 use crate::window::{Entry, Marks, Window};
 use promised::{Memos, Promised};
 use std::collections::{BTreeSet, VecDeque};
@@ -35,6 +35,8 @@ pub(crate) const BETTER_NATS: f64 = 13.816;
 /// A new version that has answered fewer times than this, with errors only, may still be one that warms up: with four errors in
 /// five answers, so many in a row are luck once in 800.
 const TOTAL_MIN: u32 = 30;
+/// A doubt stays for so long after the last look that had it, so that the pace of the side path doesn't flutter.
+const DOUBT_STAYS: Duration = Duration::from_secs(5);
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// Fewer clean samples than this in the last second are no word of a prober that is starved.
@@ -77,6 +79,8 @@ pub struct Judge {
     first_bad: Option<FirstBad>,
     /// Probes a second of the production path that are planned, and since when.
     planned: Option<(f64, Mono)>,
+    /// When a breach was last thought possible.
+    doubted: Option<Mono>,
     own: VecDeque<(Mono, Own)>,
     outside: VecDeque<(Mono, Fault)>,
 }
@@ -138,6 +142,7 @@ impl Judge {
             good_answers: 0,
             first_bad: None,
             planned: None,
+            doubted: None,
             own: VecDeque::new(),
             outside: VecDeque::new(),
             policy,
@@ -167,7 +172,7 @@ impl Judge {
         self.hinted.clear();
         self.first_green = None;
         (self.green_known, self.green_good, self.good_answers) = (0, 0, 0);
-        self.first_bad = None;
+        (self.first_bad, self.doubted) = (None, None);
     }
 
     /// From `now` on so many probes a second are planned for the production path.
@@ -255,6 +260,9 @@ impl Judge {
         let mut memos = std::mem::take(&mut self.memos);
         let verdict = self.verdict(now, &mut memos);
         self.memos = memos;
+        if self.stage.release && verdict == Verdict::Inconclusive(Why::Suspect) {
+            self.doubted = Some(now);
+        }
         let named = |ids: &mut dyn Iterator<Item = VersionId>| -> BTreeSet<Version> {
             ids.filter_map(|id| self.versions.name(id).cloned()).collect()
         };
@@ -273,6 +281,7 @@ impl Judge {
             baseline: self.baseline(),
             void: self.void(),
             attained: self.attained(now),
+            doubt: self.doubted.is_some_and(|at| now.since(at) < DOUBT_STAYS),
         }
     }
 

@@ -49,12 +49,17 @@ const COARSE: Grain = Grain { levels: 128.0, bad: 0.2 };
 const WALKED: usize = 20_000;
 /// Strides of a blip that are walked at most. In so many a sum has climbed to the alarm, or the run has ended: what is longer is waited for.
 const BLIP: usize = 2_000;
-/// About so many good answers of the old version, asked directly, prove that it isn't as bad as a new version with this share of bad
-/// ones, 0 < share ≤ 1. The judge waits for them before it blames the release.
+/// About so many seconds of good answers of the old version, asked directly at `direct_hz`, prove that it isn't as bad as a new version
+/// that is asked at `rate_hz` and has this share of bad ones, 0 < share ≤ 1. The judge waits for them before it blames the release.
+///
+/// Both sides tell more with every second: the logarithm of the odds grows by the likelihood ratio of two shares against one that both
+/// have (what Fisher's exact test comes to where there are many).
 #[must_use]
-pub fn control_answers(share: f64) -> f64 {
-    // Beside as many bad ones in a row, six are one way of a million to draw them.
-    if share >= 0.9 { 6.0 } else { (judge::BETTER_NATS / -(1.0 - share).ln()).ceil().max(6.0) }
+pub fn control_seconds(share: f64, rate_hz: f64, direct_hz: f64) -> f64 {
+    let both = share * rate_hz / (rate_hz + direct_hz);
+    let good = if share < 1.0 { (1.0 - share) * ((1.0 - share) / (1.0 - both)).ln() } else { 0.0 };
+    let nats_hz = rate_hz * (share * (share / both).ln() + good) - direct_hz * (1.0 - both).ln();
+    judge::BETTER_NATS / nats_hz
 }
 
 /// Shares that are worth a forecast.

@@ -65,8 +65,8 @@ pub fn explain_json(settings: &Settings) -> Value {
 }
 
 impl Service {
-    /// `2 instances × 4 URLs × 25/s = 200/s + 40/s asked of registered targets directly, at the release pace (calm 10/s),
-    /// max_rate 1000/s`. Without a lever nobody is asked directly.
+    /// `2 instances × 4 URLs × 25/s = 200/s + 40/s (200/s while in doubt) asked of registered targets directly, at the
+    /// release pace (calm 10/s), max_rate 1000/s`. Without a lever nobody is asked directly.
     #[must_use]
     pub fn load_line(&self) -> String {
         let instances = f64::from(self.instances);
@@ -82,8 +82,14 @@ impl Service {
             n => format!(" ({n} of them at 1/s)"),
         };
         let direct = if self.lever.is_some() {
-            let direct_hz = self.pace.release_hz * super::DIRECT_SHARE * instances;
-            format!(" + {} asked of registered targets directly,", units::show_rate(direct_hz))
+            let [usual_hz, doubt_hz] =
+                [self.direct_rate_hz(true), self.doubt_rate_hz()].map(|hz| hz * instances);
+            let doubt = if doubt_hz > usual_hz * 1.01 {
+                format!(" ({} while in doubt)", units::show_rate(doubt_hz))
+            } else {
+                String::new()
+            };
+            format!(" + {}{doubt} asked of registered targets directly,", units::show_rate(usual_hz))
         } else {
             String::new()
         };

@@ -13,7 +13,7 @@ use crate::model::sample::{Outcome, Phases, Purpose, Sample, Taint};
 use crate::model::target::VersionId;
 use crate::model::time::{Mono, Span, Wall, nanos};
 use crate::model::verdict::Verdict;
-use crate::settings::{DIRECT_SHARE, Service};
+use crate::settings::Service;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Rules {
     guard: GuardPolicy,
     calm_hz: f64,
     release_hz: f64,
+    /// Of the side path: in peace, in a release, and there in doubt.
+    direct_hz: [f64; 3],
     urls: u16,
     /// The end, after the cutover.
     pub horizon: Duration,
@@ -54,6 +56,7 @@ impl Rules {
             guard,
             calm_hz: service.calm_rate_hz(),
             release_hz: service.release_rate_hz(),
+            direct_hz: [service.direct_rate_hz(false), service.direct_rate_hz(true), service.doubt_rate_hz()],
             urls: u16::try_from(service.targets.len()).unwrap_or(u16::MAX),
             horizon,
         }
@@ -136,6 +139,7 @@ struct Theatre<'a> {
     guard: Guard,
     epoch: EpochId,
     cadence: Cadence,
+    doubt: bool,
     asks: bool,
     listener: ListenerState,
     jobs: BTreeMap<(Mono, u64), Job>,
@@ -192,6 +196,7 @@ impl<'a> Theatre<'a> {
             guard: Guard::new(rules.guard.clone(), recover([], Wall(0)), start),
             epoch: EpochId(u32::MAX),
             cadence: Cadence::Calm,
+            doubt: false,
             asks: false,
             listener: forward([100, 0]),
             jobs: BTreeMap::new(),
@@ -235,11 +240,12 @@ impl<'a> Theatre<'a> {
         if self.recorded {
             return;
         }
-        let pace_hz = match self.cadence {
-            Cadence::Calm => self.rules.calm_hz,
-            Cadence::Release => self.rules.release_hz,
+        let pace_hz = match (self.cadence, purpose) {
+            (Cadence::Calm, Purpose::Direct) => self.rules.direct_hz[0],
+            (Cadence::Release, Purpose::Direct) => self.rules.direct_hz[if self.doubt { 2 } else { 1 }],
+            (Cadence::Calm, _) => self.rules.calm_hz,
+            (Cadence::Release, _) => self.rules.release_hz,
         };
-        let pace_hz = if purpose == Purpose::Direct { pace_hz * DIRECT_SHARE } else { pace_hz };
         self.queue(now.after(Duration::from_secs_f64(1.0 / pace_hz)), Job::Probe(purpose, index + 1));
         if purpose == Purpose::Direct && !self.asks {
             return;
@@ -301,6 +307,7 @@ impl<'a> Theatre<'a> {
     fn judge(&mut self, now: Mono) {
         self.judged = now;
         let judgement = self.judge.judge(now);
+        self.doubt = judgement.doubt;
         self.played.word = judgement.verdict.word();
         if let Verdict::Bad(evidence) = &judgement.verdict
             && self.played.bad.is_none()

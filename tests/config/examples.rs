@@ -117,7 +117,7 @@ fn check_tells_each_value_with_its_origin_and_the_load() {
     assert!(line("judge.window").contains("default: long enough for a P95"), "{text}");
     assert!(
         line("load")
-            .ends_with("1 instance × 1 URL × 100/s = 100/s + 20/s asked of registered targets directly, at the release pace (calm 2/s), max_rate 1000/s")
+            .ends_with("1 instance × 1 URL × 100/s = 100/s + 20/s (100/s while in doubt) asked of registered targets directly, at the release pace (calm 2/s), max_rate 1000/s")
     );
     assert!(line("will never act").contains("observe"), "{text}");
     let json = explain_json(&settings);

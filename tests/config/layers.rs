@@ -196,3 +196,18 @@ fn a_method_with_effects_is_capped_and_the_others_keep_their_share() {
     );
     assert_eq!(service.targets[1].in_flight, 4);
 }
+
+#[test]
+fn in_doubt_the_old_version_is_asked_more_often_within_what_the_service_stands() {
+    let rates = |more: &str, pace: &str| {
+        let text = document(more, &format!("[pace]\nrelease = \"{pace}\""));
+        let settings = load_with(&[Path::new("env:DOC")], &[("DOC", &text)], &[]).unwrap();
+        let service = &settings.services[0];
+        (service.direct_rate_hz(true), service.doubt_rate_hz())
+    };
+    assert_eq!(rates("", "50/s"), (10.0, 50.0), "as often as production");
+    assert_eq!(rates("", "400/s"), (80.0, 100.0), "but not more than a hundred times a second");
+    assert_eq!(rates("max_rate = \"2000/s\"", "1000/s"), (200.0, 200.0), "beyond that the share is enough");
+    assert_eq!(rates("max_rate = \"130/s\"", "100/s"), (20.0, 30.0), "all together within max_rate");
+    assert_eq!(rates("max_rate = \"260/s\"\ninstances = 2", "100/s"), (20.0, 30.0), "of all instances");
+}

@@ -8,12 +8,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use serin::engine::Order;
 use serin::model::guard::Cadence;
-use serin::model::sample::{Fault, Outcome, Phases};
+use serin::model::release::{Baseline, EpochId, Stage};
+use serin::model::sample::{Fault, Outcome, Phases, Purpose};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+
+const BAD: &str = "HTTP/1.1 500 Broken\r\ncontent-length: 0\r\nx-version: odd-1\r\n\r\n";
 
 /// A server that notes when each request came.
 async fn noting() -> (Odd, Arc<Mutex<Vec<Instant>>>) {
@@ -110,6 +114,50 @@ fn a_switch_of_cadence_makes_neither_a_gap_nor_a_burst() {
         let short = pauses.iter().filter(|pause| **pause < 9_999).count();
         assert!(short <= 3, "{pauses:?}");
         assert!(pauses.contains(&10_000) && pauses.contains(&50_000), "{pauses:?}");
+    });
+}
+
+#[test]
+fn while_a_breach_is_in_doubt_the_old_version_is_asked_as_often_as_production() {
+    bounded(async {
+        let count = Arc::new(AtomicUsize::new(0));
+        let now_and_then = Odd::start(move |mut stream: TcpStream, seen: Arc<Seen>| {
+            let count = Arc::clone(&count);
+            async move {
+                loop {
+                    request(&mut stream, &seen).await?;
+                    let number = count.fetch_add(1, Ordering::Relaxed);
+                    let bad = number > 50 && number.is_multiple_of(25);
+                    stream.write_all(if bad { BAD } else { OK }.as_bytes()).await?;
+                }
+            }
+        })
+        .await;
+        let old = Odd::good(Duration::ZERO).await;
+        let engine = Engine::start(&[plain("one", now_and_then.address, "")], 20, None);
+        let now = serin::clock::now();
+        engine
+            .order(Order::Open(Stage {
+                epoch: EpochId(1),
+                after: now,
+                since: now,
+                cutover: now,
+                release: true,
+                old_versions: ["old".into()].into(),
+                one_has_all: true,
+                baseline: Baseline::default(),
+            }))
+            .await;
+        engine.order(Order::Pace(Cadence::Release)).await;
+        engine.order(Order::Ask([format!("http://{}", old.address).into()].into())).await;
+        let kept = engine.stop_after(Duration::from_secs(16)).await;
+        let direct = kept.samples.iter().filter(|sample| sample.purpose == Purpose::Direct);
+        let due: Vec<u64> = direct.map(|sample| sample.due.0 / 1_000).collect();
+        let pauses: Vec<u64> = due.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        // A fifth of 100 a second is 50 ms apart, and as often is 10 ms.
+        let first = pauses.iter().position(|pause| *pause == 10_000).expect("it came to a doubt");
+        assert!(pauses[..first.saturating_sub(1)].iter().all(|pause| *pause == 50_000), "{pauses:?}");
+        assert!(first > 5 && pauses.iter().filter(|pause| **pause == 10_000).count() > 100, "{pauses:?}");
     });
 }
 

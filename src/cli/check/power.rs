@@ -3,8 +3,8 @@
 use crate::model::objective::{Goal, Objective};
 use crate::model::policy::{Burn, Join, JudgePolicy, Policy};
 use crate::model::power::latency::{FACTORS, Times};
-use crate::model::power::{Forecast, Limit, SHARES, Test, control_answers};
-use crate::settings::{DIRECT_SHARE, Service, Settings};
+use crate::model::power::{Forecast, Limit, SHARES, Test, control_seconds};
+use crate::settings::{Service, Settings};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -94,7 +94,7 @@ fn of_service(service: &Service) -> Value {
 fn sights(service: &Service) -> Vec<Sight> {
     let judge = &service.judge;
     // Whoever has a lever asks the registered targets of the old version, and waits for what they say.
-    let direct_hz = service.lever.as_ref().map(|_| service.pace.release_hz * DIRECT_SHARE);
+    let direct_hz = service.lever.as_ref().map(|_| service.doubt_rate_hz());
     let tests = Test::of(judge);
     let believed = judge.policy.join == Join::Any || judge.policy.tests.len() == 1;
     let burns = judge.policy.tests.iter().find_map(|policy| match policy {
@@ -132,7 +132,9 @@ fn told(test: &Test, objective: &Objective, direct_hz: Option<f64>) -> Told {
             FACTORS.map(|factor| (Some(factor), test.forecast(times.slow(factor)))).to_vec()
         }
     };
-    let proof = |(_, forecast): &(_, Forecast)| direct_hz.map(|hz| control_answers(forecast.share) / hz);
+    let proof = |(_, forecast): &(_, Forecast)| {
+        direct_hz.map(|direct_hz| control_seconds(forecast.share, test.rate_hz, direct_hz))
+    };
     let control = shares.iter().map(proof).collect();
     Told { smallest: test.smallest(), floor: test.floor(), odds: test.odds().to_string(), shares, control }
 }

@@ -38,6 +38,8 @@ pub struct Judgement {
     pub void: (u32, u32),
     /// Production answers over the rolling window as a share of those that were planned; `None` before two seconds of a pace.
     pub attained: Option<f64>,
+    /// A breach may be in the making, or waits for the old version's word: what that says is worth more probes than usual.
+    pub doubt: bool,
 }
 
 /// The first answer of an epoch that broke a promise of availability.

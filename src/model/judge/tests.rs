@@ -176,3 +176,42 @@ fn a_url_that_is_asked_through_one_address_is_no_zone_and_a_zone_is_no_release()
     let part = bad(&mut service(), &|i| i % 6 == 1);
     assert!(matches!(part, Verdict::Inconclusive(Why::OneZone(_))), "{part}");
 }
+
+#[test]
+fn a_breach_that_may_come_is_a_doubt_and_stays_one_for_five_seconds() {
+    let at = |seconds: u64| Mono(seconds * 1_000_000_000);
+    let mut judged = judge(Objectives::of_service(Some(0.001), None), true);
+    assert!(!played(&mut judged, 5, |_| false).doubt);
+    // Two bad answers of five hundred say something, and not enough.
+    for i in 500..502 {
+        let mut answer = sample(i, Purpose::Production, 20);
+        (answer.outcome, answer.status) = (Outcome::Bad(Fault::Status), 500);
+        judged.observe(&answer, at(5));
+    }
+    let found = judged.judge(at(5));
+    assert_eq!((found.verdict, found.doubt), (Verdict::Inconclusive(Why::Suspect), true));
+    for i in 502..1_500 {
+        judged.observe(&sample(i, Purpose::Production, 20), Mono(i * 10_000_000 + 20_000_000));
+        judged.judge(Mono(i * 10_000_000 + 20_000_000));
+    }
+    let last = judged.doubted.unwrap();
+    assert!(judged.judge(last.after(Duration::from_millis(4_990))).doubt);
+    assert!(!judged.judge(last.after(Duration::from_secs(5))).doubt);
+    let next = Stage { epoch: EpochId(2), ..judged.stage.clone() };
+    (judged.doubted, judged.stage.epoch) = (Some(at(30)), EpochId(1));
+    judged.open(next);
+    assert!(!judged.judge(at(30)).doubt, "what was doubted was another release");
+}
+
+#[test]
+fn in_peace_nobody_is_asked_more_often() {
+    let mut judged = judge(Objectives::of_service(Some(0.001), None), false);
+    played(&mut judged, 5, |_| false);
+    let mut answer = sample(500, Purpose::Production, 20);
+    (answer.outcome, answer.status) = (Outcome::Bad(Fault::Status), 500);
+    for _ in 0..2 {
+        judged.observe(&answer, Mono(5_000_000_000));
+    }
+    let found = judged.judge(Mono(5_000_000_000));
+    assert_eq!((found.verdict, found.doubt), (Verdict::Inconclusive(Why::Suspect), false));
+}

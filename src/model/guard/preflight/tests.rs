@@ -103,6 +103,7 @@ fn armed() -> Guard {
         baseline: Baseline::default(),
         void: (0, 100),
         attained: None,
+        doubt: false,
     });
     guard
 }

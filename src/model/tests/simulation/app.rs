@@ -72,6 +72,7 @@ pub(crate) struct Process {
     pub(crate) judge: Judge,
     epoch: EpochId,
     cadence: Cadence,
+    doubt: bool,
     asked: Vec<Box<str>>,
     in_flight: BTreeMap<u64, bool>,
     pub(crate) proving: Option<Proving>,
@@ -279,6 +280,7 @@ impl App {
             judge: Judge::new(self.judge_policy.clone(), stage),
             epoch: EpochId(u32::MAX),
             cadence: Cadence::Calm,
+            doubt: false,
             asked: vec![],
             in_flight: BTreeMap::new(),
             proving: None,
@@ -308,12 +310,17 @@ impl App {
                 Job::Production,
             ),
             Purpose::Direct => {
-                let turn = usize::try_from(now.0 / 1_000_000).unwrap_or(0) / if fast { 50 } else { 200 };
+                let pause = match (fast, process.doubt) {
+                    (true, true) => 10,
+                    (true, false) => 50,
+                    (false, _) => 200,
+                };
+                let turn = usize::try_from(now.0 / 1_000_000 / pause).unwrap_or(0);
                 let index = turn % process.asked.len().max(1);
                 let asked = if self.deaf { None } else { process.asked.get(index) };
                 let sample =
                     asked.map(|id| self.prober.direct(&mut self.world, names, epoch, now, (index, id)));
-                (sample, if fast { 50 } else { 200 }, Job::Direct)
+                (sample, pause, Job::Direct)
             }
             Purpose::Control => {
                 let sample = self.world.has_control.then(|| self.prober.control(&mut self.world, epoch, now));
@@ -365,6 +372,7 @@ impl App {
         let Some(process) = &mut self.process else { return };
         self.judged = self.now;
         let judgement = process.judge.judge(self.now);
+        process.doubt = judgement.doubt;
         if let Verdict::Bad(evidence) = &judgement.verdict {
             self.laws.bad(self.now, judgement.epoch, evidence);
         } else {

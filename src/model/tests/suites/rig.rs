@@ -31,6 +31,8 @@ mod deeds;
 /// Target groups by colour.
 pub(crate) const COLOURS: [&str; 3] = [BLUE, GREEN, RED];
 /// Probes a second in peace: production, the old version asked directly, the control always.
+/// In doubt the old version is asked as often as production is, up to this.
+const DOUBT_HZ: f64 = 100.0;
 const CALM: (f64, f64, f64) = (5.0, 1.0, 2.0);
 
 /// What AWS does to our reads.
@@ -74,6 +76,8 @@ pub(crate) struct Rig {
     routes: Vec<(Mono, [f64; 3])>,
     pub(crate) epoch: EpochId,
     fast: bool,
+    /// The judge is in doubt: the old version is asked more often.
+    doubt: bool,
     asked: Option<usize>,
     /// The next to arrive is last.
     arrivals: Vec<(Mono, u64, Arrival)>,
@@ -137,6 +141,7 @@ impl Rig {
             routes: vec![(Mono(0), share)],
             epoch: EpochId(u32::MAX),
             fast: false,
+            doubt: false,
             asked: None,
             arrivals: vec![],
             count: 0,
@@ -250,6 +255,7 @@ impl Rig {
 
     fn period(&self, index: usize) -> Duration {
         let (production, direct) = self.story.rates;
+        let direct = if self.doubt { direct.max(production.min(DOUBT_HZ)) } else { direct };
         let release = [1.0 / production, 1.0 / direct, CALM_PERIODS[2]];
         Duration::from_secs_f64(if self.fast { release[index] } else { CALM_PERIODS[index] })
     }
@@ -376,6 +382,9 @@ impl Rig {
     fn look(&mut self) {
         self.looked = self.now;
         let judgement = self.judge.judge(self.now);
+        if std::mem::replace(&mut self.doubt, judgement.doubt) != judgement.doubt {
+            self.due[1] = self.due[1].min(self.now.after(self.period(1)));
+        }
         let word = Word::of(&judgement.verdict);
         self.next_look = self.now.after(Duration::from_millis(if word.0 == "good" { 1_000 } else { 50 }));
         let news = self.told.said(self.seconds(), word);
