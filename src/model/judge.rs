@@ -37,6 +37,8 @@ pub(crate) const BETTER_NATS: f64 = 13.816;
 const TOTAL_MIN: u32 = 30;
 /// A doubt stays for so long after the last look that had it, so that the pace of the side path doesn't flutter.
 const DOUBT_STAYS: Duration = Duration::from_secs(5);
+/// What was normal is taken from so long a time, if it was all good: a minute at a calm pace tells a P95 to half of it.
+const USUAL: Duration = Duration::from_mins(15);
 /// How far back own faults are weighed: blind within a second.
 const OWN_SPAN: Duration = Duration::from_secs(1);
 /// Fewer clean samples than this in the last second are no word of a prober that is starved.
@@ -128,7 +130,7 @@ impl Judge {
             stage,
             versions: Versions::default(),
             rolling: window(policy.window),
-            history: window(policy.settle.max(policy.window)),
+            history: window(policy.settle.max(policy.window).max(USUAL)),
             green_all: window(span),
             green: window(span),
             direct: window(span.max(SIDE_SPAN)),
@@ -262,6 +264,10 @@ impl Judge {
         self.memos = memos;
         if self.stage.release && verdict == Verdict::Inconclusive(Why::Suspect) {
             self.doubted = Some(now);
+        }
+        if !self.stage.release && matches!(verdict, Verdict::Bad(_)) {
+            // What is measured while a promise is broken isn't what is usual.
+            self.history.clear();
         }
         let named = |ids: &mut dyn Iterator<Item = VersionId>| -> BTreeSet<Version> {
             ids.filter_map(|id| self.versions.name(id).cloned()).collect()

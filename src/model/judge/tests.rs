@@ -215,3 +215,31 @@ fn in_peace_nobody_is_asked_more_often() {
     let found = judged.judge(Mono(5_000_000_000));
     assert_eq!((found.verdict, found.doubt), (Verdict::Inconclusive(Why::Suspect), false));
 }
+
+#[test]
+fn what_is_usual_is_a_quarter_of_an_hour_and_no_outage() {
+    let slow = |i: u64| i.is_multiple_of(40);
+    let mut judged = judge(Objectives::of_service(Some(0.01), Some(Duration::from_millis(250))), false);
+    let mut step = |i: u64, down: bool| {
+        let now = Mono(i * 200_000_000);
+        let mut answer = Sample { due: now, planned: now, ..sample(7, Purpose::Production, 20) };
+        answer.conn = u32::try_from(i % 4 + 1).unwrap();
+        answer.phases.first_byte = Span(if slow(i) { 3_000_000 } else { 200_000 });
+        if down {
+            (answer.outcome, answer.status) = (Outcome::Bad(Fault::Status), 500);
+        }
+        judged.observe(&answer, now);
+        judged.judge(now)
+    };
+    let minutes = |minutes: u64| minutes * 300;
+    let good = (0..minutes(20)).map(|i| step(i, false)).last().unwrap();
+    let usual = &good.baseline;
+    assert!((minutes(15)..=minutes(15) + 1).contains(&u64::from(usual.answers)), "{usual:?}");
+    assert_eq!((usual.bad, usual.slow), (0, usual.answers / 40));
+    let down = (minutes(20)..minutes(21)).map(|i| step(i, true)).last().unwrap();
+    assert!(matches!(down.verdict, Verdict::Bad(_)) && down.baseline.answers == 0, "{:?}", down.baseline);
+    let again = (minutes(21)..minutes(30)).map(|i| step(i, false)).last().unwrap();
+    assert_eq!(again.verdict, Verdict::Good);
+    assert_eq!(again.baseline.bad, 0, "{:?}", again.baseline);
+    assert!(u64::from(again.baseline.answers) > minutes(7), "{:?}", again.baseline);
+}
