@@ -8,11 +8,12 @@ use serin::model::policy::{JudgePolicy, Policy};
 use serin::model::pulse::Pulse;
 use serin::model::release::{Baseline, EpochId, Stage};
 use serin::model::rolling::{Event, Rolling};
-use serin::model::sample::{Outcome, Phases, Purpose, Sample, Taint};
+use serin::model::sample::{Fault, Outcome, Phases, Purpose, Sample, Taint};
 use serin::model::schedule::Schedule;
 use serin::model::tally::Tally;
 use serin::model::target::{TargetId, VersionId};
 use serin::model::time::{Mono, Span};
+use serin::model::urls::Urls;
 use serin::model::window::{Entry, Marks, Window};
 use std::collections::BTreeSet;
 use std::hint::black_box;
@@ -89,8 +90,51 @@ fn sample(at: u64) -> Sample {
     }
 }
 
-fn judge(bench: &mut Criterion) {
-    let policy = JudgePolicy {
+/// Everything that the core does with an answer of ten thousand URLs inside a release: its URL's window, the judge's, every detector's
+/// state, and the looks, a hundred a second. One in two thousand is bad, one in forty slow: half of what is promised.
+fn everything(bench: &mut Criterion) {
+    let urls_count: u16 = 10_000;
+    // 600 samples a URL in a minute.
+    let step_ns = 60_000_000_000 / 600 / u64::from(urls_count);
+    let mut urls =
+        Urls::new(usize::from(urls_count), Duration::from_mins(1), Some(Duration::from_millis(250)));
+    let mut judge = Judge::new(policy(100_000.0), stage(true));
+    let mut n = 0_u64;
+    let mut one = || {
+        n += 1;
+        let now = Mono(n * step_ns);
+        let mut sample = sample(now.0);
+        // A number without a pattern, the same on every run.
+        let lot = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        sample.target = TargetId(u16::try_from(n % u64::from(urls_count)).unwrap_or(0));
+        sample.conn = u32::try_from(lot % 64).unwrap_or(0) + 1;
+        sample.phases.first_byte = Span(10_000 + u32::try_from(lot % 900_003).unwrap_or(0));
+        if lot % 40 == 3 {
+            sample.phases.first_byte = Span(2_600_000);
+        }
+        if lot % 2_000 == 7 {
+            (sample.outcome, sample.status) = (Outcome::Bad(Fault::Status), 500);
+        }
+        urls.take(&sample, now);
+        let notice = judge.observe(&sample, now);
+        if n.is_multiple_of(1_000) {
+            black_box(judge.judge(now));
+        }
+        notice
+    };
+    for _ in 0..700 * u32::from(urls_count) {
+        black_box(one());
+    }
+    let mut group = bench.benchmark_group("everything");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("insert, expire, P95 and all detectors, 10,000 URLs of 600 samples", |bench| {
+        bench.iter(|| black_box(one()));
+    });
+    group.finish();
+}
+
+fn policy(release_rate_hz: f64) -> JudgePolicy {
+    JudgePolicy {
         policy: Policy::Sequential.into(),
         objectives: Objectives::of_service(Some(0.001), Some(Duration::from_millis(250))),
         wrong_reverts_one_in: 1_000_000,
@@ -104,19 +148,25 @@ fn judge(bench: &mut Criterion) {
         judge_for: Duration::from_mins(15),
         onset: Duration::from_mins(5),
         propagation: Duration::from_secs(15),
-        release_rate_hz: 100.0,
-    };
-    let stage = Stage {
+        release_rate_hz,
+    }
+}
+
+fn stage(release: bool) -> Stage {
+    Stage {
         epoch: EpochId(1),
         after: Mono(0),
         since: Mono(0),
         cutover: Mono(0),
-        release: false,
+        release,
         old_versions: BTreeSet::new(),
         one_has_all: true,
         baseline: Baseline::default(),
-    };
-    let mut judge = Judge::new(policy, stage);
+    }
+}
+
+fn judge(bench: &mut Criterion) {
+    let mut judge = Judge::new(policy(100.0), stage(false));
     let mut at = 0;
     let mut group = bench.benchmark_group("judge");
     group.throughput(Throughput::Elements(1));
@@ -175,5 +225,5 @@ fn sample_path(bench: &mut Criterion) {
     });
 }
 
-criterion_group!(model, calendar, sample_path, window, rolling, judge);
+criterion_group!(model, calendar, sample_path, window, rolling, judge, everything);
 criterion_main!(model);

@@ -23,7 +23,7 @@ use crate::time::{Mono, Span};
 use crate::verdict::{Evidence, Stream};
 use crate::window::{Entry, Mark, Window};
 use burn_rate::Spent;
-use sequential::Bank;
+use sequential::{Bank, Walk};
 use std::time::Duration;
 
 mod baseline;
@@ -230,7 +230,18 @@ impl Promise {
     }
 
     fn bank(&self, window: &Window, share: f64) -> Found {
-        Bank::new(share, self.alpha).look(&self.events_from_first_bad(window), self.tolerate_blip)
+        let bank = Bank::new(share, self.alpha);
+        let mut walk = Walk::new(bank, self.tolerate_blip);
+        if let Some(trail) = window.trail(&self.scope, self.mark, self.tolerate_blip) {
+            for bad in trail.bads() {
+                walk.take(bad);
+            }
+        } else {
+            for event in self.events_from_first_bad(window) {
+                walk.step(event.due, event.bad);
+            }
+        }
+        walk.found(|| self.events_from_first_bad(window))
     }
 
     fn threshold(&self, rule: Threshold, sight: &Sight<'_>, share: f64) -> Found {
@@ -276,14 +287,14 @@ impl Promise {
         first.map(|first| self.events(window, first)).unwrap_or_default()
     }
 
-    /// Those that were due from `first` on, in that order. What hangs is no word about errors yet.
+    /// Those that were due from `first` on, in that order, and of one instant the bad ones first. What hangs is no word about errors yet.
     fn events(&self, window: &Window, first: Mono) -> Vec<Event> {
         let speaks = |entry: &&Entry| {
             entry.due >= first && self.scope.holds(entry.target) && (!entry.hangs() || self.is_bad(entry))
         };
         let event = |entry: &Entry| self.event(entry);
         let mut events: Vec<Event> = window.entries().filter(speaks).map(event).collect();
-        events.sort_by_key(|event| event.due);
+        events.sort_by_key(|event| (event.due, !event.bad));
         events
     }
 

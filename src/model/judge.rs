@@ -123,16 +123,17 @@ impl Judge {
         let parted = promises.iter().any(|promised| !promised.is_whole());
         let window = |span| if parted { Window::new(span).in_parts() } else { Window::new(span) };
         let span = promised::evidence_span(&policy);
+        let judged = || window(span).with_trails(promises.iter().map(Promised::trail).collect());
         Self {
+            green_all: judged(),
+            green: judged(),
             limits: policy.objectives.limits(),
             memos: vec![Memos::default(); promises.len()],
             promises,
             stage,
             versions: Versions::default(),
-            rolling: window(policy.window),
-            history: window(policy.settle.max(policy.window).max(USUAL)),
-            green_all: window(span),
-            green: window(span),
+            rolling: window(policy.window).with_times(),
+            history: window(policy.settle.max(policy.window).max(USUAL)).with_times(),
             direct: window(span.max(SIDE_SPAN)),
             control: Window::new(span.max(SIDE_SPAN)),
             seen: BTreeSet::new(),

@@ -8,6 +8,9 @@ use crate::target::{TargetId, VersionId};
 use crate::time::{Mono, Span};
 use std::collections::VecDeque;
 use std::time::Duration;
+use trail::Trail;
+
+pub mod trail;
 
 /// Which promises a sample broke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,10 +123,12 @@ impl Counts {
 pub struct Window {
     span: Duration,
     entries: VecDeque<(Mono, Entry)>,
-    times: Distribution,
+    /// How the answers' times are spread, where anybody asks.
+    times: Option<Distribution>,
     counts: Counts,
     /// The same for each target, if anything is promised for some of them.
     parts: Option<Vec<Counts>>,
+    trails: Vec<Trail>,
     /// How many samples with a mark have ever come, and how often it was cleared.
     news: u64,
 }
@@ -135,8 +140,29 @@ impl Window {
     /// An empty window over the trailing `span`.
     #[must_use]
     pub fn new(span: Duration) -> Self {
-        let (counts, parts) = (Counts::default(), None);
-        Self { span, entries: VecDeque::new(), times: Distribution::new(P95), counts, parts, news: 0 }
+        Self {
+            span,
+            entries: VecDeque::new(),
+            times: None,
+            counts: Counts::default(),
+            parts: None,
+            trails: Vec::new(),
+            news: 0,
+        }
+    }
+
+    /// The same, also with the distribution of the response times.
+    #[must_use]
+    pub fn with_times(mut self) -> Self {
+        self.times = Some(Distribution::new(P95));
+        self
+    }
+
+    /// The same, also with a trail for each promise that is looked at.
+    #[must_use]
+    pub fn with_trails(mut self, trails: Vec<Trail>) -> Self {
+        self.trails = trails;
+        self
     }
 
     /// The same, also counting for each target alone.
@@ -146,9 +172,9 @@ impl Window {
         self
     }
 
-    /// Takes a sample that was done at `now`. Instants that run backwards are taken as the newest so far.
+    /// Takes a sample that was done at `now`, no sooner than it was due. Instants that run backwards are taken as the newest so far.
     pub fn insert(&mut self, now: Mono, entry: Entry) {
-        let at = self.entries.back().map_or(now, |(newest, _)| now.max(*newest));
+        let at = self.entries.back().map_or(now, |(newest, _)| now.max(*newest)).max(entry.due);
         if self.entries.len() == Self::CAP {
             self.drop_oldest();
         }
@@ -158,8 +184,11 @@ impl Window {
         if let Some(part) = self.part(entry.target) {
             part.add(entry.marks);
         }
-        if entry.answered {
-            self.times.add(bucket(entry.response));
+        for trail in &mut self.trails {
+            trail.add(&entry, &self.entries);
+        }
+        if let Some(times) = self.times.as_mut().filter(|_| entry.answered) {
+            times.add(bucket(entry.response));
         }
         self.expire(now);
     }
@@ -173,6 +202,10 @@ impl Window {
             .rposition(|(_, old)| old.hangs() && old.due == entry.due && old.target == entry.target);
         let Some((_, old)) = found.and_then(|index| self.entries.get_mut(index)) else { return false };
         let before = std::mem::replace(old, entry);
+        for trail in &mut self.trails {
+            trail.drop(&before, &self.entries);
+            trail.add(&entry, &self.entries);
+        }
         self.news += u64::from(entry.marks != Marks::default());
         self.counts.remove(before.marks);
         self.counts.add(entry.marks);
@@ -180,8 +213,8 @@ impl Window {
             part.remove(before.marks);
             part.add(entry.marks);
         }
-        if entry.answered {
-            self.times.add(bucket(entry.response));
+        if let Some(times) = self.times.as_mut().filter(|_| entry.answered) {
+            times.add(bucket(entry.response));
         }
         true
     }
@@ -197,7 +230,10 @@ impl Window {
     /// Forgets everything: evidence belongs to one epoch.
     pub fn clear(&mut self) {
         self.entries.clear();
-        self.times.clear();
+        if let Some(times) = &mut self.times {
+            times.clear();
+        }
+        self.trails.iter_mut().for_each(Trail::clear);
         self.counts = Counts::default();
         self.news += 1;
         if let Some(parts) = &mut self.parts {
@@ -237,10 +273,16 @@ impl Window {
         }
     }
 
-    /// P95 of the answers, at most 0.8 % off; `None` when there is none.
+    /// P95 of the answers, at most 0.8 % off; `None` when there is none, or the window isn't [`Self::with_times`].
     #[must_use]
-    pub const fn p95(&self) -> Option<Span> {
-        self.times.quantile()
+    pub fn p95(&self) -> Option<Span> {
+        self.times.as_ref()?.quantile()
+    }
+
+    /// The trail of a promise, if it has one here.
+    #[must_use]
+    pub fn trail(&self, scope: &Scope, mark: Mark, blip: Duration) -> Option<&Trail> {
+        self.trails.iter().find(|trail| trail.is_of(scope, mark, blip))
     }
 
     /// As long as it stays the same, nothing with a mark has come.
@@ -276,8 +318,11 @@ impl Window {
             if let Some(part) = self.part(entry.target) {
                 part.remove(entry.marks);
             }
-            if entry.answered {
-                self.times.remove(bucket(entry.response));
+            for trail in &mut self.trails {
+                trail.drop(&entry, &self.entries);
+            }
+            if let Some(times) = self.times.as_mut().filter(|_| entry.answered) {
+                times.remove(bucket(entry.response));
             }
         }
     }
@@ -307,7 +352,7 @@ mod tests {
 
     #[test]
     fn what_leaves_the_window_leaves_every_count() {
-        let mut window = Window::new(Duration::from_secs(1));
+        let mut window = Window::new(Duration::from_secs(1)).with_times();
         window.insert(at(0), entry(500, true));
         window.insert(at(600), entry(10, false));
         assert_eq!((window.count(), window.bad(), window.slow()), (2, 1, 1));
@@ -351,7 +396,7 @@ mod tests {
 
     #[test]
     fn an_empty_window_knows_no_quantile() {
-        let mut window = Window::new(Duration::from_secs(1));
+        let mut window = Window::new(Duration::from_secs(1)).with_times();
         assert_eq!(window.p95(), None);
         window.insert(at(0), Entry { answered: false, ..entry(1_000, true) });
         assert_eq!((window.p95(), window.bad()), (None, 1));
@@ -359,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_an_hour_empties_the_window_and_one_that_steps_back_harms_nothing() {
-        let mut window = Window::new(Duration::from_secs(1));
+        let mut window = Window::new(Duration::from_secs(1)).with_times();
         window.insert(at(5_000), entry(10, true));
         window.insert(at(4_000), entry(10, true));
         assert_eq!(window.count(), 2);

@@ -14,6 +14,7 @@
 use super::logarithm::ln;
 use super::{Event, Found};
 use crate::time::Mono;
+use crate::window::trail::Bad;
 use std::time::Duration;
 
 /// One nat.
@@ -81,21 +82,6 @@ impl Bank {
         #[expect(clippy::cast_precision_loss, reason = "four")]
         let starts = DESIGNS as f64 / alpha;
         Self { designs: shares(p0).map(|p1| Design::new(p0, p1)), needed: -score(-ln(starts)) }
-    }
-
-    /// Walks through the events, which are in the order in which they were due.
-    pub(super) fn look(&self, events: &[Event], blip: Duration) -> Found {
-        let mut walk = Walk::new(*self, blip);
-        for event in events {
-            walk.step(event.due, event.bad);
-        }
-        let last = walk.last_bad.unwrap_or_default();
-        match walk.alarm() {
-            Some(first) if is_over(events, first, last) => Found::Suspect,
-            Some(first) => Found::Breach { first, last },
-            None if walk.highest() >= score(SUSPECT_NATS) => Found::Suspect,
-            None => Found::Luck,
-        }
     }
 }
 
@@ -176,10 +162,28 @@ impl Walk {
         if bad {
             self.bad(due);
         } else {
-            self.burst = None;
-            for (sum, design) in self.sums.iter_mut().zip(self.bank.designs) {
-                sum.whole = (sum.whole - design.down).max(0);
-            }
+            self.good(1);
+        }
+    }
+
+    /// Takes a bad sample and the good ones that followed it.
+    pub fn take(&mut self, bad: &Bad) {
+        self.step(bad.due, true);
+        self.good(bad.soon);
+        if bad.later > 0 {
+            self.end_run();
+            self.good(bad.later);
+        }
+    }
+
+    /// What the walk comes to; `events` are those that it went through, from the first bad one on.
+    pub(super) fn found(&self, events: impl FnOnce() -> Vec<Event>) -> Found {
+        let last = self.last_bad.unwrap_or_default();
+        match self.alarm() {
+            Some(first) if is_over(&events(), first, last) => Found::Suspect,
+            Some(first) => Found::Breach { first, last },
+            None if self.highest() >= score(SUSPECT_NATS) => Found::Suspect,
+            None => Found::Luck,
         }
     }
 
@@ -197,6 +201,16 @@ impl Walk {
 
     fn highest(&self) -> i64 {
         self.sums.iter().map(|sum| sum.whole).max().unwrap_or(0)
+    }
+
+    /// So many good ones in a row.
+    fn good(&mut self, count: u32) {
+        if count > 0 {
+            self.burst = None;
+            for (sum, design) in self.sums.iter_mut().zip(self.bank.designs) {
+                sum.whole = (sum.whole - design.down * i64::from(count)).max(0);
+            }
+        }
     }
 
     fn bad(&mut self, due: Mono) {

@@ -80,7 +80,7 @@ fn both_ways_to_the_fewest_agree() {
     assert!(fewest(16_384, 16_384, 0.05, 1e-11).is_some());
 }
 
-fn sequential(blip_ms: u64) -> Promise {
+pub(super) fn sequential(blip_ms: u64) -> Promise {
     Promise { policies: Policy::Sequential.into(), ..threshold(blip_ms) }
 }
 

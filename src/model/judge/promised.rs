@@ -7,6 +7,7 @@ use crate::policy::{JudgePolicy, Policy};
 use crate::release::{Baseline, Tally};
 use crate::time::Mono;
 use crate::verdict::Stream;
+use crate::window::trail::Trail;
 use crate::window::{Entry, Mark, Window};
 use std::time::Duration;
 
@@ -101,6 +102,12 @@ impl Promised {
     /// The service's availability, or the first of its limits: what a baseline has counts of anyway.
     pub(super) fn is_usual(&self) -> bool {
         self.is_whole() && [Mark::BAD, Mark::SLOW].contains(&self.promise.mark)
+    }
+
+    /// What it has to see of a window.
+    pub(super) fn trail(&self) -> Trail {
+        let promise = &self.promise;
+        Trail::new(promise.scope.clone(), promise.mark, promise.tolerate_blip)
     }
 
     pub(super) fn clear(&mut self) {

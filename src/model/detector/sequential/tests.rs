@@ -1,6 +1,12 @@
 //! The scores by hand, the guarantee and the delay by simulation: seeded, and the same every time.
 
 use super::*;
+use crate::detector::{Look, Promise, Sight};
+use crate::objective::Scope;
+use crate::target::{TargetId, VersionId};
+use crate::time::Span;
+use crate::window::trail::Trail;
+use crate::window::{Entry, Mark, Marks, Window};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -158,4 +164,56 @@ fn an_alarm_goes_when_enough_good_answers_have_come() {
     assert!(walk.alarm().is_some());
     (20..10_000).for_each(|n| walk.step(ms(n * STEP_MS), false));
     assert_eq!((walk.alarm(), walk.highest()), (None, 0));
+}
+
+#[test]
+fn a_trail_takes_the_walk_where_its_samples_take_it() {
+    let part = |target| Scope::Part { name: "one".into(), targets: [TargetId(target)].into() };
+    let blip = Duration::from_millis(80);
+    let mut breaches = 0;
+    for seed in 0..60_u64 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut lot = |below: u64| random.next_u64() % below;
+        let kinds = [(Scope::Service, Mark::BAD), (Scope::Service, Mark::SLOW), (part(1), Mark::BAD)];
+        let trails = kinds.iter().map(|(scope, mark)| Trail::new(scope.clone(), *mark, blip)).collect();
+        let (span, share) = (Duration::from_secs(3), 20 + seed % 7 * 40);
+        let mut plain = Window::new(span).in_parts();
+        let mut trailed = Window::new(span).in_parts().with_trails(trails);
+        for step in 0..900_u64 {
+            let now = Mono(1_000_000_000 + step * 10_000_000);
+            let bad = lot(share) == 0 || seed % 3 == 0 && (600..640).contains(&step);
+            let entry = Entry {
+                due: now.before(Duration::from_millis(if bad { lot(300) } else { lot(30) })),
+                response: Span(1),
+                marks: Marks::new(bad, [lot(share) == 0]),
+                answered: true,
+                conn: 1,
+                addr: 1,
+                target: TargetId(u16::try_from(lot(2)).unwrap()),
+                version: VersionId(1),
+            };
+            plain.insert(now, entry);
+            trailed.insert(now, entry);
+            if step % 10 != 0 {
+                continue;
+            }
+            for (scope, mark) in &kinds {
+                let promise = Promise {
+                    scope: scope.clone(),
+                    mark: *mark,
+                    share_max: 0.001,
+                    alpha: 1e-6,
+                    tolerate_blip: blip,
+                    ..crate::detector::tests::sequential(80)
+                };
+                for at_least in [0.0, 0.01] {
+                    let of = |window| promise.look(&Sight::of(window, now), at_least);
+                    let (found, wanted) = (of(&trailed), of(&plain));
+                    breaches += u32::from(matches!(wanted, Look::Breach(_)));
+                    assert_eq!(found, wanted, "seed {seed}, step {step}, {mark:?}, {at_least}");
+                }
+            }
+        }
+    }
+    assert!(breaches > 100, "{breaches}");
 }
