@@ -225,7 +225,7 @@ impl Promise {
             Policy::BurnRate(burns) => {
                 sight.spent.map_or(Found::Luck, |spent| spent.look(burns, share, self.rate_hz, sight.now))
             }
-            Policy::Baseline => self.baseline(sight),
+            Policy::Baseline => self.baseline(sight, share),
         }
     }
 
@@ -262,8 +262,9 @@ impl Promise {
         terms.look(&events, sight.now)
     }
 
-    /// Against the old version's own answers, or else against what was usual before the cutover.
-    fn baseline(&self, sight: &Sight<'_>) -> Found {
+    /// Against the old version's own answers, or else against what was usual before the cutover. In peace there is nothing to compare
+    /// with: what is promised decides then.
+    fn baseline(&self, sight: &Sight<'_>, share: f64) -> Found {
         let old = sight.old.filter(|old| old.tally(&self.scope, self.mark).0 >= self.samples_min.max(1));
         match (old, sight.before) {
             (Some(old), _) => {
@@ -275,6 +276,7 @@ impl Promise {
                 let usual = before.upper_share();
                 if usual >= 1.0 { Found::Luck } else { self.bank(sight.window, usual) }
             }
+            (None, _) if sight.old.is_none() => self.bank(sight.window, share),
             (None, _) => Found::Suspect,
         }
     }

@@ -4,9 +4,12 @@
 //! Side by side only bad answers are evidence. As long as both versions are equally bad, the next bad answer is the new version's
 //! with a chance of `r`, the share of the answers that it gives; if its odds of a bad answer are `k` times as large, with a chance of
 //! k·r / (k·r + 1 − r). So each bad answer multiplies the likelihood of `k` by k / (k·r + 1 − r) if it is the new version's, and by
-//! 1 / (k·r + 1 − r) if it is the old one's. That is a fair game for equal versions, whatever their common rate does meanwhile (as long as `r` stays what it is, which side by side it does), and a
+//! 1 / (k·r + 1 − r) if it is the old one's. That is a fair game for equal versions, whatever their common rate does meanwhile, and a
 //! cumulative sum of its logarithms keeps the same odds as that of `detector/sequential.rs` (Lindon and Malek, "Anytime-valid
 //! inference for multinomial count data", 2022, use the same condition).
+//!
+//! The old version is asked more often while a release is in doubt, so `r` is taken from the answers around each bad one: the larger of
+//! those before and after it, since a larger one is less evidence against the new version.
 
 use super::logarithm::ln;
 use super::{Event, Found};
@@ -14,6 +17,8 @@ use std::time::Duration;
 
 /// So many times as likely to be bad: one sum for each.
 const ODDS: [f64; 4] = [2.0, 5.0, 20.0, 100.0];
+/// The share of the new version's answers is taken from so many before a bad one, and from so many after.
+const AROUND: usize = 60;
 /// A sum beyond this many nats is a suspicion, as in the sequential policy.
 const SUSPECT_NATS: f64 = 6.908;
 
@@ -21,26 +26,21 @@ const SUSPECT_NATS: f64 = 6.908;
 ///
 /// A run of the new version's bad answers that is shorter than `blip` adds a quarter of what is needed at most.
 pub(super) fn look(new: &[Event], old: &[Event], alpha: f64, blip: Duration) -> Found {
-    #[expect(clippy::cast_precision_loss, reason = "samples of a window, and four sums")]
-    let (share, needed) =
-        (new.len() as f64 / (new.len() + old.len()).max(1) as f64, ln(ODDS.len() as f64 / alpha));
     if new.is_empty() || old.is_empty() {
         return Found::Suspect;
     }
-    let mut bad: Vec<(Event, bool)> = new.iter().map(|event| (*event, true)).collect();
-    bad.extend(old.iter().map(|event| (*event, false)));
-    bad.retain(|(event, _)| event.bad);
-    bad.sort_by_key(|(event, new)| (event.due, *new));
+    #[expect(clippy::cast_precision_loss, reason = "four sums")]
+    let needed = ln(ODDS.len() as f64 / alpha);
+    let bad = bad_with_shares(new, old);
     let mut suspect = false;
     for odds in ODDS {
-        let both = odds * share + 1.0 - share;
-        let (up, down) = (ln(odds / both), ln(both));
         let mut sum = Sum::default();
-        for (event, is_new) in &bad {
+        for (event, is_new, share) in &bad {
+            let both = odds * share + 1.0 - share;
             if *is_new {
-                sum.rise(*event, up, needed / 4.0, blip);
+                sum.rise(*event, ln(odds / both), needed / 4.0, blip);
             } else {
-                sum.value = (sum.value - down).max(0.0);
+                sum.value = (sum.value - ln(both)).max(0.0);
             }
         }
         let (Some(first), Some(last)) = (sum.since, sum.run.map(|(_, last, _)| last)) else { continue };
@@ -50,6 +50,30 @@ pub(super) fn look(new: &[Event], old: &[Event], alpha: f64, blip: Duration) -> 
         suspect |= sum.value >= SUSPECT_NATS;
     }
     if suspect { Found::Suspect } else { Found::Luck }
+}
+
+/// The bad ones of both in the order in which they were due, whether each is the new version's, and the new version's share of the answers
+/// around it.
+fn bad_with_shares(new: &[Event], old: &[Event]) -> Vec<(Event, bool, f64)> {
+    let mut all: Vec<(Event, bool)> = new.iter().map(|event| (*event, true)).collect();
+    all.extend(old.iter().map(|event| (*event, false)));
+    all.sort_by_key(|(event, new)| (event.due, *new));
+    let mut counts = vec![0_u32];
+    counts.extend(all.iter().scan(0, |count, (_, new)| {
+        *count += u32::from(*new);
+        Some(*count)
+    }));
+    #[expect(clippy::cast_precision_loss, reason = "samples of a window")]
+    let share = |from: usize, to: usize| f64::from(counts[to] - counts[from]) / (to - from) as f64;
+    let around = |index: usize| {
+        let (from, to) = (index.saturating_sub(AROUND), (index + 1 + AROUND).min(all.len()));
+        let sides = [(from, index), (index + 1, to)];
+        let told = sides.into_iter().filter(|(from, to)| to - from >= AROUND / 2);
+        let most = told.map(|(from, to)| share(from, to)).max_by(f64::total_cmp);
+        most.unwrap_or_else(|| share(0, all.len()))
+    };
+    let bad = all.iter().enumerate().filter(|(_, (event, _))| event.bad);
+    bad.map(|(index, (event, new))| (*event, *new, around(index))).collect()
 }
 
 /// One sum on its way.
@@ -126,6 +150,21 @@ mod tests {
     fn without_the_old_version_nothing_is_known() {
         let found = look(&stream(100, 0, |_| true), &[], ALPHA, BLIP);
         assert!(matches!(found, Found::Suspect));
+    }
+
+    #[test]
+    fn a_bad_answer_is_weighed_by_how_often_each_version_was_asked_then() {
+        // The old one is asked a fifth as often for ten seconds, and then as often as the new one.
+        let new = stream(2_000, 0, |i| [500, 995, 1_005, 1_500].contains(&i));
+        let mut old = stream(2_000, 1, |i| i == 1_000);
+        old.retain(|event| event.due.0 > 10_000_000_000 || event.due.0 / 10_000_000 % 5 == 0);
+        let found = bad_with_shares(&new, &old);
+        let shares: Vec<(bool, f64)> =
+            found.iter().map(|(_, new, share)| (*new, (share * 100.0).round() / 100.0)).collect();
+        // Around the change the larger share counts: it is less evidence against the new version.
+        assert_eq!(shares, [(true, 0.83), (true, 0.83), (false, 0.83), (true, 0.78), (true, 0.5)]);
+        let few = bad_with_shares(&stream(10, 0, |i| i == 5), &stream(10, 1, |_| false));
+        assert!((few[0].2 - 0.5).abs() < 1e-9, "of few, all count");
     }
 
     #[test]

@@ -379,13 +379,17 @@ fn a_baseline_vetoes_what_the_old_version_does_as_well() {
     };
     let (new, same, good) =
         (window(2_000, |i| i % 10 == 0), window(2_000, |i| i % 10 == 3), window(2_000, |_| false));
+    let few = window(3, |_| false);
     let look = |old, before| both.look(&Sight { old, before, ..sight(&new) }, 0.0);
     assert!(matches!(look(Some(&good), None), Look::Breach(_)));
     assert_eq!(look(Some(&same), None), Look::Suspect);
     let tally = |bad| Some(Tally { answers: 2_000, bad });
     assert!(matches!(look(None, tally(0)), Look::Breach(_)), "before the cutover all was well");
     assert_eq!(look(None, tally(190)), Look::Suspect, "before the cutover it was as bad");
-    assert_eq!(look(None, None), Look::Suspect, "nobody knows how it was");
+    assert_eq!(look(Some(&few), None), Look::Suspect, "nobody knows how it was");
+    assert!(matches!(look(None, None), Look::Breach(_)), "in peace the promise decides");
+    let baseline = Promise { policies: Policy::Baseline.into(), ..threshold(0) };
+    assert_eq!(baseline.look(&sight(&window(2_000, |i| i == 7)), 0.0), Look::Kept, "and one error is none");
 }
 
 #[test]
