@@ -27,6 +27,8 @@
 mod act;
 mod groups;
 mod preflight;
+#[cfg(test)]
+mod rig;
 mod status;
 mod tell;
 mod watch;

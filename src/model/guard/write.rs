@@ -345,3 +345,6 @@ impl Guard {
         self.latch("overridden", true, out);
     }
 }
+
+#[cfg(test)]
+mod tests;

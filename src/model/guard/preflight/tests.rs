@@ -1,112 +1,13 @@
 //! Every condition alone and at its edge.
 
 use super::*;
+use crate::guard::rig::{NOW, armed, evidence, state};
 use crate::guard::{Latch, ReadError};
-use crate::judge::{Direct, Judgement};
-use crate::listener::{Forward, Group};
-use crate::policy::GuardPolicy;
+use crate::judge::Direct;
 use crate::recover::Recovered;
-use crate::release::{Baseline, Cause, EpochId, ReleaseId};
+use crate::release::{EpochId, ReleaseId};
 use crate::target::Version;
-use crate::verdict::{Stream, Verdict};
-
-const NOW: Mono = Mono(100_000_000_000_000);
-
-fn state(blue: i32, green: i32) -> ListenerState {
-    let group = |arn: &str, weight| Group { arn: arn.into(), weight: Some(weight) };
-    let forward =
-        Forward { scalar: None, groups: vec![group("b", blue), group("g", green)], stickiness: None };
-    ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] }
-}
-
-fn health(group: &str, count: u16, state: HealthState) -> GroupHealth {
-    let target = |n| TargetHealth { id: format!("{group}{n}").into(), state, overridden: false };
-    GroupHealth { group: group.into(), targets: (0..count).map(target).collect() }
-}
-
-fn evidence() -> Evidence {
-    Evidence {
-        stream: Stream::Errors,
-        scope: "".into(),
-        quantile: 9_500,
-        answers: 30,
-        bad: 30,
-        span_ms: 300,
-        share_max: 0.001,
-        luck_one_in: 1_000_000,
-        first_bad: NOW.before(Duration::from_secs(1)),
-        last_bad: NOW,
-        connections: 4,
-        addresses: 2,
-        targets: 1,
-        window_answers: 100,
-        window_p95: None,
-        total: false,
-    }
-}
-
-/// A guard in a release that has just broken its promise, with everything as it should be.
-fn armed() -> Guard {
-    let policy = GuardPolicy {
-        mode: Mode::Act,
-        cool_down: Duration::from_mins(30),
-        reverts_per_hour_max: 1,
-        reverts_per_day_max: 3,
-        healthy_min: 1,
-        capacity_min: 1.0,
-        evidence_age_max: Duration::from_secs(30),
-        verify_answers: 20,
-        verify_for: Duration::from_mins(1),
-        has_lever: true,
-        versions_known: true,
-        settle: Duration::from_mins(1),
-        settle_answers: 100,
-        judge_for: Duration::from_mins(15),
-    };
-    let mut guard = Guard::new(policy, Recovered::default(), NOW.before(Duration::from_hours(25)));
-    let versions = BTreeSet::from([Version::from("v1")]);
-    let targets: BTreeSet<Box<str>> = ["b0".into(), "b1".into()].into();
-    let base = Good {
-        epoch: EpochId(0),
-        state: state(1, 0),
-        versions: versions.clone(),
-        targets,
-        healthy: 2,
-        baseline: Baseline::default(),
-    };
-    let live = state(0, 1);
-    guard.live = Some(Live {
-        fingerprint: live.fingerprint(),
-        state: live,
-        health: vec![health("b", 2, HealthState::Healthy), health("g", 2, HealthState::Healthy)],
-        hold: None,
-        irreversible: None,
-        label: None,
-        read: NOW,
-    });
-    guard.good = Some(base.clone());
-    let mut out = vec![];
-    guard.begin(NOW.before(Duration::from_mins(1)), NOW, Cause::Foreign, true, &mut out);
-    let direct = Direct { answers: 20, bad: 0, slow: 0, addresses_good: 2, addresses: 2, versions };
-    guard.judged = Some(Judgement {
-        epoch: guard.epoch.as_ref().map(|epoch| epoch.id).unwrap(),
-        at: NOW,
-        verdict: Verdict::Bad(evidence()),
-        answers: 100,
-        bad: 30,
-        p95: None,
-        good_answers: 70,
-        versions: BTreeSet::new(),
-        settled: BTreeSet::new(),
-        first_bad: None,
-        direct,
-        baseline: Baseline::default(),
-        void: (0, 100),
-        attained: None,
-        doubt: false,
-    });
-    guard
-}
+use crate::verdict::Verdict;
 
 fn failing(guard: &Guard) -> Vec<&'static str> {
     let all = guard.conditions(NOW, Some(&evidence()));

@@ -91,6 +91,8 @@ pub(crate) struct App {
     pub(crate) effects: Vec<(Mono, Write)>,
     pub(crate) pages: Vec<(Mono, PageKind, Box<str>)>,
     judged: Mono,
+    /// The judge is not asked twice within this time.
+    rest: Duration,
     /// Nobody is asked directly.
     pub(crate) deaf: bool,
     pub(crate) process: Option<Process>,
@@ -143,6 +145,12 @@ pub(crate) fn secs(seconds: f64) -> Mono {
     Mono::default().after(Duration::from_secs_f64(seconds))
 }
 
+/// 4 ms, as an app does it. A run over mutants asks less often, because nearly all the time is the judge's.
+fn rest() -> Duration {
+    let millis = std::env::var("SERIN_REST_MS").ok().and_then(|n| n.parse().ok());
+    Duration::from_millis(millis.unwrap_or(4))
+}
+
 impl App {
     pub(crate) fn new(seed: u64) -> Self {
         let (judge_policy, guard_policy) = policies();
@@ -157,6 +165,7 @@ impl App {
             effects: vec![],
             pages: vec![],
             judged: Mono(0),
+            rest: rest(),
             deaf: false,
             process: None,
             life: 0,
@@ -244,7 +253,7 @@ impl App {
             Job::Overdue(sample, id) => self.overdue(&sample, id),
             Job::Judge => {
                 let pause = if self.cadence() == Cadence::Release { 10 } else { 50 };
-                self.queue(self.now.after(Duration::from_millis(pause)), Job::Judge);
+                self.queue(self.now.after(Duration::from_millis(pause).max(self.rest)), Job::Judge);
                 self.judge();
             }
             Job::Wake => {
@@ -362,7 +371,7 @@ impl App {
         if let Some(notice) = notice {
             self.step(Event::Notice(notice));
         }
-        let rested = self.now.since(self.judged) >= Duration::from_millis(4);
+        let rested = self.now.since(self.judged) >= self.rest;
         if bad && rested {
             self.judge();
         }

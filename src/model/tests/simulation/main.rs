@@ -3,7 +3,8 @@
 //!
 //! A world (`world.rs`: balancer, services, AWS), a prober (`prober.rs`), and the real judge and guard
 //! joined as an app would join them (`app.rs`). `laws.rs` holds what must be true at every step. The
-//! other files play stories. `SERIN_SEEDS` says how many seeds each story is played with.
+//! other files play stories. `SERIN_SEEDS` says how many seeds each story is played with,
+//! `SERIN_REST_MS` how long the judge rests between two looks.
 
 #[cfg(test)]
 mod app;
