@@ -241,3 +241,6 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

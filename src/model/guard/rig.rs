@@ -3,8 +3,8 @@
 use super::{Action, Guard, Live, Observed, PageKind};
 use crate::judge::{Direct, Judgement};
 use crate::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, TargetHealth};
-use crate::policy::{GuardPolicy, Mode};
 use crate::plan::revert;
+use crate::policy::{GuardPolicy, Mode};
 use crate::record::{Intent, IntentId};
 use crate::recover::Recovered;
 use crate::release::{Baseline, Cause, EpochId, Good};
@@ -145,4 +145,9 @@ pub(super) fn told(actions: &[Action]) -> Vec<PageKind> {
 /// Whether a write goes out among `actions`.
 pub(super) fn writes(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Write(..)))
+}
+
+/// Why nothing more is done automatically for the release.
+pub(super) fn latched(guard: &Guard) -> Option<&'static str> {
+    guard.release.as_ref().and_then(|release| release.latch.as_ref()).map(|latch| latch.reason)
 }

@@ -98,3 +98,6 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,13 +118,12 @@ impl Guard {
         }));
         let judging = self.release.as_ref().is_some_and(|release| !release.over && release.latch.is_none());
         match &judgement.verdict {
-            Verdict::Blind(why) if *why != WhyBlind::NoData || judgement.answers > 0 => {
+            Verdict::Blind(why) => {
                 if judging && *why == WhyBlind::Network {
                     self.note_refusal(why.name(), &says, out);
                 }
                 self.page(PageKind::Blind, &format!("blind: {says}"), out);
             }
-            Verdict::Blind(_) => self.page(PageKind::Blind, &format!("blind: {says}"), out),
             Verdict::Inconclusive(why) if judging && why.evidence().is_some() && why.name() != "grace" => {
                 let no_base = self.release.as_ref().is_some_and(|release| release.base.is_none());
                 let (reason, says) = if no_base {
@@ -253,3 +252,6 @@ impl Guard {
         self.preflight(now, evidence, out);
     }
 }
+
+#[cfg(test)]
+mod tests;

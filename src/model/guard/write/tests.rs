@@ -1,7 +1,7 @@
 //! The acting path at its edges, from the intent to the proof.
 
 use super::*;
-use crate::guard::rig::{NOW, armed, intent, shows, state, told, writes};
+use crate::guard::rig::{NOW, armed, intent, latched, shows, state, told, writes};
 use crate::verdict::Verdict;
 
 const TICK: Duration = Duration::from_nanos(1);
@@ -28,10 +28,6 @@ fn look(guard: &mut Guard, now: Mono) -> Vec<Action> {
     let mut out = vec![];
     guard.write_or_leave(now, intent, attempt, sent, &mut out);
     out
-}
-
-fn latched(guard: &Guard) -> Option<&'static str> {
-    guard.release.as_ref().and_then(|release| release.latch.as_ref()).map(|latch| latch.reason)
 }
 
 /// Until when the next read waits, and the attempt it belongs to.
@@ -164,7 +160,8 @@ fn trying_again_ends_with_the_deadline_and_finding_out_ten_seconds_later() {
     let deadline = NOW.after(Duration::from_secs(30));
     // The first pause is 400 ms: the last try is so much before the end.
     let pause = Duration::from_millis(400);
-    for (sent, end, reason) in [(false, deadline, "deadline"), (true, deadline.after(CONFIRM_MAX), "partial")] {
+    for (sent, end, reason) in [(false, deadline, "deadline"), (true, deadline.after(CONFIRM_MAX), "partial")]
+    {
         let mut guard = reading(1, sent);
         let intent = intent(&guard);
         guard.again(end.before(pause), intent.clone(), 1, sent, "cut", &mut vec![]);

@@ -1,0 +1,205 @@
+//! From the breach to the intent, at the edges of its deadlines.
+
+use super::*;
+use crate::guard::rig::{NOW, armed, evidence, intent, latched, shows, state, told};
+use crate::listener::ListenerState;
+use crate::record::IntentId;
+
+const TICK: Duration = Duration::from_nanos(1);
+
+/// In a preflight that began so long ago, its read out since then.
+fn preflight(ago: Duration, tries: u32) -> Guard {
+    let mut guard = armed();
+    let (since, at) = (NOW.before(ago), NOW.before(ago).after(REPLY_MAX));
+    guard.phase = Phase::Preflight { op: Some(OpId(70)), evidence: evidence(), since, tries, at };
+    guard
+}
+
+fn step(guard: &mut Guard, error: ReadError) -> Vec<Action> {
+    let mut out = vec![];
+    guard.preflight_read(NOW, &Err(error), &mut out);
+    out
+}
+
+#[test]
+fn who_drains_or_has_no_lever_begins_nothing() {
+    let mut draining = armed();
+    draining.draining = true;
+    let mut out = vec![];
+    draining.preflight(NOW, evidence(), &mut out);
+    assert!(out.is_empty() && draining.may_stop());
+    let mut bare = armed();
+    bare.policy.has_lever = false;
+    bare.preflight(NOW, evidence(), &mut out);
+    assert_eq!(latched(&bare), Some("lever"));
+    let mut able = armed();
+    able.preflight(NOW, evidence(), &mut out);
+    assert!(matches!(out.last(), Some(Action::Read(_, Depth::Full))));
+}
+
+#[test]
+fn a_preflight_tries_to_read_for_fifteen_seconds() {
+    for (tries, millis) in [(0, 200), (1, 400), (2, 800), (3, 1_600), (4, 3_200), (9, 3_200)] {
+        let mut guard = preflight(PREFLIGHT_MAX.saturating_sub(TICK), tries);
+        step(&mut guard, ReadError::Throttled);
+        let again = NOW.after(Duration::from_millis(millis));
+        assert!(
+            matches!(guard.phase, Phase::Preflight { op: None, tries: n, at, .. } if n == tries + 1 && at == again),
+            "{:?}",
+            guard.phase
+        );
+    }
+    let mut guard = preflight(PREFLIGHT_MAX, 0);
+    assert_eq!(told(&step(&mut guard, ReadError::Throttled)), [PageKind::Refused]);
+    assert_eq!(latched(&guard), Some("listener-read"));
+}
+
+#[test]
+fn what_waiting_will_not_mend_is_refused_at_once() {
+    for error in [ReadError::Denied("x".into()), ReadError::NotFound("x".into())] {
+        let mut guard = preflight(Duration::ZERO, 0);
+        step(&mut guard, error);
+        assert_eq!(latched(&guard), Some("listener-read"));
+    }
+}
+
+#[test]
+fn only_the_reply_that_is_waited_for_is_taken() {
+    let mut guard = armed();
+    let (intent, at, since) = (intent(&guard), NOW.after(REPLY_MAX), NOW);
+    let op = Some(OpId(70));
+    let phases = [
+        Phase::Preflight { op, evidence: evidence(), since, tries: 0, at },
+        Phase::Reading { op, intent: intent.clone(), attempt: 1, at, sent: false },
+        Phase::Confirming { op, intent, at, since },
+    ];
+    let failed: Result<Observed, ReadError> = Err(ReadError::Throttled);
+    for phase in phases {
+        guard.phase = phase.clone();
+        assert!(!guard.acting_read(NOW, OpId(71), &failed, &mut vec![]), "{phase:?}");
+        assert!(guard.acting_read(NOW, OpId(70), &failed, &mut vec![]), "{phase:?}");
+    }
+}
+
+#[test]
+fn the_intent_may_be_written_while_its_evidence_is_fresh() {
+    let mut guard = preflight(Duration::ZERO, 0);
+    let mut out = vec![];
+    guard.decide(NOW, &evidence(), &mut out);
+    let Phase::Intending { intent, at, .. } = &guard.phase else { panic!("{:?}", guard.phase) };
+    assert_eq!((intent.deadline, *at), (NOW.after(Duration::from_secs(30)), NOW.after(REPLY_MAX)));
+    assert!(matches!(out.last(), Some(Action::Persist(..))));
+}
+
+#[test]
+fn a_verdict_that_went_away_ends_the_preflight_without_a_latch_and_old_evidence_with_one() {
+    let mut good = preflight(Duration::ZERO, 0);
+    good.judged.as_mut().unwrap().verdict = crate::verdict::Verdict::Good;
+    good.decide(NOW, &evidence(), &mut vec![]);
+    assert_eq!((latched(&good), good.may_stop()), (None, true));
+    let mut old = preflight(Duration::ZERO, 0);
+    let stale = Evidence { last_bad: NOW.before(Duration::from_secs(31)), ..evidence() };
+    old.decide(NOW, &stale, &mut vec![]);
+    assert_eq!(latched(&old), Some("evidence"));
+}
+
+/// Every phase that waits for a reply until `at`.
+fn waiting(guard: &Guard, at: Mono) -> Vec<Phase> {
+    let (intent, op, since) = (intent(guard), OpId(70), NOW);
+    vec![
+        Phase::Preflight { op: Some(op), evidence: evidence(), since, tries: 0, at },
+        Phase::Preflight { op: None, evidence: evidence(), since, tries: 0, at },
+        Phase::Intending { op, intent: intent.clone(), at },
+        Phase::Reading { op: Some(op), intent: intent.clone(), attempt: 1, at, sent: false },
+        Phase::Reading { op: None, intent: intent.clone(), attempt: 1, at, sent: false },
+        Phase::Writing { op, intent: intent.clone(), attempt: 1, at, sent: false },
+        Phase::Confirming { op: Some(op), intent: intent.clone(), at, since },
+        Phase::Confirming { op: None, intent: intent.clone(), at, since },
+        Phase::Verifying { op, intent, at },
+    ]
+}
+
+#[test]
+fn every_wait_ends_at_its_time_and_not_before() {
+    let guard = armed();
+    for phase in waiting(&guard, NOW) {
+        for (now, over) in [(Mono(NOW.0 - 1), false), (NOW, true)] {
+            let mut guard = guard.clone();
+            guard.phase = phase.clone();
+            guard.deadlines(now, &mut vec![]);
+            let changed = format!("{:?}", guard.phase) != format!("{phase:?}");
+            assert_eq!(changed, over, "{phase:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wait_that_is_over_wakes_the_guard() {
+    let mut guard = armed();
+    (guard.reading, guard.next_read, guard.next_pulse) = (None, Mono(u64::MAX), Mono(u64::MAX));
+    for phase in waiting(&guard, NOW) {
+        guard.phase = phase.clone();
+        assert_eq!(guard.wake_at(), NOW, "{phase:?}");
+    }
+}
+
+/// After a restart with an intent, the listener showing `now`.
+fn resumed(now: ListenerState, change: impl FnOnce(&mut Recovered)) -> (Guard, Vec<Action>) {
+    let before = armed();
+    let intent = *intent(&before);
+    let release = before.release.as_ref().unwrap();
+    let mut memory = Recovered {
+        release: Some(crate::recover::Remembered {
+            id: release.id,
+            label: None,
+            base: release.base.clone(),
+            cutover_ago: Duration::from_mins(1),
+            first: release.first,
+            irreversible: false,
+            latch: None,
+            over: true,
+        }),
+        ..Recovered::default()
+    };
+    change(&mut memory);
+    let mut guard = Guard::new(before.policy.clone(), memory.clone(), NOW);
+    guard.take(NOW, shows(now));
+    let shown = guard.live.as_ref().unwrap().fingerprint.clone();
+    let mut out = vec![];
+    guard.resume_intent(NOW, &memory, intent, &shown, &mut out);
+    (guard, out)
+}
+
+#[test]
+fn a_revert_that_is_in_when_we_are_back_is_proved_and_counted_once() {
+    for spent in [false, true] {
+        let (guard, _) = resumed(state(1, 0), |memory| memory.intent_spent = spent);
+        assert!(matches!(guard.phase, Phase::Verifying { .. }), "{:?}", guard.phase);
+        assert_eq!(guard.reverts.len(), usize::from(!spent));
+        assert_eq!(guard.release.as_ref().map(|release| release.over), Some(false));
+    }
+}
+
+#[test]
+fn a_revert_that_is_not_in_is_given_up_and_the_release_judged_while_its_time_lasts() {
+    let abandoned = |out: &[Action]| {
+        let over = |note: &Action| matches!(note, Action::Note(line) if matches!(**line, Record::Abandoned { intent: IntentId(7), .. }));
+        out.iter().any(over)
+    };
+    for (away, over) in
+        [(Duration::from_mins(15).saturating_sub(TICK), false), (Duration::from_mins(15), true)]
+    {
+        let (guard, out) = resumed(state(0, 1), |memory| {
+            memory.release.as_mut().unwrap().cutover_ago = away;
+        });
+        assert!(abandoned(&out) && guard.may_stop());
+        assert_eq!(guard.release.as_ref().map(|release| release.over), Some(over), "{away:?}");
+        assert!(guard.unproved.is_none(), "nothing was sent");
+    }
+    let (guard, _) = resumed(state(0, 1), |memory| memory.intent_sent = true);
+    assert!(guard.unproved.is_some());
+    assert_eq!(guard.lands_until, NOW.after(LANDS_WITHIN));
+    let (guard, out) = resumed(state(5, 5), |_| {});
+    assert!(abandoned(&out));
+    assert_eq!((latched(&guard), told(&out)), (Some("overridden"), vec![PageKind::Overridden]));
+}

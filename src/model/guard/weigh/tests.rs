@@ -1,0 +1,250 @@
+//! What the judge's word does to the state that serves, at the edges of time and of number.
+
+use super::*;
+use crate::guard::rig::{NOW, armed, evidence, state, told};
+use crate::release::EpochId;
+use crate::verdict::Why;
+use std::collections::BTreeSet;
+
+const TICK: Duration = Duration::from_nanos(1);
+const SETTLE: Duration = Duration::from_mins(1);
+
+fn word(guard: &Guard, verdict: Verdict) -> Judgement {
+    Judgement { verdict, good_answers: 100, ..guard.judged.clone().unwrap() }
+}
+
+/// In peace, in the state that is the good one.
+fn peace() -> Guard {
+    let mut guard = armed();
+    guard.release = None;
+    let epoch = guard.epoch.as_mut().unwrap();
+    (epoch.established, epoch.cause) = (true, Cause::Start);
+    let good = guard.good.as_mut().unwrap();
+    (good.state, good.epoch) = (state(0, 1), epoch.id);
+    guard
+}
+
+fn notes(out: &[Action]) -> Vec<&Record> {
+    let line = |action| match action {
+        &Action::Note(ref line) => Some(&**line),
+        _ => None,
+    };
+    out.iter().filter_map(line).collect()
+}
+
+#[test]
+fn a_word_about_an_epoch_that_is_over_changes_nothing() {
+    let mut guard = armed();
+    guard.judged = None;
+    let late = Judgement { epoch: EpochId(77), ..word(&armed(), Verdict::Bad(evidence())) };
+    let mut out = vec![];
+    guard.judgement(NOW, late, &mut out);
+    assert!(out.is_empty() && guard.judged.is_none());
+}
+
+#[test]
+fn a_state_is_good_after_the_settling_time_and_its_answers() {
+    let settled = |ago: Duration, good_answers| {
+        let mut guard = armed();
+        let epoch = guard.epoch.as_mut().unwrap();
+        epoch.good_since = Some(NOW.before(ago));
+        guard.judged = Some(Judgement { good_answers, ..word(&guard, Verdict::Good) });
+        guard.establish(NOW, &mut vec![]);
+        guard.epoch.as_ref().is_some_and(|epoch| epoch.established)
+    };
+    assert!(settled(SETTLE, 100));
+    assert!(!settled(SETTLE.saturating_sub(TICK), 100));
+    assert!(!settled(SETTLE, 99));
+}
+
+#[test]
+fn what_is_normal_stays_the_newest_normal_of_the_good_state_that_serves() {
+    let mut guard = peace();
+    let mut judged = word(&guard, Verdict::Good);
+    judged.baseline.answers = 555;
+    guard.judged = Some(judged.clone());
+    guard.establish(NOW, &mut vec![]);
+    assert_eq!(guard.good.as_ref().map(|good| good.baseline.answers), Some(555));
+    // Another state's answers are not its normal.
+    let mut guard = peace();
+    guard.good.as_mut().unwrap().epoch = EpochId(77);
+    guard.judged = Some(judged);
+    guard.establish(NOW, &mut vec![]);
+    assert_eq!(guard.good.as_ref().map(|good| good.baseline.answers), Some(0));
+}
+
+#[test]
+fn authority_ends_to_the_nanosecond_and_not_for_a_release_that_is_latched() {
+    let ended = |left: Duration, held: bool| {
+        let mut guard = armed();
+        guard.release.as_mut().unwrap().until = NOW.after(left);
+        if held {
+            guard.latch("partial", true, &mut vec![]);
+        }
+        guard.end_authority(NOW, &mut vec![]);
+        guard.release.is_some_and(|release| release.over)
+    };
+    assert!(ended(Duration::ZERO, false));
+    assert!(!ended(TICK, false));
+    assert!(!ended(Duration::ZERO, true));
+}
+
+#[test]
+fn a_good_state_that_is_bad_for_five_seconds_is_good_no_more_if_a_read_shows_it_still() {
+    let spoiled = |bad_for: Duration, read_after: Duration| {
+        let mut guard = peace();
+        let since = NOW.before(bad_for);
+        let epoch = guard.epoch.as_mut().unwrap();
+        (epoch.bad_since, epoch.confirmed) = (Some(since), since.after(read_after));
+        guard.spoil(NOW, &mut vec![]);
+        guard.good.is_none()
+    };
+    assert!(spoiled(SPOILED_AFTER, TICK));
+    assert!(!spoiled(SPOILED_AFTER.saturating_sub(TICK), TICK));
+    assert!(!spoiled(SPOILED_AFTER, Duration::ZERO), "the read was sent before");
+}
+
+#[test]
+fn being_bad_is_reckoned_from_its_first_word() {
+    let mut guard = peace();
+    for (second, verdict) in
+        [(0, Verdict::Good), (1, Verdict::Bad(evidence())), (2, Verdict::Bad(evidence()))]
+    {
+        let word = word(&guard, verdict);
+        guard.judgement(NOW.after(Duration::from_secs(second)), word, &mut vec![]);
+    }
+    let since = guard.epoch.as_ref().and_then(|epoch| epoch.bad_since);
+    assert_eq!(since, Some(NOW.after(Duration::from_secs(1))));
+    let good = word(&guard, Verdict::Good);
+    guard.judgement(NOW.after(Duration::from_secs(3)), good, &mut vec![]);
+    assert_eq!(guard.epoch.and_then(|epoch| epoch.bad_since), None);
+}
+
+#[test]
+fn a_breach_in_peace_is_told_and_a_revert_that_is_being_proved_is_not() {
+    let told_of = |cause, ago: Duration| {
+        let mut guard = peace();
+        let epoch = guard.epoch.as_mut().unwrap();
+        (epoch.cause, epoch.since) = (cause, NOW.before(ago));
+        let mut out = vec![];
+        guard.weigh(NOW, &mut out);
+        told(&out)
+    };
+    let proof = Duration::from_mins(1);
+    assert_eq!(told_of(Cause::Start, Duration::ZERO), [PageKind::Bad]);
+    assert_eq!(told_of(Cause::OwnRevert, proof.saturating_sub(TICK)), []);
+    assert_eq!(told_of(Cause::OwnRevert, proof), [PageKind::Bad]);
+}
+
+#[test]
+fn a_breach_is_not_weighed_while_we_drain_or_when_the_release_is_latched() {
+    let mut draining = armed();
+    draining.draining = true;
+    let mut held = armed();
+    held.latch("partial", true, &mut vec![]);
+    for mut guard in [draining, held] {
+        let mut out = vec![];
+        guard.weigh(NOW, &mut out);
+        assert!(out.is_empty() && guard.may_stop());
+    }
+}
+
+#[test]
+fn a_release_that_breaks_a_promise_is_good_in_none_of_its_steps() {
+    for (earlier, forgotten) in [(0, true), (1, false)] {
+        let mut guard = armed();
+        let first = guard.release.as_ref().unwrap().first;
+        guard.release.as_mut().unwrap().first = EpochId(first.0 + earlier);
+        let step = guard.good.as_mut().unwrap();
+        (step.epoch, step.healthy) = (first, 99);
+        let mut out = vec![];
+        guard.weigh(NOW, &mut out);
+        assert_eq!(notes(&out).iter().any(|line| matches!(line, Record::NotGood { .. })), forgotten);
+        assert_eq!(guard.good.map(|good| good.healthy), Some(if forgotten { 2 } else { 99 }));
+    }
+}
+
+#[test]
+fn a_word_is_noted_when_it_changes_and_in_each_epoch() {
+    let mut guard = armed();
+    let lines = |guard: &mut Guard, verdict: Verdict, epoch| {
+        let mut out = vec![];
+        let word = Judgement { epoch: EpochId(epoch), ..word(guard, verdict) };
+        guard.note_word(&word, &mut out);
+        notes(&out).iter().filter(|line| matches!(line, Record::Verdict { .. })).count()
+    };
+    assert_eq!(lines(&mut guard, Verdict::Good, 0), 1);
+    assert_eq!(lines(&mut guard, Verdict::Good, 0), 0);
+    assert_eq!(lines(&mut guard, Verdict::Good, 1), 1);
+    assert_eq!(lines(&mut guard, Verdict::Inconclusive(Why::TooFew), 1), 1);
+    assert_eq!(lines(&mut guard, Verdict::Inconclusive(Why::Suspect), 1), 1);
+}
+
+#[test]
+fn a_breach_that_is_not_enough_is_a_refusal_while_a_release_is_judged() {
+    let refused = |verdict: Verdict, change: fn(&mut Guard)| {
+        let mut guard = armed();
+        change(&mut guard);
+        let (word, mut out) = (word(&guard, verdict), vec![]);
+        guard.note_word(&word, &mut out);
+        let reason = notes(&out).into_iter().find_map(|line| match line {
+            Record::Refused { reason, .. } => Some(reason.to_string()),
+            _ => None,
+        });
+        (reason.unwrap_or_default(), told(&out))
+    };
+    let zone = || Verdict::Inconclusive(Why::OneZone(evidence()));
+    assert_eq!(refused(zone(), |_| {}), ("one-zone".into(), vec![PageKind::Refused]));
+    assert_eq!(refused(zone(), |guard| guard.release.as_mut().unwrap().over = true), (String::new(), vec![]));
+    assert_eq!(refused(zone(), |guard| guard.latch("x", true, &mut vec![])), (String::new(), vec![]));
+    assert_eq!(refused(Verdict::Inconclusive(Why::Grace(evidence())), |_| {}), (String::new(), vec![]));
+    assert_eq!(refused(Verdict::Inconclusive(Why::Suspect), |_| {}), (String::new(), vec![]));
+    let unbased: fn(&mut Guard) = |guard| guard.release.as_mut().unwrap().base = None;
+    assert_eq!(refused(zone(), unbased).0, "known-good");
+    let network = || Verdict::Blind(WhyBlind::Network);
+    assert_eq!(refused(network(), |_| {}), ("network".into(), vec![PageKind::Blind]));
+    assert_eq!(refused(network(), |guard| guard.release = None), (String::new(), vec![PageKind::Blind]));
+    assert_eq!(refused(Verdict::Blind(WhyBlind::Ours), |_| {}), (String::new(), vec![PageKind::Blind]));
+}
+
+#[test]
+fn a_version_that_the_good_state_had_not_is_a_release_when_a_read_since_shows_the_same_rule() {
+    let stranger = |sent: Option<Mono>, read: Mono, reading: bool| {
+        let mut guard = peace();
+        let settled = BTreeSet::from([Version::from("v2")]);
+        guard.judged = Some(Judgement { settled, ..word(&guard, Verdict::Good) });
+        guard.epoch.as_mut().unwrap().stranger = Some(NOW);
+        (guard.last_sent, guard.live.as_mut().unwrap().read) = (sent, read);
+        guard.reading = reading.then_some((crate::guard::OpId(70), NOW));
+        guard.unmask_release(NOW, &mut vec![])
+    };
+    let after = NOW.after(TICK);
+    assert!(stranger(Some(after), after, false));
+    assert!(!stranger(Some(NOW), after, false), "it was sent before");
+    assert!(!stranger(Some(after), NOW, false), "it isn't back");
+    assert!(!stranger(Some(after), after, true), "another one is out");
+    assert!(!stranger(None, after, false));
+}
+
+#[test]
+fn a_version_that_the_good_state_had_is_no_release() {
+    let mut guard = peace();
+    let settled = BTreeSet::from([Version::from("v1")]);
+    guard.judged = Some(Judgement { settled, ..word(&guard, Verdict::Good) });
+    assert!(!guard.unmask_release(NOW, &mut vec![]));
+    assert_eq!(guard.epoch.and_then(|epoch| epoch.stranger), None);
+}
+
+#[test]
+fn a_new_version_asks_for_a_read_that_shows_whose_it_is() {
+    for (has_lever, reads) in [(true, true), (false, false)] {
+        let mut guard = armed();
+        guard.policy.has_lever = has_lever;
+        (guard.next_read, guard.last_soon) = (Mono(u64::MAX), None);
+        guard.last_word = Some((guard.epoch.as_ref().unwrap().id, "good".into()));
+        let settled = BTreeSet::from([Version::from("v2")]);
+        let word = Judgement { settled, ..word(&guard, Verdict::Good) };
+        guard.judgement(NOW, word, &mut vec![]);
+        assert_eq!(guard.next_read == NOW, reads);
+    }
+}
