@@ -490,3 +490,6 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,23 @@ fn the_budget_is_spent_by_what_may_have_had_an_effect_and_by_nothing_else() {
     assert_eq!(spent(reading(2, true)), 1);
     assert_eq!(spent(writing(1, false)), 1);
 }
+
+#[test]
+fn a_write_that_was_accepted_is_paid_for_and_read_back_at_once() {
+    let mut guard = writing(1, false);
+    let mut out = vec![];
+    guard.wrote(NOW, OpId(71), WriteOutcome::Accepted("id".into()), &mut out);
+    assert_eq!(guard.reverts, [NOW]);
+    assert!(guard.unproved.is_some());
+    assert!(matches!(out.last(), Some(Action::Read(_, Depth::Listener))));
+    assert!(matches!(guard.phase, Phase::Confirming { op: Some(_), since: NOW, .. }), "{:?}", guard.phase);
+}
+
+#[test]
+fn a_write_that_is_refused_is_a_refusal_unless_an_earlier_one_may_be_in() {
+    for (sent, reason) in [(false, "write-refused"), (true, "partial")] {
+        let mut guard = writing(2, sent);
+        guard.wrote(NOW, OpId(71), WriteOutcome::Refused("AccessDenied".into()), &mut vec![]);
+        assert_eq!(latched(&guard), Some(reason));
+    }
+}
