@@ -162,3 +162,52 @@ impl Buckets {
         self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(value: u64) -> Own {
+        let mut echo = Buckets::default();
+        echo.add_time(Duration::from_millis(value));
+        echo.add_time(Duration::from_millis(value));
+        let throttled = Duration::from_millis(3 * value);
+        let throttling = Throttling { periods: value, throttled_periods: 2 * value, throttled };
+        Own { stalled: Duration::from_millis(value), throttling, echo }
+    }
+
+    #[test]
+    fn two_seconds_of_our_own_share_add_up() {
+        let mut sum = own(5);
+        sum.add(&own(5));
+        assert_eq!(sum.stalled, Duration::from_millis(10));
+        let throttled = Duration::from_millis(30);
+        assert_eq!(sum.throttling, Throttling { periods: 10, throttled_periods: 20, throttled });
+        assert_eq!((sum.echo.count(), sum.echo.iter().count()), (4, 1));
+        sum.add(&own(50));
+        assert_eq!((sum.echo.count(), sum.echo.iter().count()), (6, 2));
+    }
+
+    #[test]
+    fn what_was_added_since_is_told_and_a_counter_that_fell_adds_nothing() {
+        let (before, after) = (own(4).throttling, own(10).throttling);
+        let throttled = Duration::from_millis(18);
+        assert_eq!(after.since(before), Throttling { periods: 6, throttled_periods: 12, throttled });
+        assert_eq!(before.since(after), Throttling::default());
+    }
+
+    #[test]
+    fn a_distribution_tells_its_values_in_order() {
+        let mut times = Buckets::default();
+        assert_eq!(times.count(), 0);
+        for millis in [90, 10, 90, 40] {
+            times.add(Span::of(Duration::from_millis(millis)));
+        }
+        let told: Vec<(f64, u32)> = times.iter().map(|(value, count)| (value.millis(), count)).collect();
+        let near = |(told, count): (f64, u32), value: f64, times| {
+            (told / value - 1.0).abs() < 0.008 && count == times
+        };
+        assert_eq!((told.len(), times.count()), (3, 4));
+        assert!(near(told[0], 10.0, 1) && near(told[1], 40.0, 1) && near(told[2], 90.0, 2), "{told:?}");
+    }
+}

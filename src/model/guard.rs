@@ -28,7 +28,7 @@ mod act;
 mod groups;
 mod preflight;
 #[cfg(test)]
-mod rig;
+pub(crate) mod rig;
 mod status;
 mod tell;
 mod watch;

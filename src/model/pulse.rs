@@ -308,4 +308,95 @@ mod tests {
         }
         assert!(pulse.gaps.len() <= GAPS_MAX);
     }
+
+    #[test]
+    fn a_delay_as_long_as_the_bound_is_no_gap_and_a_longer_one_is() {
+        let tick = Duration::from_nanos(1);
+        let gaps = |first: Readings, second: Readings| {
+            let mut pulse = Pulse::new(BOUND);
+            pulse.read(ms(100), first);
+            pulse.read(ms(200), second);
+            pulse.gaps.len()
+        };
+        let slept = |slept| Readings { waited: None, slept };
+        assert_eq!(gaps(slept(Duration::ZERO), slept(BOUND)), 0);
+        assert_eq!(gaps(slept(Duration::ZERO), slept(BOUND + tick)), 1);
+        let waited = |waited| Readings { waited: Some(waited), slept: Duration::ZERO };
+        assert_eq!(gaps(waited(Duration::ZERO), waited(BOUND)), 0);
+        assert_eq!(gaps(waited(Duration::ZERO), waited(BOUND + tick)), 1);
+        let mut pulse = Pulse::new(BOUND);
+        pulse.woke(ms(100), ms(101));
+        assert_eq!(pulse.gaps.len(), 0);
+        pulse.woke(ms(100), ms(101).after(tick));
+        assert_eq!(pulse.stalled(), BOUND + tick);
+    }
+
+    #[test]
+    fn gaps_that_touch_are_one_and_those_that_do_not_are_two() {
+        let gaps = |from, to| {
+            let mut pulse = frozen(100, 150);
+            pulse.woke(ms(from), ms(to));
+            (pulse.gaps.len(), pulse.stalled())
+        };
+        assert_eq!(gaps(150, 160), (1, Duration::from_millis(60)));
+        assert_eq!(gaps(151, 161), (2, Duration::from_millis(60)));
+        assert_eq!(
+            gaps(90, 120),
+            (1, Duration::from_millis(50)),
+            "of what was seen already nothing is added"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_remembered_for_a_minute() {
+        let known = |later: Mono| {
+            let mut pulse = frozen(100, 175);
+            pulse.woke(later.before(Duration::from_millis(2)), later);
+            pulse.gaps.len()
+        };
+        assert_eq!(known(ms(175).after(REMEMBER)), 2);
+        assert_eq!(known(Mono(ms(175).after(REMEMBER).0 + 1)), 1);
+    }
+
+    #[test]
+    fn more_gaps_than_are_kept_are_one_long_one() {
+        let mut pulse = Pulse::new(BOUND);
+        for gap in 0..5_000 {
+            pulse.woke(ms(gap * 4), ms(gap * 4 + 2));
+        }
+        assert_eq!(pulse.gaps.len(), GAPS_MAX);
+        assert_eq!(pulse.gaps.back(), Some(&(ms(4_095 * 4), ms(4_999 * 4 + 2))));
+    }
+
+    #[test]
+    fn a_probe_is_spoiled_by_more_than_an_eighth_of_its_time_and_more_than_the_bound() {
+        // A gap of 16 ms, and 1 ms of bound and 1 ms of its wake.
+        let pulse = frozen(1_000, 1_016);
+        let spoiled = |sent: Mono, done: Mono| pulse.spoils(sent, done, false);
+        assert!(!spoiled(Mono(ms(1_016).0 - 8 * 16_000_000), ms(1_016)), "an eighth");
+        assert!(spoiled(Mono(ms(1_016).0 - 8 * 16_000_000 + 1), ms(1_016)));
+        assert!(spoiled(ms(999), ms(1_018)));
+        assert!(!spoiled(ms(999), Mono(ms(1_018).0 + 1)), "after its wake");
+        assert!(!spoiled(ms(990), ms(1_000)), "before it");
+        assert!(!spoiled(ms(999), ms(1_001)), "1 ms of it, and no more");
+        assert!(spoiled(ms(999), Mono(ms(1_001).0 + 1)));
+        assert!(spoiled(ms(1_014), ms(1_017)), "what was sent within it");
+        assert!(spoiled(ms(1_016), Mono(ms(1_017).0 + 1)), "sent as it ended, and read in its wake");
+        assert!(!spoiled(Mono(ms(1_016).0 + 1), ms(1_018)), "sent after it");
+    }
+
+    #[test]
+    fn several_gaps_within_a_handshake_add_up() {
+        let mut pulse = Pulse::new(BOUND);
+        pulse.woke(ms(100), ms(102));
+        pulse.woke(ms(110), ms(112));
+        assert!(pulse.spoils(ms(99), ms(130), true), "4 ms and two wakes of 31");
+        assert!(!pulse.spoils(ms(99), ms(160), true), "of 61");
+    }
+
+    #[test]
+    fn how_late_a_probe_was_sent_is_told() {
+        assert_eq!(lateness(ms(5), ms(8)).duration(), Duration::from_millis(3));
+        assert_eq!(lateness(ms(8), ms(5)).duration(), Duration::ZERO);
+    }
 }

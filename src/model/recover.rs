@@ -391,4 +391,88 @@ mod tests {
         let odd = Record::Held { release: ReleaseId(4), reason: "of-the-future".into(), needs_human: true };
         assert_eq!(read(vec![release(false), odd]).release.unwrap().latch, Some(("refused", true)));
     }
+
+    #[test]
+    fn a_latch_keeps_its_name() {
+        for name in ["reverted", "observe", "partial", "overridden", "interrupted"] {
+            let held = Record::Held { release: ReleaseId(4), reason: name.into(), needs_human: false };
+            assert_eq!(read(vec![release(false), held]).release.unwrap().latch, Some((name, false)));
+        }
+    }
+
+    #[test]
+    fn a_mark_that_comes_a_minute_after_the_cutover_waits_for_the_next_one() {
+        let after = |millis| {
+            let lines = [(Wall(0), release(false)), (Wall(millis), begin())];
+            let memory = recover(lines, Wall(100_000));
+            (memory.release.unwrap().irreversible, memory.mark.map(|mark| mark.ago))
+        };
+        assert_eq!(after(59_999), (true, None));
+        assert_eq!(after(60_000), (false, Some(Duration::from_secs(40))));
+    }
+
+    #[test]
+    fn a_mark_speaks_of_no_release_that_is_over_or_has_a_name() {
+        let waits = |records| read(records).mark.is_some();
+        assert!(waits(vec![release(false), Record::Kept { release: ReleaseId(4) }, begin()]));
+        assert!(waits(vec![release(false), begin(), begin()]), "it was named already");
+        let free = Record::Operator { command: Command::ReleaseBegin { label: None, irreversible: false } };
+        let memory = read(vec![release(true), free]);
+        assert!(memory.release.unwrap().irreversible, "what one mark forbids another does not allow");
+    }
+
+    fn intent(id: u64) -> Record {
+        let intent = *crate::guard::rig::intent(&crate::guard::rig::armed());
+        Record::Intent(Intent { id: IntentId(id), ..intent })
+    }
+
+    #[test]
+    fn an_intent_stays_open_until_the_ledger_has_its_end() {
+        let id = IntentId(6);
+        let open = |record| {
+            let memory = read(vec![release(false), intent(6), record]);
+            assert_eq!(memory.next_intent, 7);
+            memory.intent.is_some()
+        };
+        assert!(open(Record::WriteSent { intent: id, attempt: 1 }));
+        assert!(!open(Record::Verified { intent: id, answers: 20, addresses: 2 }));
+        assert!(!open(Record::Abandoned { intent: id, why: "".into() }));
+        assert!(!open(held()));
+        assert!(!open(release(false)));
+    }
+
+    #[test]
+    fn a_write_is_out_until_its_answer_says_that_nothing_was_changed() {
+        let sent = || Record::WriteSent { intent: IntentId(6), attempt: 1 };
+        let wrote =
+            |word: &str| Record::Wrote { intent: IntentId(6), outcome: word.into(), detail: "".into() };
+        let state = |records| {
+            let memory = read(records);
+            (memory.intent_sent, memory.intent_spent)
+        };
+        assert_eq!(state(vec![intent(6), sent()]), (true, false));
+        assert_eq!(state(vec![intent(6), sent(), wrote("refused")]), (false, false));
+        assert_eq!(state(vec![intent(6), sent(), wrote("unknown")]), (true, true));
+        assert_eq!(state(vec![intent(6), sent(), wrote("unknown"), intent(7)]), (false, false));
+    }
+
+    #[test]
+    fn a_state_that_came_again_is_known_once_and_by_its_newest_answers() {
+        let memory = read(vec![epoch(1, "blue"), epoch(2, "green"), epoch(3, "blue"), epoch(4, "green")]);
+        let known: Vec<String> = memory.history.iter().map(|known| known.fingerprint.to_string()).collect();
+        assert_eq!(known, ["forward green=1", "forward blue=1"]);
+    }
+
+    #[test]
+    fn an_epoch_of_another_release_ends_the_one_that_ran() {
+        let of = |release| match epoch(9, "green") {
+            Record::Epoch { epoch, cause, label, shows, after, since, state, .. } => {
+                Record::Epoch { epoch, cause, release, label, shows, after, since, state }
+            }
+            other => other,
+        };
+        let over = |release_of| read(vec![release(false), of(release_of)]).release.unwrap().over;
+        assert!(!over(Some(ReleaseId(4))));
+        assert!(over(Some(ReleaseId(5))) && over(None));
+    }
 }

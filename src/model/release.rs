@@ -141,3 +141,41 @@ pub struct Stage {
     /// How production did before.
     pub baseline: Baseline,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_normal_is_three_standard_errors_above_what_was_seen() {
+        let share = |answers, bad| Tally { answers, bad }.upper_share();
+        let near = |left: f64, right: f64| (left - right).abs() < 1e-12;
+        assert!(near(share(1_000, 0), 0.003), "the rule of three");
+        assert!(near(share(1_000, 4), 0.013));
+        assert!(near(share(10, 9), 1.0), "never more than all");
+        assert!(near(share(0, 0), 1.0), "nothing is worse than unknown");
+    }
+
+    #[test]
+    fn the_same_colours_hold_something_else_when_a_version_tells_or_without_one_a_target() {
+        let versions = |names: &[&str]| names.iter().copied().map(Version::from).collect::<BTreeSet<_>>();
+        let targets = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect::<BTreeSet<_>>();
+        let differs = |before: (&[&str], &[&str]), now: (&[&str], &[&str])| {
+            let fingerprint = Fingerprint("forward blue=1".into());
+            let earlier = Earlier { fingerprint, versions: versions(before.0), targets: targets(before.1) };
+            earlier.differs(&versions(now.0), &targets(now.1))
+        };
+        assert!(differs((&["v1"], &["a"]), (&["v1", "v2"], &["a"])), "a new version");
+        assert!(!differs((&["v1", "v2"], &["a"]), (&["v1"], &["a"])), "one that was there");
+        assert!(!differs((&["v1"], &["a"]), (&["v1"], &["b"])), "a restarted task has a new address");
+        assert!(differs((&[], &["a"]), (&["v1"], &["a", "b"])), "no version was known: a new target");
+        assert!(differs((&["v1"], &["a"]), (&[], &["b"])), "none is known now: a new target");
+        assert!(!differs((&["v1"], &["a", "b"]), (&[], &["a"])), "one that was there");
+        assert!(!differs((&[], &[]), (&["v1"], &["a"])), "nothing was known");
+    }
+
+    #[test]
+    fn a_release_reads_as_its_number() {
+        assert_eq!(ReleaseId(7).to_string(), "r7");
+    }
+}

@@ -14,21 +14,21 @@ use crate::verdict::{Evidence, Stream, Verdict};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub(super) const NOW: Mono = Mono(100_000_000_000_000);
+pub(crate) const NOW: Mono = Mono(100_000_000_000_000);
 
-pub(super) fn state(blue: i32, green: i32) -> ListenerState {
+pub(crate) fn state(blue: i32, green: i32) -> ListenerState {
     let group = |arn: &str, weight| Group { arn: arn.into(), weight: Some(weight) };
     let forward =
         Forward { scalar: None, groups: vec![group("b", blue), group("g", green)], stickiness: None };
     ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] }
 }
 
-pub(super) fn health(group: &str, count: u16, state: HealthState) -> GroupHealth {
+pub(crate) fn health(group: &str, count: u16, state: HealthState) -> GroupHealth {
     let target = |n| TargetHealth { id: format!("{group}{n}").into(), state, overridden: false };
     GroupHealth { group: group.into(), targets: (0..count).map(target).collect() }
 }
 
-pub(super) fn evidence() -> Evidence {
+pub(crate) fn evidence() -> Evidence {
     Evidence {
         stream: Stream::Errors,
         scope: "".into(),
@@ -50,7 +50,7 @@ pub(super) fn evidence() -> Evidence {
 }
 
 /// A guard in a release that has just broken its promise, with everything as it should be.
-pub(super) fn armed() -> Guard {
+pub(crate) fn armed() -> Guard {
     let policy = GuardPolicy {
         mode: Mode::Act,
         cool_down: Duration::from_mins(30),
@@ -113,7 +113,7 @@ pub(super) fn armed() -> Guard {
 }
 
 /// The intent to put back what [`armed`] came from, with half a minute to do it.
-pub(super) fn intent(guard: &Guard) -> Box<Intent> {
+pub(crate) fn intent(guard: &Guard) -> Box<Intent> {
     let live = guard.live.as_ref().unwrap();
     let base = guard.release.as_ref().and_then(|release| release.base.as_ref()).unwrap();
     Box::new(Intent {
@@ -129,12 +129,12 @@ pub(super) fn intent(guard: &Guard) -> Box<Intent> {
 }
 
 /// A read of the listener's actions alone.
-pub(super) fn shows(state: ListenerState) -> Observed {
+pub(crate) fn shows(state: ListenerState) -> Observed {
     Observed { state, marks: None, health: None }
 }
 
 /// What people are told by `actions`, by kind.
-pub(super) fn told(actions: &[Action]) -> Vec<PageKind> {
+pub(crate) fn told(actions: &[Action]) -> Vec<PageKind> {
     let kind = |action: &Action| match action {
         Action::Page(page) => Some(page.kind),
         _ => None,
@@ -143,11 +143,11 @@ pub(super) fn told(actions: &[Action]) -> Vec<PageKind> {
 }
 
 /// Whether a write goes out among `actions`.
-pub(super) fn writes(actions: &[Action]) -> bool {
+pub(crate) fn writes(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Write(..)))
 }
 
 /// Why nothing more is done automatically for the release.
-pub(super) fn latched(guard: &Guard) -> Option<&'static str> {
+pub(crate) fn latched(guard: &Guard) -> Option<&'static str> {
     guard.release.as_ref().and_then(|release| release.latch.as_ref()).map(|latch| latch.reason)
 }

@@ -395,3 +395,6 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,3 +248,19 @@ fn a_new_version_asks_for_a_read_that_shows_whose_it_is() {
         assert_eq!(guard.next_read == NOW, reads);
     }
 }
+
+#[test]
+fn the_first_bad_answer_of_an_epoch_is_noted_once() {
+    let mut guard = armed();
+    let (due, done, target) = (NOW.before(TICK), NOW, crate::target::TargetId(3));
+    let first = crate::judge::FirstBad { due, done, target, status: 503, fault: None, version: None };
+    let mut noted = vec![];
+    for first_bad in [None, Some(first.clone()), Some(first)] {
+        let (word, mut out) = (Judgement { first_bad, ..word(&guard, Verdict::Good) }, vec![]);
+        guard.judgement(NOW, word, &mut out);
+        noted.push(
+            notes(&out).iter().filter(|line| matches!(line, Record::FirstBad { status: 503, .. })).count(),
+        );
+    }
+    assert_eq!(noted, [0, 1, 0]);
+}
