@@ -279,3 +279,37 @@ impl Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_acted_on_is_on_disk_first_and_figures_may_come_later() {
+        let (epoch, versions) = (EpochId(1), BTreeSet::new());
+        let window = Baseline::default();
+        let figures = Record::Pulse { epoch, window, verdict: "good".into(), versions };
+        assert!(!figures.is_vital());
+        assert!(Record::WriteSent { intent: IntentId(1), attempt: 1 }.is_vital());
+    }
+
+    #[test]
+    fn an_epoch_tells_the_state_that_it_began_with() {
+        let forward = crate::listener::Forward { scalar: Some("blue".into()), ..Default::default() };
+        let state =
+            ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] };
+        let epoch = |state| Record::Epoch {
+            epoch: EpochId(1),
+            cause: Cause::Start,
+            release: None,
+            label: None,
+            state,
+            shows: "".into(),
+            after: Mono(0),
+            since: Mono(0),
+        };
+        assert_eq!(epoch(Some(state.clone())).fingerprint(), Some(state.fingerprint()));
+        assert_eq!(epoch(None).fingerprint(), None);
+        assert_eq!(Record::NotGood { epoch: EpochId(1) }.fingerprint(), None);
+    }
+}

@@ -260,3 +260,37 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_phases_sum_to_the_time_from_due_to_done() {
+        let [wake, queue, dns, connect, tls, write, first_byte, body] =
+            [1, 2, 4, 8, 16, 32, 64, 128].map(Span);
+        let phases = Phases { wake, queue, dns, connect, tls, write, first_byte, body };
+        assert_eq!(phases.all().map(|span| span.0), [1, 2, 4, 8, 16, 32, 64, 128]);
+        assert_eq!(phases.total(), std::time::Duration::from_nanos(25_500));
+    }
+
+    #[test]
+    fn reasons_are_told_apart() {
+        let bad = Fault::ALL.map(Outcome::Bad).into_iter();
+        let ours = Ours::ALL.map(Outcome::Failed).into_iter();
+        let all: Vec<Outcome> = bad.chain(ours).chain([Outcome::Saturated]).collect();
+        let names: BTreeSet<&str> = all.iter().filter_map(|outcome| outcome.reason()).collect();
+        assert_eq!(names.len(), all.len());
+        assert_eq!(Outcome::Ok.reason(), None);
+        assert_eq!(Outcome::Missed(Ours::Late).reason(), Some("prober.late"));
+        assert_eq!(Outcome::Bad(Fault::Timeout).reason(), Some("timeout"));
+    }
+
+    #[test]
+    fn a_release_behind_a_balancer_breaks_no_connection_to_it() {
+        let can: Vec<&str> =
+            Fault::ALL.into_iter().filter(|fault| fault.release_can_cause()).map(Fault::name).collect();
+        assert_eq!(can, ["timeout", "reset", "closed", "protocol", "status", "expect.body"]);
+    }
+}

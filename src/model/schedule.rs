@@ -104,4 +104,20 @@ mod tests {
         assert_eq!(planned(Mono(2_000), Duration::from_micros(1)), Mono(2_000));
         assert_eq!(planned(Mono(1_001), Duration::ZERO), Mono(1_001));
     }
+
+    #[test]
+    fn the_spread_is_the_same_on_every_machine() {
+        // The function's own test vectors.
+        let known =
+            [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)];
+        for (text, hash) in known {
+            assert_eq!(fnv1a(text), hash, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_knows_its_interval() {
+        let schedule = Schedule::new(Mono(7), Duration::from_millis(10), 0, 1, "a");
+        assert_eq!(schedule.interval(), Duration::from_millis(10));
+    }
 }

@@ -146,4 +146,74 @@ mod tests {
         assert_eq!((deltas[0].answers, deltas[0].bad, deltas[0].void), (4, 3, 15));
         assert_eq!(deltas[0].attempts, 19);
     }
+
+    #[test]
+    fn each_target_and_purpose_is_counted_alone_and_anew_each_second() {
+        let mut tally = Tally::new(None);
+        let of = |purpose, target| {
+            let target = TargetId(target);
+            Sample { purpose, target, ..sample(Outcome::Ok, Taint::Clean, 10) }
+        };
+        for (purpose, target) in
+            [(Purpose::Production, 2), (Purpose::Production, 0), (Purpose::Direct, 0), (Purpose::Control, 1)]
+        {
+            tally.count(&of(purpose, target), None, Mono(0));
+        }
+        tally.count(&of(Purpose::Production, 2), None, Mono(0));
+        let told: Vec<_> =
+            tally.take().0.iter().map(|delta| (delta.purpose, delta.target.0, delta.attempts)).collect();
+        let [production, direct, control] =
+            [Purpose::Production, Purpose::Direct, Purpose::Control].map(Some);
+        assert_eq!(told, [(production, 0, 1), (production, 2, 2), (direct, 0, 1), (control, 1, 1)]);
+        assert_eq!(tally.take(), (vec![], Times::default()));
+    }
+
+    #[test]
+    fn a_failure_of_a_late_probe_is_not_the_targets() {
+        let mut tally = Tally::new(None);
+        for taint in [Taint::Clean, Taint::Late, Taint::Clean] {
+            tally.count(&sample(Outcome::Bad(Fault::Status), taint, 1), None, Mono(0));
+        }
+        for taint in [Taint::Clean, Taint::Late] {
+            tally.count(&sample(Outcome::Failed(Ours::Library), taint, 1), None, Mono(0));
+        }
+        let failures = tally.take().0.remove(0).failures;
+        assert_eq!(failures, [("prober.library", 2), ("status", 2)].into());
+    }
+
+    #[test]
+    fn answers_are_told_by_status_and_by_version_of_at_most_eight() {
+        let mut tally = Tally::new(None);
+        for version in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "a", "i", "a"] {
+            tally.count(&sample(Outcome::Ok, Taint::Clean, 1), Some(version), Mono(0));
+        }
+        let silent = Sample { status: 0, ..sample(Outcome::Bad(Fault::Timeout), Taint::Clean, 1) };
+        tally.count(&silent, None, Mono(0));
+        let delta = tally.take().0.remove(0);
+        assert_eq!(delta.statuses, [(200, 12)].into());
+        assert_eq!(
+            (delta.versions.len(), delta.versions.get("a"), delta.versions.get("i")),
+            (8, Some(&3), None)
+        );
+        assert_eq!((delta.answers, delta.bad), (13, 1));
+    }
+
+    #[test]
+    fn where_the_time_went_is_told_of_production_that_was_sent() {
+        let mut tally = Tally::new(None);
+        tally.count(&sample(Outcome::Ok, Taint::Clean, 10), None, Mono(2_000_000));
+        tally.count(&sample(Outcome::Saturated, Taint::Clean, 10), None, Mono(0));
+        let direct = Sample { purpose: Purpose::Direct, ..sample(Outcome::Ok, Taint::Clean, 10) };
+        tally.count(&direct, None, Mono(0));
+        let (deltas, times) = tally.take();
+        let near = |buckets: &crate::delta::Buckets, millis: f64| {
+            let told: Vec<_> = buckets.iter().collect();
+            told.len() == 1 && told[0].1 == 1 && (told[0].0.millis() / millis - 1.0).abs() < 0.008
+        };
+        assert!(near(&times.since_due, 10.0) && near(&times.service, 8.0));
+        assert_eq!(times.lateness.count(), 3, "of all probes");
+        let counts = times.phases.map(|phase| phase.count());
+        assert_eq!(counts, [0, 0, 0, 0, 0, 0, 1, 0], "a phase that didn't happen is left out");
+        assert_eq!(deltas.iter().map(|delta| delta.response.count()).collect::<Vec<_>>(), [1, 1]);
+    }
 }

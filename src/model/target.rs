@@ -86,3 +86,35 @@ impl Versions {
         usize::from(id.0).checked_sub(1).and_then(|index| self.0.get(index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_version_has_a_number_of_its_own_and_keeps_it() {
+        let mut known = Versions::default();
+        let ids = ["v1", "v2", "v1", "v3"].map(|name| known.intern(name));
+        assert_eq!(ids, [VersionId(1), VersionId(2), VersionId(1), VersionId(3)]);
+        assert_eq!(known.name(ids[1]), Some(&Version::from("v2")));
+        assert_eq!((known.name(VersionId::NONE), known.name(VersionId(4))), (None, None));
+    }
+
+    #[test]
+    fn a_header_that_changes_with_every_answer_is_no_version() {
+        let mut known = Versions::default();
+        for n in 1..=Versions::CAP {
+            assert_eq!(usize::from(known.intern(&n.to_string()).0), n);
+        }
+        assert_eq!(known.intern("one more"), VersionId::NONE);
+        assert_eq!(known.intern("7"), VersionId(7), "those that are known stay so");
+    }
+
+    #[test]
+    fn a_version_is_its_text() {
+        let version = Version::from("v1".to_owned());
+        assert_eq!(version, Version::from("v1"));
+        assert_eq!((version.to_string(), version.borrow()), ("v1".to_owned(), "v1"));
+        assert_eq!(String::from(version), "v1");
+    }
+}

@@ -72,3 +72,25 @@ impl fmt::Display for Span {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Wall(pub i64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_stay_within_their_time() {
+        let (early, late) = (Mono(5), Mono(1_000_000_005));
+        assert_eq!((early.after(Duration::from_secs(1)), late.before(Duration::from_secs(1))), (late, early));
+        assert_eq!((late.since(early), early.since(late)), (Duration::from_secs(1), Duration::ZERO));
+        assert_eq!((late.after(Duration::MAX), early.before(Duration::MAX)), (Mono(u64::MAX), Mono(0)));
+        assert_eq!(nanos(Duration::from_nanos(7)), 7);
+    }
+
+    #[test]
+    fn a_span_is_whole_hundreds_of_nanoseconds_and_saturates() {
+        assert_eq!(Span::of(Duration::from_nanos(1_299)), Span(12));
+        assert_eq!(Span(12).duration(), Duration::from_nanos(1_200));
+        assert_eq!(Span::of(Duration::from_hours(1)), Span(u32::MAX));
+        assert_eq!(Span(25_000).to_string(), "2.5 ms");
+    }
+}

@@ -408,4 +408,72 @@ mod tests {
             "37 of 500 answers bad in 5.00 s (7.4 %), objective 0.1 %; by luck: 1 in 1,000,000 releases; 3 URLs, 4 connections, 2 addresses"
         );
     }
+
+    fn evidence() -> Evidence {
+        Evidence {
+            stream: Stream::Latency,
+            scope: "checkout".into(),
+            quantile: 9_900,
+            answers: 40,
+            bad: 40,
+            span_ms: 1_250,
+            share_max: 0.01,
+            luck_one_in: 1_234,
+            first_bad: Mono(0),
+            last_bad: Mono(0),
+            connections: 1,
+            addresses: 1,
+            targets: 1,
+            window_answers: 90,
+            window_p95: Some(Span(3_000_000)),
+            total: true,
+        }
+    }
+
+    #[test]
+    fn evidence_of_a_group_that_is_too_slow_names_both_and_leaves_out_what_goes_without_saying() {
+        assert_eq!(
+            evidence().to_string(),
+            "40 of 40 answers of checkout too slow in 1.25 s, objective 1 %, P99 300 ms; by luck: 1 in 1,234 \
+             releases; 1 URL, 1 connection"
+        );
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let texts = [0, 12, 123, 1_234, 123_456, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "12", "123", "1,234", "123,456", "1,234,567"]);
+    }
+
+    #[test]
+    fn every_reason_has_a_name_and_a_sentence_of_its_own() {
+        let whys = [
+            Why::NoKnownAnswer,
+            Why::TooFew,
+            Why::Suspect,
+            Why::Grace(evidence()),
+            Why::SharedDependency(evidence()),
+            Why::NoControl(evidence()),
+            Why::AsBefore(evidence()),
+            Why::OneZone(evidence()),
+            Why::OneConnection(evidence()),
+            Why::Edge,
+            Why::BeforeBalancer,
+        ];
+        let different = |texts: Vec<String>| {
+            let set: std::collections::BTreeSet<&String> = texts.iter().collect();
+            set.len() == texts.len() && texts.iter().all(|text| !text.is_empty())
+        };
+        assert!(different(whys.iter().map(|why| why.name().to_owned()).collect()));
+        assert!(different(whys.iter().map(ToString::to_string).collect()));
+        assert_eq!(whys.iter().filter(|why| why.evidence().is_some()).count(), 6);
+        assert!(different(WhyBlind::ALL.iter().map(|why| why.name().to_owned()).collect()));
+        assert!(different(WhyBlind::ALL.iter().map(ToString::to_string).collect()));
+    }
+
+    #[test]
+    fn a_quantile_that_a_record_leaves_out_is_p95() {
+        assert!(is_p95(&p95()) && !is_p95(&9_900));
+        assert_eq!(p95(), 9_500);
+    }
 }

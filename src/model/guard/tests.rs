@@ -243,3 +243,23 @@ fn how_it_stands_is_told_in_one_word() {
     guard.latch("reverted", false, &mut vec![]);
     assert_eq!(guard.status(NOW).needs_human, None);
 }
+
+#[test]
+fn the_groups_of_every_state_that_may_be_returned_to_are_read() {
+    let groups = |change: fn(&mut Guard)| {
+        let mut guard = armed();
+        guard.good.as_mut().unwrap().state = rig::state(0, 1);
+        change(&mut guard);
+        guard.groups().into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(|_| {}), ["b", "g"]);
+    assert_eq!(groups(|guard| guard.release = None), ["g"]);
+    assert_eq!(groups(|guard| guard.good = None), ["b"]);
+}
+
+#[test]
+fn what_people_are_told_of_has_a_name_of_its_own() {
+    let names: BTreeSet<&str> = PageKind::ALL.into_iter().map(PageKind::name).collect();
+    assert_eq!(names.len(), PageKind::ALL.len());
+    assert_eq!(PageKind::Breach.name(), "breach");
+}

@@ -43,11 +43,10 @@ fn a_preflight_tries_to_read_for_fifteen_seconds() {
         let mut guard = preflight(PREFLIGHT_MAX.saturating_sub(TICK), tries);
         step(&mut guard, ReadError::Throttled);
         let again = NOW.after(Duration::from_millis(millis));
-        assert!(
-            matches!(guard.phase, Phase::Preflight { op: None, tries: n, at, .. } if n == tries + 1 && at == again),
-            "{:?}",
-            guard.phase
-        );
+        let Phase::Preflight { op: None, tries: n, at, .. } = guard.phase else {
+            panic!("{:?}", guard.phase)
+        };
+        assert_eq!((n, at), (tries + 1, again));
     }
     let mut guard = preflight(PREFLIGHT_MAX, 0);
     assert_eq!(told(&step(&mut guard, ReadError::Throttled)), [PageKind::Refused]);
@@ -183,8 +182,8 @@ fn a_revert_that_is_in_when_we_are_back_is_proved_and_counted_once() {
 #[test]
 fn a_revert_that_is_not_in_is_given_up_and_the_release_judged_while_its_time_lasts() {
     let abandoned = |out: &[Action]| {
-        let over = |note: &Action| matches!(note, Action::Note(line) if matches!(**line, Record::Abandoned { intent: IntentId(7), .. }));
-        out.iter().any(over)
+        let over = |line: &Record| matches!(line, Record::Abandoned { intent: IntentId(7), .. });
+        out.iter().any(|action| matches!(action, Action::Note(line) if over(line)))
     };
     for (away, over) in
         [(Duration::from_mins(15).saturating_sub(TICK), false), (Duration::from_mins(15), true)]

@@ -25,11 +25,11 @@ fn peace() -> Guard {
 }
 
 fn notes(out: &[Action]) -> Vec<&Record> {
-    let line = |action| match action {
-        &Action::Note(ref line) => Some(&**line),
-        _ => None,
-    };
-    out.iter().filter_map(line).collect()
+    out.iter().filter_map(note).collect()
+}
+
+fn note(action: &Action) -> Option<&Record> {
+    if let Action::Note(line) = action { Some(line) } else { None }
 }
 
 #[test]
