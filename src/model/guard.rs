@@ -404,8 +404,9 @@ impl Guard {
     }
 
     fn op(&mut self) -> OpId {
+        let op = OpId(self.next_op);
         self.next_op += 1;
-        OpId(self.next_op - 1)
+        op
     }
 
     /// How long until the next background read, jittered by a tenth so that a fleet doesn't read together.
@@ -468,8 +469,9 @@ impl Guard {
     }
 
     fn new_intent(&mut self) -> IntentId {
+        let intent = IntentId(self.next_intent);
         self.next_intent += 1;
-        IntentId(self.next_intent - 1)
+        intent
     }
 
     fn stage(&self, epoch: EpochId, after: Mono, since: Mono, release: bool) -> Stage {

@@ -263,3 +263,22 @@ fn what_people_are_told_of_has_a_name_of_its_own() {
     assert_eq!(names.len(), PageKind::ALL.len());
     assert_eq!(PageKind::Breach.name(), "breach");
 }
+
+#[test]
+fn no_two_operations_and_no_two_intents_have_the_same_number() {
+    let mut guard = armed();
+    let ops: BTreeSet<OpId> = (0..5).map(|_| guard.op()).collect();
+    let intents: BTreeSet<IntentId> = (0..5).map(|_| guard.new_intent()).collect();
+    assert_eq!((ops.len(), intents.len()), (5, 5));
+    guard.next_intent = 7;
+    assert_eq!(guard.new_intent(), IntentId(7), "the first that the ledger doesn't have");
+}
+
+#[test]
+fn a_release_is_under_judgement_until_it_is_over_or_its_time_is() {
+    let mut guard = armed();
+    let until = guard.release.as_ref().unwrap().until;
+    assert!(guard.in_release(Mono(until.0 - 1)) && !guard.in_release(until));
+    guard.release.as_mut().unwrap().over = true;
+    assert!(!guard.in_release(Mono(until.0 - 1)));
+}

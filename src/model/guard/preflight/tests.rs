@@ -213,3 +213,116 @@ fn authority_ends_when_it_would_have_although_the_clock_began_anew_with_a_reboot
         assert_eq!(release(&mut guard).until, booted.after(Duration::from_mins(left)));
     }
 }
+
+#[test]
+fn every_condition_says_in_words_how_it_stands() {
+    let mut guard = armed();
+    direct(&mut guard).bad = 2;
+    let all = guard.conditions(NOW, Some(&evidence()));
+    let said: Vec<String> = all.iter().map(|(name, how)| format!("{name}: {}", how.detail)).collect();
+    let expected = [
+        "lever: the rule is ours alone, as the configuration says".to_owned(),
+        "known-good: b was good, version v1".into(),
+        "understood: g can be put back to b".into(),
+        "listener-read: read 0 s ago".into(),
+        "no-hold: nobody holds".into(),
+        "reversible: nothing marks it irreversible".into(),
+        "cool-down: no revert within the cool-down".into(),
+        "budget: 0 of 1 this hour, 0 of 3 this day".into(),
+        "one-action: nothing was done for this release yet".into(),
+        "authority: 840 s left".into(),
+        "blue-healthy: b 2/2 healthy".into(),
+        "blue-answers: 18 of 20 direct answers good".into(),
+        "blue-is-what-it-was: it still answers as v1".into(),
+        format!("evidence: {}", evidence()),
+    ];
+    assert_eq!(said, expected);
+}
+
+/// What is told in peace when `guard` is looked at after so many seconds.
+fn standing(guard: &mut Guard, seconds: u64) -> Vec<String> {
+    let mut out = vec![];
+    guard.tell_standing(NOW.after(Duration::from_secs(seconds)), &mut out);
+    let text =
+        |action: &Action| if let Action::Page(page) = action { Some(page.text.to_string()) } else { None };
+    out.iter().filter_map(text).collect()
+}
+
+fn held() -> Guard {
+    let mut guard = armed();
+    (guard.hold, guard.next_standing) = (Some("incident".into()), NOW);
+    // The rest stays true for an hour.
+    release(&mut guard).until = NOW.after(Duration::from_hours(1));
+    guard.live.as_mut().unwrap().read = NOW.after(Duration::from_mins(10));
+    guard
+}
+
+#[test]
+fn what_forbids_acting_for_two_minutes_is_told_once() {
+    let mut guard = held();
+    for second in 0..120 {
+        assert_eq!(standing(&mut guard, second), Vec::<String>::new(), "{second}");
+    }
+    let told = "a breach now would not be reverted: no-hold: an operator holds: incident";
+    assert_eq!(standing(&mut guard, 120), [told]);
+    assert_eq!(standing(&mut guard, 130), Vec::<String>::new());
+}
+
+#[test]
+fn what_stood_before_and_ended_is_reckoned_anew() {
+    let mut guard = held();
+    standing(&mut guard, 0);
+    guard.hold = None;
+    standing(&mut guard, 60);
+    guard.hold = Some("incident".into());
+    standing(&mut guard, 61);
+    assert_eq!(standing(&mut guard, 180), Vec::<String>::new());
+    assert_eq!(standing(&mut guard, 181).len(), 1);
+}
+
+#[test]
+fn conditions_are_looked_at_once_a_second() {
+    let mut guard = held();
+    standing(&mut guard, 5);
+    assert_eq!(guard.next_standing, NOW.after(Duration::from_secs(6)));
+    let mut out = vec![];
+    guard.hold = None;
+    guard.tell_standing(Mono(guard.next_standing.0 - 1), &mut out);
+    assert!(!guard.standing.is_empty(), "not yet");
+    guard.tell_standing(guard.next_standing, &mut out);
+    assert!(guard.standing.is_empty());
+}
+
+#[test]
+fn nothing_stands_in_the_way_of_who_only_observes_or_is_at_work_or_has_seen_nothing() {
+    let changes: [fn(&mut Guard); 3] = [
+        |guard| guard.policy.mode = Mode::Observe,
+        |guard| guard.epoch = None,
+        |guard| guard.preflight(NOW, evidence(), &mut vec![]),
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut guard = held();
+        change(&mut guard);
+        for seconds in [0, 200] {
+            assert_eq!(standing(&mut guard, seconds), Vec::<String>::new(), "{n}");
+        }
+    }
+}
+
+#[test]
+fn what_was_told_when_it_began_is_not_told_again() {
+    let changes: [fn(&mut Guard); 3] = [
+        |guard| release(guard).latch = Some(Latch { reason: "partial", needs_human: true }),
+        |guard| guard.reverts = vec![NOW.after(Duration::from_mins(4))],
+        |guard| release(guard).until = NOW,
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut guard = held();
+        guard.hold = None;
+        change(&mut guard);
+        for seconds in [0, 200] {
+            assert_eq!(standing(&mut guard, seconds), Vec::<String>::new(), "{n}");
+        }
+        assert!(!guard.standing.is_empty(), "{n}");
+    }
+}
