@@ -123,12 +123,6 @@ impl ListenerState {
         self.serving().len() == 1
     }
 
-    /// Whether a client may be pinned to a group by a cookie, weights or not.
-    #[must_use]
-    pub fn is_sticky(&self) -> bool {
-        self.forward.as_ref().is_some_and(Forward::is_sticky)
-    }
-
     /// Why nothing may be written over this state; `Ok` when all of it is understood.
     ///
     /// # Errors

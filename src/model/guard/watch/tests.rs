@@ -313,6 +313,10 @@ fn the_state_to_return_to_is_asked_in_a_release_and_the_one_that_serves_in_peace
 
 /// After a restart, `now` being served, with the release of [`armed`] in the ledger.
 fn back(now: ListenerState, change: impl FnOnce(&mut Recovered)) -> Guard {
+    restarted(now, change).0
+}
+
+fn restarted(now: ListenerState, change: impl FnOnce(&mut Recovered)) -> (Guard, Vec<Action>) {
     let before = armed();
     let release = before.release.as_ref().unwrap();
     let mut memory = Recovered {
@@ -334,8 +338,22 @@ fn back(now: ListenerState, change: impl FnOnce(&mut Recovered)) -> Guard {
     change(&mut memory);
     let mut guard = Guard::new(before.policy, memory, NOW);
     guard.take(NOW, shows(now));
-    guard.start(NOW, &mut vec![]);
-    guard
+    let mut out = vec![];
+    guard.start(NOW, &mut out);
+    (guard, out)
+}
+
+#[test]
+fn after_a_restart_a_release_is_judged_on_unless_it_is_latched() {
+    let judged = |change: fn(&mut Recovered)| {
+        let open =
+            |action: &Action| if let Action::Open(stage) = action { Some(stage.release) } else { None };
+        restarted(state(0, 1), change).1.iter().find_map(open)
+    };
+    assert_eq!(judged(|_| {}), Some(true));
+    let latch = |memory: &mut Recovered| memory.release.as_mut().unwrap().latch = Some(("partial", true));
+    assert_eq!(judged(latch), Some(false));
+    assert_eq!(judged(|memory| memory.release.as_mut().unwrap().over = true), Some(false));
 }
 
 #[test]
@@ -385,4 +403,40 @@ fn targets_that_leave_are_not_asked() {
     guard.asked.clear();
     guard.ask(&mut vec![]);
     assert_eq!(guard.asked, targets(&["b0", "b1"]));
+}
+
+#[test]
+fn a_listener_that_changed_before_our_write_ends_the_preflight() {
+    for (now, known) in [(state(5, 5), false), (state(1, 0), true)] {
+        let mut guard = armed();
+        if known {
+            let (fingerprint, versions) = (now.fingerprint(), BTreeSet::new());
+            guard.history.push_back(Earlier { fingerprint, versions, targets: targets(&["b0", "b1"]) });
+        }
+        guard.preflight(NOW, crate::guard::rig::evidence(), &mut vec![]);
+        let mut out = vec![];
+        guard.preflight_read(NOW, &Ok(shows(now)), &mut out);
+        assert!(guard.may_stop() && cause(&guard) != Some(Cause::OwnRevert), "{:?}", guard.phase);
+        let decided = |line: &Record| matches!(line, Record::Preflight { .. });
+        assert!(!out.iter().any(|action| matches!(action, Action::Note(line) if decided(line))));
+    }
+}
+
+#[test]
+fn what_a_release_that_looked_like_a_way_back_answers_is_its_own() {
+    let old = |cause| {
+        let mut guard = armed();
+        let epoch = guard.epoch.as_mut().unwrap();
+        (epoch.cause, epoch.settled) = (cause, [(Version::from("v2"), Mono(0))].into());
+        let earlier = Earlier {
+            fingerprint: state(1, 0).fingerprint(),
+            versions: versions(&["v1"]),
+            targets: targets(&[]),
+        };
+        guard.history.push_back(earlier);
+        guard.begin(NOW, NOW, Cause::Foreign, true, &mut vec![]);
+        guard.release.unwrap().old_versions
+    };
+    assert_eq!(old(Cause::Rollback), versions(&["v1"]));
+    assert_eq!(old(Cause::Foreign), versions(&["v1", "v2"]));
 }
