@@ -152,7 +152,7 @@ mod tests {
         let mut tally = Tally::new(None);
         let of = |purpose, target| {
             let target = TargetId(target);
-            Sample { purpose, target, ..sample(Outcome::Ok, Taint::Clean, 10) }
+            Sample { target, purpose, ..sample(Outcome::Ok, Taint::Clean, 10) }
         };
         for (purpose, target) in
             [(Purpose::Production, 2), (Purpose::Production, 0), (Purpose::Direct, 0), (Purpose::Control, 1)]
