@@ -311,6 +311,7 @@ impl Service {
             answers: judgement.answers,
             bad: judgement.bad,
             p95: judgement.p95,
+            attained: judgement.attained,
             verdict: judgement.verdict.word(),
         };
         let own = std::mem::take(&mut self.own);

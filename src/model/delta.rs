@@ -84,6 +84,8 @@ pub struct Rolling {
     pub bad: u32,
     /// P95 of the window; `None` without an answer.
     pub p95: Option<Span>,
+    /// Answers as a share of those that were planned; `None` before two seconds of a pace.
+    pub attained: Option<f64>,
     /// One of [`crate::verdict::Verdict::WORDS`].
     pub verdict: &'static str,
 }

@@ -30,6 +30,7 @@ const OF_VOICE: [&[Metric]; 2] = [
     &[
         Metric::ErrorRatio,
         Metric::P95,
+        Metric::Attained,
         Metric::TargetErrorRatio,
         Metric::TargetSlowRatio,
         Metric::TargetP95,
@@ -218,6 +219,7 @@ impl Figures {
         self.known(Metric::ErrorRatio, &[service], ratio);
         let p95 = rolling.and_then(|rolling| rolling.p95).map(|p95| p95.duration().as_secs_f64());
         self.known(Metric::P95, &[service], p95);
+        self.known(Metric::Attained, &[service], rolling.and_then(|rolling| rolling.attained));
         let word = rolling.map(|rolling| rolling.verdict);
         for each in Verdict::WORDS {
             self.known(Metric::Verdict, &[service, each], word.map(|word| flag(word == each)));
@@ -420,74 +422,4 @@ const fn flag(holds: bool) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::delta::{Own, Rolling};
-    use crate::model::time::Span;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn a_service_that_falls_silent_has_no_rolling_figures_any_more() {
-        let start = Mono(1_000_000_000_000);
-        let service: Arc<str> = "shop".into();
-        let mut figures = Figures::new(&Roster::default(), "1");
-        let rolling = Some(Rolling { answers: 10, bad: 1, p95: Some(Span(5)), verdict: "bad" });
-        let second = Second {
-            service,
-            at: start,
-            deltas: Vec::new(),
-            times: Times::default(),
-            rolling,
-            urls: Vec::new(),
-            own: Own::default(),
-        };
-        figures.fold(start, &Item::Second(Arc::new(second)));
-        let known = |figures: &Figures| {
-            [Metric::ErrorRatio, Metric::P95, Metric::Verdict].map(|metric| figures.of(metric).len())
-        };
-        figures.expire(start.after(STALE));
-        assert_eq!(known(&figures), [1, 1, 4]);
-        figures.expire(start.after(STALE + Duration::from_nanos(1)));
-        assert_eq!(known(&figures), [0, 0, 0]);
-    }
-
-    #[test]
-    fn a_guard_that_falls_silent_is_not_armed_any_more() {
-        let start = Mono(1_000_000_000_000);
-        let service: Arc<str> = "shop".into();
-        let mut figures = Figures::new(&Roster::default(), "1");
-        let status = Status {
-            state: "idle",
-            armed: true,
-            conditions: Vec::new(),
-            epoch: None,
-            cause: None,
-            shows: None,
-            versions: BTreeSet::new(),
-            good: None,
-            release: None,
-            label: None,
-            latched: None,
-            needs_human: Some("partial"),
-            read: None,
-            read_error: None,
-        };
-        figures.fold(start, &Item::Status(service, Arc::new(status)));
-        figures.expire(start.after(STALE));
-        assert_eq!(figures.of(Metric::Armed).len(), 1);
-        figures.expire(start.after(STALE + Duration::from_nanos(1)));
-        assert_eq!(figures.of(Metric::Armed).len(), 0);
-        assert!(!figures.of(Metric::NeedsHuman).is_empty(), "a person is needed all the same");
-    }
-
-    #[test]
-    fn a_time_beyond_the_last_bound_is_still_counted() {
-        let mut buckets = Buckets::default();
-        buckets.add(Span::of(Duration::from_secs(100)));
-        buckets.add(Span::of(Duration::from_micros(10)));
-        let mut spread = Spread::default();
-        spread.add(&buckets);
-        assert_eq!((spread.counts[0], spread.counts[BOUNDS.len()]), (1, 1));
-        assert!((spread.sum / 100.0 - 1.0).abs() < 0.008, "{}", spread.sum);
-    }
-}
+mod tests;

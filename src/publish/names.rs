@@ -3,9 +3,10 @@
 //! Prometheus and OTLP are built from [`NAMES`], `CloudWatch` from [`CLOUDWATCH`], and a test holds the dashboards to them.
 
 mod cloudwatch;
+mod sets;
 
-use crate::model::sample::{Fault, Ours};
 pub use cloudwatch::{CLOUDWATCH, CloudWatchName};
+pub use sets::{CLASSES, CONDITIONS, LATCHES, REFUSALS, REVERTS, WRITES, class, is_ours, reasons};
 
 /// One figure of Prometheus and OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,7 @@ pub enum Metric {
     AnswersByVersion,
     ErrorRatio,
     P95,
+    Attained,
     BudgetRemaining,
     BurnRate,
     TargetErrorRatio,
@@ -114,7 +116,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 34] = [
+pub const NAMES: [Name; 35] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -258,6 +260,15 @@ pub const NAMES: [Name; 34] = [
         unit: "s",
         labels: &[SERVICE],
         meaning: "P95 of the response time in the judge's rolling window; absent without an answer",
+    },
+    Name {
+        metric: Metric::Attained,
+        prometheus: "serin_attained_ratio",
+        otlp: "serin.attained.ratio",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "Production answers in the rolling window as a share of the probes that were planned; below a half nothing is called good",
     },
     Name {
         metric: Metric::BudgetRemaining,
@@ -428,59 +439,6 @@ impl Metric {
     #[must_use]
     pub const fn name(self) -> &'static Name {
         &NAMES[self as usize]
-    }
-}
-
-/// Names of the guard's conditions, which are reasons of refusal too.
-pub const CONDITIONS: [&str; 14] = [
-    "lever",
-    "known-good",
-    "understood",
-    "listener-read",
-    "no-hold",
-    "reversible",
-    "cool-down",
-    "budget",
-    "one-action",
-    "authority",
-    "blue-healthy",
-    "blue-answers",
-    "blue-is-what-it-was",
-    "evidence",
-];
-
-/// Reasons of refusal that are no conditions.
-pub const REFUSALS: [&str; 3] = ["ledger", "deadline", "write-refused"];
-
-/// Ends of a release that need a person and are no refusals by name.
-pub const LATCHES: [&str; 4] = ["partial", "overridden", "interrupted", "refused"];
-
-/// How a revert can end.
-pub const REVERTS: [&str; 5] = ["verified", "partial", "overridden", "interrupted", "dry_run"];
-
-/// What can come of a mutating call.
-pub const WRITES: [&str; 3] = ["accepted", "refused", "unknown"];
-
-/// Classes of HTTP statuses.
-pub const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
-
-/// Every reason for which a probe can fail.
-pub fn reasons() -> impl Iterator<Item = &'static str> {
-    Fault::ALL.map(Fault::name).into_iter().chain(["saturated"]).chain(Ours::ALL.map(Ours::name))
-}
-
-/// Whether `reason` is our own doing.
-#[must_use]
-pub fn is_ours(reason: &str) -> bool {
-    reason.starts_with("prober.")
-}
-
-/// The class of `status`.
-#[must_use]
-pub fn class(status: u16) -> &'static str {
-    match status {
-        100..=599 => CLASSES[usize::from(status / 100 - 1)],
-        _ => "other",
     }
 }
 

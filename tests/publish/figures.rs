@@ -98,6 +98,7 @@ async fn what_is_unknown_is_absent_and_not_zero() {
     let text = shown(&publisher, "serin_armed").await;
     assert!(text.contains("serin_error_ratio{service=\"shop\"} 0.1\n"), "{text}");
     assert!(text.contains("serin_p95_seconds{service=\"shop\"} 0.0"), "{text}");
+    assert!(text.contains("serin_attained_ratio{service=\"shop\"} 0.75\n"), "{text}");
     assert!(text.contains("serin_target_error_ratio{service=\"shop\",target=\"front\"} 0.1\n"), "{text}");
     assert!(text.contains("serin_target_slow_ratio{service=\"shop\",target=\"front\"} 0.2\n"), "{text}");
     assert!(text.contains("serin_target_p95_seconds{service=\"shop\",target=\"front\"} 0.0"), "{text}");
@@ -108,7 +109,7 @@ async fn what_is_unknown_is_absent_and_not_zero() {
     assert!(text.contains("serin_epoch{service=\"shop\"} 4.0\n"), "{text}");
 
     // The window is empty again: the ratio goes, rather than becoming zero.
-    let rolling = Some(Rolling { answers: 0, bad: 0, p95: None, verdict: "inconclusive" });
+    let rolling = Some(Rolling { answers: 0, bad: 0, p95: None, attained: None, verdict: "inconclusive" });
     let empty = Second {
         service: "shop".into(),
         at: clock::now(),

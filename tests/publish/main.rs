@@ -68,7 +68,7 @@ fn second(bad: u32) -> Arc<Second> {
         delta.failures.insert("status", bad);
     }
     let p95 = Some(Span::of(Duration::from_millis(10)));
-    let rolling = Some(Rolling { answers: 10, bad, p95, verdict: "good" });
+    let rolling = Some(Rolling { answers: 10, bad, p95, attained: Some(0.75), verdict: "good" });
     Arc::new(Second {
         service: "shop".into(),
         at: clock::now(),
