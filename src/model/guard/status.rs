@@ -1,6 +1,6 @@
 //! How the guard stands, for those who ask.
 
-use super::{Cadence, Guard, Phase, Status};
+use super::{Guard, Phase, Status};
 use crate::policy::Mode;
 use crate::time::Mono;
 
@@ -50,11 +50,5 @@ impl Guard {
                 (Some(_), _) => "idle",
             },
         }
-    }
-
-    /// The cadence that was asked for last.
-    #[must_use]
-    pub const fn cadence(&self) -> Option<Cadence> {
-        self.cadence
     }
 }
