@@ -399,4 +399,16 @@ mod tests {
         assert_eq!(lateness(ms(5), ms(8)).duration(), Duration::from_millis(3));
         assert_eq!(lateness(ms(8), ms(5)).duration(), Duration::ZERO);
     }
+
+    #[test]
+    fn a_turn_without_a_wait_pushes_out_none_that_had_one() {
+        let wait = |us| Readings { waited: Some(Duration::from_micros(us)), slept: Duration::ZERO };
+        let mut pulse = Pulse::new(BOUND);
+        pulse.read(ms(100), wait(0));
+        pulse.read(ms(102), wait(300));
+        for later in 103..120 {
+            pulse.read(ms(later), wait(300));
+        }
+        assert_eq!(pulse.unread(ms(101), ms(102)), Duration::from_micros(300));
+    }
 }
