@@ -1,6 +1,7 @@
 //! Known values, what must hold for any test, and some delays of the real walk.
 
 use super::*;
+use crate::detector::compare::ln_better_by_luck;
 use crate::detector::run_length::Lattice;
 use crate::detector::sequential::{Design, Walk};
 use crate::objective::{Goal, Objective, Objectives, Scope};
@@ -218,4 +219,30 @@ fn the_walk_takes_as_long_as_is_said() {
         // A hundredth of a thousand: the P99 itself is no better known than that.
         assert!(close(said.p99_s, p99, 0.15), "{what}");
     }
+}
+
+#[test]
+fn the_old_version_is_shown_better_when_the_forecast_says() {
+    for (share, rate_hz, direct_hz) in [
+        (0.05, 100.0, 20.0),
+        (0.05, 100.0, 100.0),
+        (0.2, 100.0, 20.0),
+        (0.2, 50.0, 50.0),
+        (0.02, 100.0, 100.0),
+    ] {
+        // As many of each as there are on average by then.
+        let count = |hz: f64, seconds: f64| (0..100_000).find(|n| f64::from(*n) >= hz * seconds).unwrap();
+        let shown = |seconds: f64| {
+            let (old, new) = (count(direct_hz, seconds), count(rate_hz, seconds));
+            ln_better_by_luck((old, 0), (new, count(rate_hz * share, seconds))) <= -judge::BETTER_NATS
+        };
+        let needed = (1..1_000).map(|tenth| f64::from(tenth) / 10.0).find(|seconds| shown(*seconds)).unwrap();
+        let told = control_seconds(share, rate_hz, direct_hz);
+        assert!(
+            (told / needed - 1.0).abs() < 0.2,
+            "{share} {rate_hz} {direct_hz}: {told} told, {needed} needed"
+        );
+    }
+    // All of a thousand a second are bad: a few good answers beside them are enough.
+    assert!(control_seconds(1.0, 1_000.0, 100.0) < 0.1);
 }
