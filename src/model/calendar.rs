@@ -97,11 +97,11 @@ impl Row {
         Due { at: self.schedule.due(taken), planned, missed, dead }
     }
 
-    /// The first probe, of number `least` or more, that is planned for `at` or later.
+    /// The first probe, of number `least` or more, that is planned for `at` or later; the one before `least` isn't.
     fn first_from(&self, at: Mono, least: u64) -> u64 {
         let mut number = self.schedule.next_after(at).max(least);
         // With a quantum, one may be due before and planned in time.
-        while number > least && self.planned_of(number - 1) >= at {
+        while self.planned_of(number - 1) >= at {
             number -= 1;
         }
         number

@@ -15,13 +15,9 @@ pub const BUCKETS: usize = 64 + 26 * 64;
 /// The bucket that `span` falls into, below [`BUCKETS`].
 #[must_use]
 pub const fn bucket(span: Span) -> u16 {
-    let value = span.0;
-    let index = if value < 64 {
-        value
-    } else {
-        let octave = value.ilog2();
-        64 + (octave - 6) * 64 + (value >> (octave - 6)) - 64
-    };
+    // The buckets below 64 are as wide as those of the first octave, so they are part of it.
+    let octave = (span.0 | 64).ilog2() - 6;
+    let index = octave * 64 + (span.0 >> octave);
     #[expect(clippy::cast_possible_truncation, reason = "26 octaves of 64 above the first 64 are 1,728")]
     let index = index as u16;
     index
@@ -31,11 +27,8 @@ pub const fn bucket(span: Span) -> u16 {
 #[must_use]
 pub const fn bucket_middle(bucket: u16) -> Span {
     let index = bucket as u32;
-    if index < 64 {
-        return Span(index);
-    }
-    let octave = (index - 64) / 64;
-    let low = (64 + (index - 64) % 64) << octave;
+    let octave = (index / 64).saturating_sub(1);
+    let low = (index - octave * 64) << octave;
     Span(low + (1 << octave) / 2)
 }
 
@@ -110,12 +103,14 @@ impl Distribution {
         }
         if octave < self.base {
             let more = usize::from(self.base - octave);
+            // Without it the vector doubles.
+            self.counts.reserve_exact(more);
             self.counts.splice(..0, std::iter::repeat_n(0, more));
             self.base = octave;
         }
         let needed = usize::from(octave + OCTAVE - self.base);
-        if self.counts.len() < needed {
-            self.counts.reserve_exact(needed - self.counts.len());
+        if let Some(more) = needed.checked_sub(self.counts.len()) {
+            self.counts.reserve_exact(more);
             self.counts.resize(needed, 0);
         }
     }
@@ -150,7 +145,37 @@ mod tests {
             assert!(f64::from(middle.abs_diff(value)) / f64::from(value) <= 0.008, "{value} {middle}");
             value += value / 97 + 1;
         }
-        assert!(usize::from(bucket(Span(u32::MAX))) < BUCKETS);
+    }
+
+    #[test]
+    fn buckets_are_numbered_without_a_gap_and_each_holds_its_own_middle() {
+        for value in 0..128 {
+            assert_eq!(
+                (u32::from(bucket(Span(value))), bucket_middle(bucket(Span(value)))),
+                (value, Span(value))
+            );
+        }
+        for (value, index) in
+            [(128, 128), (129, 128), (130, 129), (255, 191), (256, 192), (259, 192), (260, 193)]
+        {
+            assert_eq!(bucket(Span(value)), index, "{value}");
+        }
+        let last = u16::try_from(BUCKETS - 1).unwrap();
+        assert_eq!(bucket(Span(u32::MAX)), last);
+        for index in 0..=last {
+            assert_eq!(bucket(bucket_middle(index)), index);
+        }
+        assert_eq!(bucket_middle(192), Span(258), "of 256 to 259");
+    }
+
+    #[test]
+    fn only_the_octaves_that_were_seen_are_kept_at_two_bytes_a_bucket() {
+        let mut distribution = Distribution::new(5_000);
+        assert_eq!(distribution.bytes(), 0);
+        for (sample, octaves) in [(1_000, 1), (1_001, 1), (1_050, 2), (900, 3)] {
+            distribution.add(sample);
+            assert_eq!(distribution.bytes(), octaves * 128, "{sample}");
+        }
     }
 
     #[test]

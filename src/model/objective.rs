@@ -147,11 +147,7 @@ mod tests {
     fn slow_means_beyond_the_service_s_p95_and_every_limit_is_kept_once() {
         let ms = Duration::from_millis;
         let latency = |name: &str, quantile, limit| Objective {
-            scope: if name.is_empty() {
-                Scope::Service
-            } else {
-                Scope::Part { name: name.into(), targets: BTreeSet::from([TargetId(1)]) }
-            },
+            scope: if name.is_empty() { Scope::Service } else { part(name) },
             goal: Goal::Latency { quantile, limit: ms(limit) },
             rate_share: 1.0,
         };
@@ -162,5 +158,39 @@ mod tests {
         assert_eq!(objectives.slow_over(), Some(ms(250)));
         assert!((objectives.all[1].goal.share_max() - 0.01).abs() < 1e-12);
         assert!(objectives.all[3].scope.holds(TargetId(1)) && !objectives.all[3].scope.holds(TargetId(0)));
+    }
+
+    fn part(name: &str) -> Scope {
+        Scope::Part { name: name.into(), targets: BTreeSet::from([TargetId(1)]) }
+    }
+
+    #[test]
+    fn no_more_limits_are_told_apart_than_there_is_room_for() {
+        let latency = |ms| Objective {
+            scope: Scope::Service,
+            goal: Goal::Latency { quantile: 9_900, limit: Duration::from_millis(ms) },
+            rate_share: 1.0,
+        };
+        let objectives = Objectives { all: (1..20).map(latency).collect(), bad_over: None };
+        assert_eq!(objectives.limits(), [1, 2, 3, 4, 5, 6, 7].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn the_share_that_may_be_bad_is_the_service_s_and_no_group_s() {
+        let availability = |scope, bad_share_max| Objective {
+            scope,
+            goal: Goal::Availability { bad_share_max },
+            rate_share: 1.0,
+        };
+        let mut objectives = Objectives::of_service(None, Some(Duration::from_millis(250)));
+        objectives.all.push(availability(part("pay"), 0.25));
+        assert_eq!(objectives.allowed_bad_share(), None);
+        objectives.all.push(availability(Scope::Service, 0.5));
+        assert_eq!(objectives.allowed_bad_share(), Some(0.5));
+    }
+
+    #[test]
+    fn a_part_is_called_by_its_name_and_the_whole_service_by_none() {
+        assert_eq!((part("pay").name(), Scope::Service.name()), ("pay", ""));
     }
 }

@@ -174,3 +174,28 @@ pub enum Mode {
     /// Revert when everything holds.
     Act,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn several(join: Join) -> Policies {
+        let threshold = Policy::Threshold(Threshold::default());
+        Policies {
+            join,
+            tests: vec![Policy::Sequential, threshold, Policy::BurnRate(vec![]), Policy::Baseline],
+        }
+    }
+
+    #[test]
+    fn policies_read_as_they_are_set() {
+        assert_eq!(Policies::from(Policy::Baseline).to_string(), "baseline");
+        assert_eq!(several(Join::Any).to_string(), "any of sequential, threshold, burn_rate, baseline");
+        assert_eq!(several(Join::All).to_string(), "all of sequential, threshold, burn_rate, baseline");
+    }
+
+    #[test]
+    fn each_of_several_may_revert_alone_unless_all_have_to_agree() {
+        assert_eq!((several(Join::Any).alone(), several(Join::All).alone()), (4, 1));
+    }
+}

@@ -132,8 +132,9 @@ impl Pulse {
 
     /// For how long the answer to a probe may have lain unread, gap or not: it was there, and we waited to be run.
     fn unread(&self, sent: Mono, done: Mono) -> Duration {
-        let late = self.waits.iter().rev().take_while(|(_, to, _)| *to > sent);
-        late.map(|(from, to, waited)| (*waited).min(done.min(*to).since(sent.max(*from)))).sum()
+        let share =
+            |(from, to, waited): &(Mono, Mono, Duration)| (*waited).min(done.min(*to).since(sent.max(*from)));
+        self.waits.iter().map(share).sum()
     }
 
     /// How long we were not run since the last time that this was asked.
@@ -271,6 +272,16 @@ mod tests {
         assert!(!pulse.delayed(at(0), at(850), at(9_000)), "it was read later, and waited no more");
         pulse.read(at(14_900), wait(1_050));
         assert!(!pulse.delayed(at(0), at(600), at(14_900)), "600 us and 800 us are an eleventh of its time");
+    }
+
+    #[test]
+    fn what_is_ours_of_a_slow_answer_delays_it_when_it_is_more_than_an_eighth() {
+        let at = |us: u64| Mono(100_000_000 + us * 1_000);
+        let mut pulse = Pulse::new(BOUND);
+        pulse.read(at(700), readings(0, 0));
+        pulse.read(at(8_000), readings(1, 0));
+        assert!(!pulse.delayed(at(0), at(0), at(8_000)), "1 ms of 8 ms");
+        assert!(pulse.delayed(at(1), at(1), at(8_000)), "1 ms of less than 8 ms");
     }
 
     #[test]

@@ -66,8 +66,7 @@ impl Rolling {
             self.drop_oldest();
         }
         let index = event.response.map_or(NO_TIME, bucket);
-        let flags = if event.bad { BAD } else { 0 } | if event.slow { SLOW } else { 0 };
-        self.ring.push_back(index | flags);
+        self.ring.push_back(index + u16::from(event.bad) * BAD + u16::from(event.slow) * SLOW);
         match self.slots.back_mut() {
             Some(count) => *count += 1,
             None => self.slots.push_back(1),

@@ -31,10 +31,8 @@ impl Mono {
 
 /// `span` in nanoseconds, capped at what 64 bits hold (584 years).
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "compared with the cap first")]
 pub const fn nanos(span: Duration) -> u64 {
-    let wide = span.as_nanos();
-    if wide > u64::MAX as u128 { u64::MAX } else { wide as u64 }
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos() as u64)
 }
 
 /// A short time in units of 100 ns: up to 429 s in four bytes. Longer ones saturate.
@@ -84,6 +82,8 @@ mod tests {
         assert_eq!((late.since(early), early.since(late)), (Duration::from_secs(1), Duration::ZERO));
         assert_eq!((late.after(Duration::MAX), early.before(Duration::MAX)), (Mono(u64::MAX), Mono(0)));
         assert_eq!(nanos(Duration::from_nanos(7)), 7);
+        assert_eq!(nanos(Duration::from_nanos(u64::MAX - 1)), u64::MAX - 1);
+        assert_eq!(nanos(Duration::from_nanos(u64::MAX) + Duration::from_nanos(1)), u64::MAX);
     }
 
     #[test]

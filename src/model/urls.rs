@@ -154,4 +154,14 @@ mod tests {
             assert_eq!(urls.figures(at).len(), 0);
         }
     }
+
+    #[test]
+    fn an_answer_that_takes_as_long_as_is_promised_is_not_slow() {
+        let mut urls = urls();
+        let late = |ns| Sample { planned: Mono(0), due: Mono(ns), ..sample(0, 250, Outcome::Ok) };
+        urls.take(&late(0), Mono(1));
+        assert_eq!(urls.figures(Mono(2))[0].slow, Some(0));
+        urls.take(&late(100), Mono(1));
+        assert_eq!(urls.figures(Mono(2))[0].slow, Some(1));
+    }
 }

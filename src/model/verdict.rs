@@ -476,4 +476,22 @@ mod tests {
         assert!(is_p95(&p95()) && !is_p95(&9_900));
         assert_eq!(p95(), 9_500);
     }
+
+    #[test]
+    fn a_verdict_has_a_word_and_says_why() {
+        let verdicts = [
+            Verdict::Good,
+            Verdict::Bad(evidence()),
+            Verdict::Inconclusive(Why::TooFew),
+            Verdict::Blind(WhyBlind::Starved),
+        ];
+        assert_eq!(verdicts.each_ref().map(Verdict::word), Verdict::WORDS);
+        let whys = [
+            "every promise is kept".to_owned(),
+            evidence().to_string(),
+            Why::TooFew.to_string(),
+            WhyBlind::Starved.to_string(),
+        ];
+        assert_eq!(verdicts.map(|verdict| verdict.to_string()), whys);
+    }
 }

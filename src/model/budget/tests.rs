@@ -141,3 +141,51 @@ fn a_restart_with_a_clock_that_was_set_back_keeps_everything_once() {
         is(budget.figures(wall).remaining, 0.9);
     }
 }
+
+#[test]
+fn only_what_the_production_path_answered_is_spent() {
+    use crate::delta::{Delta, Own, Times};
+    let delta = |purpose, answers, bad| Delta { purpose: Some(purpose), answers, bad, ..Delta::default() };
+    let deltas = vec![
+        delta(Purpose::Production, 600, 1),
+        delta(Purpose::Production, 400, 2),
+        delta(Purpose::Direct, 500, 50),
+        delta(Purpose::Control, 500, 50),
+    ];
+    let mut budget = ErrorBudget::new(0.01);
+    let (mono, wall) = clocks(0, 0);
+    let second = Second {
+        service: "shop".into(),
+        at: mono,
+        deltas,
+        times: Times::default(),
+        rolling: None,
+        urls: vec![],
+        own: Own::default(),
+    };
+    budget.take(&second, mono, wall);
+    assert_eq!(budget.bins().collect::<Vec<_>>(), [Bin { hour: START, answers: 1_000, bad: 3 }]);
+}
+
+#[test]
+fn a_jump_is_rounded_to_whole_hours() {
+    for (minutes, hours) in [(89, 1), (91, 2), (-89, -1), (-91, -2)] {
+        let mut budget = ErrorBudget::new(0.01);
+        add(&mut budget, 0, 0, 10, 1);
+        let (mono, wall) = clocks(0, 0);
+        budget.add(0, 0, mono, Wall(wall.0 + minutes * 60_000));
+        let found: Vec<i64> = budget.bins().map(|bin| bin.hour).collect();
+        assert_eq!(found, [START + hours], "{minutes} minutes");
+    }
+}
+
+#[test]
+fn what_is_answered_while_the_clock_repeats_an_hour_is_of_the_newest() {
+    let mut budget = ErrorBudget::new(0.01);
+    add(&mut budget, 0, 0, 10, 1);
+    add(&mut budget, HOUR_MS, 0, 10, 1);
+    // Set back by twenty minutes.
+    budget.add(5, 1, clocks(HOUR_MS, 0).0, Wall((START + 1) * HOUR_MS - 20 * 60_000));
+    let bins: Vec<_> = budget.bins().map(|bin| (bin.hour, bin.answers)).collect();
+    assert_eq!(bins, [(START, 10), (START + 1, 15)]);
+}

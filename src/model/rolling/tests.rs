@@ -166,3 +166,27 @@ fn ten_thousand_of_them_take_less_than_45_megabytes() {
     assert_eq!(window.count(), 600);
     assert!(window.bytes() * 10_000 <= 45_000_000, "{} bytes each", window.bytes());
 }
+
+#[test]
+fn a_sample_takes_two_bytes_and_so_does_a_bucket_of_its_octave() {
+    let mut window = Rolling::new(MINUTE, P95);
+    assert_eq!(window.bytes(), size_of::<Rolling>());
+    for _ in 0..1_020 {
+        window.insert(ms(1), answer(1_000));
+    }
+    let least = size_of::<Rolling>() + 2 * 1_020 + 2 * 64;
+    assert!((least..least + 200).contains(&window.bytes()), "{} bytes, not {least}", window.bytes());
+}
+
+/// To slide through it slot by slot would take minutes.
+#[test]
+fn a_silence_of_centuries_is_no_work() {
+    let late = Mono(u64::MAX);
+    let mut window = Rolling::new(MINUTE, P95);
+    window.insert(late, answer(10));
+    assert_eq!(window.count(), 1);
+    let mut window = Rolling::new(MINUTE, P95);
+    window.insert(Mono(late.0 / 2), answer(10));
+    window.insert(late, answer(20));
+    assert_eq!((window.count(), window.quantile()), (1, Some(Span(20))));
+}
