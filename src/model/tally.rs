@@ -133,6 +133,7 @@ mod tests {
         let mut count = |outcome, taint, ms| tally.count(&sample(outcome, taint, ms), None, Mono(0));
         count(Outcome::Ok, Taint::Clean, 100);
         count(Outcome::Ok, Taint::Clean, 101);
+        count(Outcome::Ok, Taint::Clean, 5_000);
         count(Outcome::Bad(Fault::ConnectRefused), Taint::Clean, 1);
         count(Outcome::Saturated, Taint::Clean, 1);
         for taint in [Taint::Late, Taint::Stalled, Taint::Straddling] {
@@ -143,8 +144,8 @@ mod tests {
         count(Outcome::Missed(Ours::Late), Taint::Clean, 1);
         tally.missed(Purpose::Production, TargetId(0), 7);
         let (deltas, _) = tally.take();
-        assert_eq!((deltas[0].answers, deltas[0].bad, deltas[0].void), (4, 3, 15));
-        assert_eq!(deltas[0].attempts, 19);
+        assert_eq!((deltas[0].answers, deltas[0].bad, deltas[0].void), (5, 4, 15));
+        assert_eq!(deltas[0].attempts, 20);
     }
 
     #[test]
