@@ -144,3 +144,87 @@ impl Promised {
         Some(Tally { answers: baseline.answers, bad })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::tests::{judge, objectives};
+    use crate::policy::{Burn, Join, Policies, Threshold};
+    use crate::target::TargetId;
+    use std::collections::BTreeMap;
+
+    fn policy() -> JudgePolicy {
+        judge(objectives(), true).policy
+    }
+
+    fn latency(scope: Scope, quantile: u32, ms: u64) -> Objective {
+        Objective {
+            scope,
+            goal: Goal::Latency { quantile, limit: Duration::from_millis(ms) },
+            rate_share: 1.0,
+        }
+    }
+
+    fn near(one: f64, other: f64) -> bool {
+        (one / other - 1.0).abs() < 1e-9
+    }
+
+    #[test]
+    fn luck_is_shared_among_all_looks_at_all_promises_by_all_policies() {
+        let mut policy = policy();
+        policy.error_rate_min = 0.02;
+        policy.policy = Policies { join: Join::Any, tests: vec![Policy::Sequential, Policy::Baseline] };
+        let promises: Vec<Promise> = all(&policy).into_iter().map(|promised| promised.promise).collect();
+        // 100 a second for a quarter of an hour, of 2.02 promises, by two policies, once in a million releases.
+        let alpha = 1.0 / (1e6 * 100.0 * 900.0 * 2.02 * 2.0);
+        assert!(promises.iter().all(|promise| near(promise.alpha, alpha)), "{promises:?}");
+        assert!(near(promises[0].rate_hz, 100.0) && near(promises[2].rate_hz, 2.0));
+        assert_eq!(
+            promises.iter().map(|promise| promise.mark).collect::<Vec<_>>(),
+            [Mark::BAD, Mark::SLOW, Mark::limit(1)]
+        );
+        let floors: Vec<bool> = promises.iter().map(|promise| promise.share_min > 0.0).collect();
+        assert_eq!(floors, [true, false, false], "a floor is one of errors");
+    }
+
+    #[test]
+    fn a_policy_that_never_looks_still_has_one_look() {
+        let mut policy = policy();
+        policy.judge_for = Duration::ZERO;
+        assert!(near(all(&policy)[0].promise.alpha, 1e-6));
+    }
+
+    #[test]
+    fn a_share_that_has_to_last_is_looked_at_for_as_long() {
+        let span = |test: Policy| evidence_span(&JudgePolicy { policy: test.into(), ..policy() });
+        let held = Threshold { held_for: Duration::from_secs(70), ..Threshold::default() };
+        assert_eq!(span(Policy::Sequential), Duration::from_mins(1));
+        assert_eq!(span(Policy::Threshold(held)), Duration::from_secs(80));
+    }
+
+    #[test]
+    fn what_is_usual_of_a_promise_is_counted_by_its_own_mark_and_place() {
+        let mut policy = policy();
+        let part = Scope::Part { name: "all".into(), targets: [TargetId(1)].into() };
+        policy.objectives.all.extend([latency(Scope::Service, 9_900, 800), latency(part, 9_500, 250)]);
+        let promises = all(&policy);
+        let usual: Vec<bool> = promises.iter().map(Promised::is_usual).collect();
+        assert_eq!(usual, [true, true, false, false, false]);
+        let tally = |answers, bad| Some(Tally { answers, bad });
+        let others = BTreeMap::from([(2, Tally { answers: 200, bad: 1 })]);
+        let baseline = Baseline { answers: 1_000, bad: 3, slow: 40, others, ..Baseline::default() };
+        let before: Vec<Option<Tally>> = promises.iter().map(|promised| promised.before(&baseline)).collect();
+        assert_eq!(before, [tally(1_000, 3), tally(1_000, 40), tally(200, 1), None, None]);
+    }
+
+    #[test]
+    fn only_a_policy_that_burns_a_budget_keeps_what_was_spent() {
+        let burns = vec![Burn { factor: 2.0, long: Duration::from_hours(1), short: Duration::from_mins(5) }];
+        let kept = |tests: Vec<Policy>| {
+            let policies = Policies { join: Join::Any, tests };
+            all(&JudgePolicy { policy: policies, ..policy() })[0].spent().is_some()
+        };
+        assert!(!kept(vec![Policy::Sequential, Policy::Baseline]));
+        assert!(kept(vec![Policy::Sequential, Policy::BurnRate(burns)]));
+    }
+}

@@ -148,7 +148,8 @@ impl Judge {
             let memo = if all { &mut memos.all } else { &mut memos.past_grace };
             match promise.look_again(&self.sight(promised, window, now), memo) {
                 Look::TooFew => {}
-                Look::Kept => kept = true,
+                // Where nothing good has come, it is kept only by what hangs, and that is no word.
+                Look::Kept => kept |= !total,
                 Look::Suspect => suspect = true,
                 Look::Breach(mut evidence) => {
                     evidence.total = total;
@@ -304,3 +305,6 @@ fn since(window: &Window, evidence: &Evidence, of: Option<&Promised>, enough: us
     let luck = tail(count(n), count(n - worst), 1.0 - share.min(1.0));
     if luck <= SIDE_LUCK { Some(Side::Ok) } else { None }
 }
+
+#[cfg(test)]
+mod tests;

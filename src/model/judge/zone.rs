@@ -97,28 +97,24 @@ mod tests {
         }
     }
 
-    /// Good answers through address 0, due `good` ms after the start, and bad ones through address 1, every 50 ms from
-    /// 10 s on.
-    fn zone(good: &[u64], slow: bool) -> Option<bool> {
-        let mut window = Window::new(Duration::from_mins(1));
-        let entry = |ms: u64, addr: u16, bad: bool| Entry {
+    /// An answer that was due `ms` after the start, through address `addr`, of URL `url`.
+    fn entry(ms: u64, addr: u16, url: u16, bad: bool) -> Entry {
+        Entry {
             due: Mono(ms * 1_000_000),
             response: Span(10_000),
-            marks: Marks::new(bad, [slow && !bad]),
-            answered: !slow || bad,
+            marks: Marks::new(bad, [false]),
+            answered: true,
             conn: 1 + u32::from(addr),
             addr,
-            target: TargetId(0),
+            target: TargetId(url),
             version: VersionId::NONE,
-        };
-        let bad: Vec<u64> = (0..8).map(|n| 10_000 + n * 50).collect();
-        let mut all: Vec<Entry> = bad.iter().map(|ms| entry(*ms, 1, true)).collect();
-        all.extend(good.iter().map(|ms| entry(*ms, 0, false)));
-        all.sort_by_key(|entry| entry.due);
-        if slow {
-            // That a probe found no slot before the breach says nothing of it.
-            window.insert(Mono(0), Entry { conn: 0, answered: false, ..entry(0, 1, true) });
         }
+    }
+
+    /// What is said of these answers when the breach goes from `first` to `last` ms.
+    fn word(mut all: Vec<Entry>, first: u64, last: u64) -> Option<bool> {
+        all.sort_by_key(|entry| entry.due);
+        let mut window = Window::new(Duration::from_mins(1));
         for entry in all {
             window.insert(entry.due, entry);
         }
@@ -128,11 +124,11 @@ mod tests {
             quantile: 9_500,
             answers: 8,
             bad: 8,
-            span_ms: 350,
+            span_ms: last - first,
             share_max: 0.001,
             luck_one_in: 1,
-            first_bad: Mono(10_000_000_000),
-            last_bad: Mono(10_350_000_000),
+            first_bad: Mono(first * 1_000_000),
+            last_bad: Mono(last * 1_000_000),
             connections: 2,
             addresses: 1,
             targets: 1,
@@ -143,17 +139,91 @@ mod tests {
         only_one_zone(&promise(), &window, &evidence)
     }
 
+    /// Bad answers through address 1, every 50 ms from 10 s on.
+    fn bad_ones() -> Vec<Entry> {
+        (0..8).map(|n| entry(10_000 + n * 50, 1, 0, true)).collect()
+    }
+
+    /// Those, and good ones through address 0, due `good` ms after the start.
+    fn zone(good: &[u64]) -> Option<bool> {
+        let good = good.iter().map(|ms| entry(*ms, 0, 0, false));
+        word(bad_ones().into_iter().chain(good).collect(), 10_000, 10_350)
+    }
+
+    const FIVE: [u64; 5] = [10_010, 10_060, 10_110, 10_160, 10_210];
+
     #[test]
     fn another_address_has_a_word_once_it_was_asked_five_times_and_is_waited_for() {
-        assert_eq!(zone(&[10_010, 10_060, 10_110, 10_160, 10_210], false), Some(true));
-        assert_eq!(zone(&[10_010, 10_060], false), None);
-        assert_eq!(zone(&[9_500], false), None, "it was asked a moment ago, and not since");
-        assert_eq!(zone(&[5_300, 5_340], false), Some(false), "it isn't asked any more");
-        assert_eq!(zone(&[], false), Some(false));
+        assert_eq!(zone(&FIVE), Some(true));
+        assert_eq!(zone(&[10_010, 10_060]), None);
+        assert_eq!(zone(&[9_500]), None, "it was asked a moment ago, and not since");
+        assert_eq!(zone(&[5_350]), None, "five seconds are a moment");
+        assert_eq!(zone(&[5_300, 5_340]), Some(false), "it isn't asked any more");
+        assert_eq!(zone(&[]), Some(false));
     }
 
     #[test]
     fn what_is_merely_slow_makes_no_address_bad() {
-        assert_eq!(zone(&[10_010, 10_060, 10_110, 10_160, 10_210], true), Some(true));
+        let slow =
+            |ms: &u64| Entry { marks: Marks::new(false, [true]), answered: false, ..entry(*ms, 0, 0, false) };
+        // That a probe found no slot before the breach says nothing of it.
+        let no_slot = Entry { conn: 0, answered: false, ..entry(0, 1, 0, true) };
+        let all = bad_ones().into_iter().chain(FIVE.iter().map(slow)).chain([no_slot]);
+        assert_eq!(word(all.collect(), 10_000, 10_350), Some(true));
+    }
+
+    #[test]
+    fn a_probe_that_found_no_slot_speaks_of_no_address() {
+        let no_slot = Entry { conn: 0, answered: false, ..entry(10_220, 0, 0, true) };
+        let good = FIVE.iter().map(|ms| entry(*ms, 0, 0, false));
+        let all = bad_ones().into_iter().chain(good).chain([no_slot]);
+        assert_eq!(word(all.collect(), 10_000, 10_350), Some(true));
+    }
+
+    #[test]
+    fn one_bad_address_of_three_is_a_zone_and_two_are_none() {
+        let good = |addr: u16| FIVE.iter().map(move |ms| entry(*ms, addr, 0, false));
+        let three: Vec<Entry> = bad_ones().into_iter().chain(good(0)).chain(good(2)).collect();
+        assert_eq!(word(three.clone(), 10_000, 10_350), Some(true));
+        let two = three.into_iter().chain([entry(10_300, 2, 0, true)]).collect();
+        assert_eq!(word(two, 10_000, 10_350), Some(false));
+    }
+
+    #[test]
+    fn in_a_long_breach_an_address_that_is_asked_no_more_keeps_the_word_that_it_had() {
+        let long = |good: &[u64]| {
+            let bad = (0..200).map(|n| entry(10_000 + n * 50, 1, 0, true));
+            let good = good.iter().map(|ms| entry(*ms, 0, 0, false));
+            word(bad.chain(good).collect(), 10_000, 19_950)
+        };
+        assert_eq!(long(&FIVE), Some(true));
+        assert_eq!(long(&[10_010, 10_060]), Some(false), "two answers are none");
+        assert_eq!(long(&[10_010, 14_950]), None, "it may be asked again");
+    }
+
+    /// URL 7 is asked through address 1 only, and bad `bad` times of ten; others are asked through both, `others` times through
+    /// address 1.
+    fn url(bad: u64, others: u64) -> Vec<Entry> {
+        let ill = (0..10).map(|n| entry(10_000 + n * 40, 1, 7, n < bad));
+        let well = (0..others).map(|n| entry(10_001 + n * 10, 1, 0, false));
+        ill.chain(well).chain(FIVE.iter().map(|ms| entry(*ms, 0, 0, false))).collect()
+    }
+
+    #[test]
+    fn a_url_that_is_bad_among_many_good_ones_through_the_same_address_is_no_zone() {
+        assert_eq!(word(url(10, 20), 10_000, 10_360), Some(false));
+        assert_eq!(word(url(1, 20), 10_000, 10_360), Some(true), "twenty good ones are luck");
+        assert_eq!(word(url(10, 0), 10_000, 10_360), Some(true), "nothing else was asked there");
+    }
+
+    #[test]
+    fn a_url_that_is_well_elsewhere_is_ill_with_its_zone() {
+        let elsewhere = |count: u64, from: u64| {
+            let more = (0..count).map(|n| entry(from + n * 10, 0, 7, false));
+            word(url(10, 20).into_iter().chain(more).collect(), 10_000, 10_360)
+        };
+        assert_eq!(elsewhere(5, 10_005), Some(true));
+        assert_eq!(elsewhere(4, 10_005), Some(false), "four answers are no word");
+        assert_eq!(elsewhere(20, 9_000), Some(false), "nor is what it was before");
     }
 }
