@@ -123,6 +123,15 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_slow_beyond_the_limit_and_not_at_it() {
+        let mut urls = urls();
+        urls.take(&sample(0, 250, Outcome::Ok), Mono(1));
+        assert_eq!(urls.figures(Mono(2))[0].slow, Some(0));
+        urls.take(&sample(0, 251, Outcome::Ok), Mono(1));
+        assert_eq!(urls.figures(Mono(2))[0].slow, Some(1));
+    }
+
+    #[test]
     fn what_is_not_the_target_s_word_is_left_out() {
         let mut urls = urls();
         for spoiled in [

@@ -421,4 +421,62 @@ mod tests {
         assert_eq!(window.entries().count(), Window::CAP);
         assert_eq!(window.count(), window.bad());
     }
+
+    #[test]
+    fn the_last_of_the_limits_has_a_mark_and_there_are_no_more() {
+        assert_eq!(Mark::limit(0), Mark::SLOW);
+        assert_eq!(Mark::limit(99), Mark::limit(LIMITS_MAX - 1));
+        let mut window = Window::new(Duration::from_secs(1));
+        let over = (0..9).map(|limit| limit >= LIMITS_MAX - 1);
+        window.insert(at(0), Entry { marks: Marks::new(false, over), ..entry(1, false) });
+        let seen = |index| window.tally(&Scope::Service, Mark::limit(index)).1;
+        assert_eq!([seen(LIMITS_MAX - 2), seen(LIMITS_MAX - 1)], [0, 1]);
+    }
+
+    #[test]
+    fn only_the_probe_that_was_told_of_is_amended() {
+        let mut window = Window::new(Duration::from_secs(1)).in_parts().with_times();
+        let of = |due: u64, target: u16, answered: bool| Entry {
+            due: at(due),
+            target: TargetId(target),
+            answered,
+            ..entry(300, false)
+        };
+        for told in [of(0, 0, false), of(0, 1, false), of(1, 0, true)] {
+            window.insert(at(300), told);
+        }
+        let amended = Entry { marks: Marks::new(true, [true]), ..of(0, 1, true) };
+        assert!(!window.amend(of(0, 2, true)), "another target");
+        assert!(!window.amend(of(2, 0, true)), "another instant");
+        assert!(!window.amend(of(1, 0, true)), "that one has come back");
+        assert!(window.amend(amended) && !window.amend(amended));
+        let part = |target| Scope::Part { name: "x".into(), targets: [TargetId(target)].into() };
+        assert_eq!((window.count(), window.bad(), window.slow()), (3, 1, 3));
+        assert_eq!(window.tally(&part(1), Mark::BAD), (1, 1));
+        assert_eq!(window.tally(&part(0), Mark::BAD), (2, 0));
+        assert_eq!(window.entries().filter(|entry| entry.hangs()).count(), 1);
+        window.expire(at(1_301));
+        assert_eq!((window.count(), window.bad(), window.slow(), window.p95()), (0, 0, 0, None));
+        assert_eq!(window.tally(&part(1), Mark::BAD), (0, 0));
+    }
+
+    #[test]
+    fn what_has_a_mark_is_news_and_so_is_a_cleared_window() {
+        let mut window = Window::new(Duration::from_secs(1));
+        let mut seen = vec![window.news()];
+        let hangs = Entry { answered: false, ..entry(300, false) };
+        window.insert(at(0), entry(1, false));
+        assert_eq!(window.news(), seen[0], "a good answer is none");
+        for bad in [entry(1, true), hangs, Entry { due: at(1), ..hangs }] {
+            window.insert(at(300), bad);
+            seen.push(window.news());
+        }
+        assert!(window.amend(entry(300, false)));
+        seen.push(window.news());
+        assert!(window.amend(Entry { due: at(1), ..entry(1, false) }));
+        assert_eq!(Some(&window.news()), seen.last());
+        window.clear();
+        seen.push(window.news());
+        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+    }
 }

@@ -167,6 +167,75 @@ mod tests {
         assert!((few[0].2 - 0.5).abs() < 1e-9, "of few, all count");
     }
 
+    /// Answers in turn, a hundred a second of each version, and the bad ones among them by their numbers: what is found at odds of one in a
+    /// thousand.
+    fn found(new: &[u64], old: &[u64], blip: Duration) -> Found {
+        let (new, old) = (stream(300, 0, |i| new.contains(&i)), stream(300, 1, |i| old.contains(&i)));
+        look(&new, &old, 1e-3, blip)
+    }
+
+    fn is(found: &Found) -> &'static str {
+        match found {
+            Found::Luck => "luck",
+            Found::Suspect => "suspect",
+            Found::Breach { .. } => "breach",
+        }
+    }
+
+    #[test]
+    fn a_breach_is_as_many_bad_answers_as_the_odds_take() {
+        let of = |new: u64, old: &[u64]| {
+            let new: Vec<u64> = (0..new).map(|n| 100 + n * 5).collect();
+            is(&found(&new, old, Duration::ZERO))
+        };
+        // Each adds ln(100 / 50.5) to the loudest sum: of ln 4,000 that it takes, and 6.908 for a suspicion.
+        assert_eq!([10, 11, 12, 13].map(|new| of(new, &[])), ["luck", "suspect", "suspect", "breach"]);
+        // One of the old version takes most from the sum of the largest odds, and that of the second is left.
+        assert_eq!([13, 16, 17].map(|new| of(new, &[200])), ["luck", "suspect", "breach"]);
+        assert_eq!(of(13, &[70, 75, 80, 85, 90]), "breach", "no sum is below zero");
+    }
+
+    #[test]
+    fn a_breach_begins_with_the_first_bad_answer_since_its_sum_was_zero() {
+        let new: Vec<u64> = std::iter::once(60).chain((0..13).map(|n| 100 + n * 5)).collect();
+        let Found::Breach { first, last } = found(&new, &[70, 75, 80], Duration::ZERO) else {
+            panic!("thirteen")
+        };
+        assert_eq!((first.0, last.0), (1_000_000_000, 1_600_000_000));
+    }
+
+    #[test]
+    fn a_run_counts_in_full_once_it_is_as_long_as_a_blip() {
+        let of = |count: u64| is(&found(&(100..100 + count).collect::<Vec<_>>(), &[], BLIP));
+        // A quarter at most before 250 ms, and from then on ten more are needed.
+        assert_eq!((of(34), of(35)), ("suspect", "breach"));
+    }
+
+    /// The share around the bad answer number `bad` of a stream in which `is_new` says whose each is.
+    fn share_at(bad: u64, count: u64, is_new: impl Fn(u64) -> bool) -> f64 {
+        let all = stream(count, 0, |i| i == bad);
+        let (new, old): (Vec<(u64, Event)>, Vec<(u64, Event)>) =
+            (0..).zip(all).partition(|(i, _)| is_new(*i));
+        let events = |of: Vec<(u64, Event)>| of.into_iter().map(|(_, event)| event).collect::<Vec<_>>();
+        bad_with_shares(&events(new), &events(old))[0].2
+    }
+
+    #[test]
+    fn a_side_of_thirty_answers_tells_the_share_and_a_shorter_one_does_not() {
+        let near = |one: f64, other: f64| assert!((one - other).abs() < 1e-9, "{one} {other}");
+        let first_thirty = |i: u64| i < 30 || i % 2 == 0;
+        near(share_at(29, 100, first_thirty), 0.5);
+        near(share_at(30, 100, first_thirty), 1.0);
+        let last_thirty = |i: u64| i >= 70 || i % 2 == 0;
+        near(share_at(69, 100, last_thirty), 1.0);
+        near(share_at(75, 100, last_thirty), 32.0 / 60.0);
+        // Sixty on each side and no more, and the bad one is on neither.
+        near(share_at(100, 200, |i| [100, 160].contains(&i)), 1.0 / 60.0);
+        near(share_at(100, 200, |i| [100, 161].contains(&i)), 0.0);
+        near(share_at(100, 200, |i| [100, 40].contains(&i)), 1.0 / 60.0);
+        near(share_at(100, 200, |i| [100, 39].contains(&i)), 0.0);
+    }
+
     #[test]
     fn equal_versions_are_hardly_ever_told_apart() {
         // One in a hundred looks that go wrong are allowed; 200 streams of equal versions, by a small generator.

@@ -38,7 +38,7 @@ impl Spent {
         let short = burns.iter().map(|burn| burn.short).min().unwrap_or_default();
         let long = burns.iter().map(|burn| burn.long).max().unwrap_or_default();
         let bin_ns = (nanos(short) / BINS).max(1);
-        Self { bin_ns, keep: nanos(long).div_ceil(bin_ns) + 1, bins: VecDeque::new() }
+        Self { bin_ns, keep: nanos(long).div_ceil(bin_ns), bins: VecDeque::new() }
     }
 
     /// A bad answer that was due at `due` is known at `now`.
@@ -153,5 +153,32 @@ mod tests {
             spent.add(Mono(i * 100_000_000), Mono(i * 100_000_000));
         }
         assert!(matches!(spent.look(&WORKBOOK, 0.001, 10.0, Mono(10_000_000_000)), Found::Suspect));
+    }
+
+    #[test]
+    fn a_bad_answer_is_kept_for_as_long_as_the_longest_window_can_see_it() {
+        let at = |seconds: u64| Mono(seconds * 1_000_000_000);
+        let pair = [Burn { factor: 1.0, long: Duration::from_mins(1), short: Duration::from_secs(6) }];
+        let mut spent = Spent::new(&pair);
+        (0..10).for_each(|_| spent.add(at(0), at(0)));
+        assert_eq!(spent.bins.len(), 1, "those of an instant take one place");
+        spent.add(at(59), at(60));
+        assert_eq!(spent.within(Duration::from_mins(1), at(60)), (11, Some((at(0), at(59)))));
+        assert_eq!(spent.within(Duration::from_secs(6), at(60)), (1, Some((at(59), at(59)))));
+        assert_eq!(spent.within(Duration::from_mins(1), at(61)).0, 1);
+        spent.add(at(300), at(300));
+        assert_eq!(spent.bins.len(), 1, "what no window sees is forgotten");
+    }
+
+    #[test]
+    fn a_budget_is_spent_by_exactly_its_share() {
+        let pair = [Burn { factor: 2.0, long: Duration::from_secs(50), short: Duration::from_secs(30) }];
+        let mut spent = Spent::new(&pair);
+        let mut look = |count: u32| {
+            (0..count).for_each(|_| spent.add(Mono(0), Mono(0)));
+            matches!(spent.look(&pair, 0.07, 10.0, Mono(0)), Found::Breach { .. })
+        };
+        // Twice 7 % of 500 answers.
+        assert_eq!((look(69), look(1)), (false, true));
     }
 }

@@ -56,4 +56,29 @@ mod tests {
         }
         assert!(ln_better_by_luck((20, 1), (100, 100)) < -40.0);
     }
+
+    /// `n` over `k`.
+    fn choose(n: u32, k: u32) -> f64 {
+        (0..k).map(|i| f64::from(n - i) / f64::from(i + 1)).product()
+    }
+
+    #[test]
+    fn luck_is_what_counting_every_way_finds_and_no_less() {
+        for (n, other_n) in (1..=9).flat_map(|n| (1..=9).map(move |other| (n, other))) {
+            for (bad, other_bad) in (0..=n).flat_map(|bad| (0..=other_n).map(move |other| (bad, other))) {
+                let (all_bad, found) = (bad + other_bad, ln_better_by_luck((n, bad), (other_n, other_bad)));
+                let case = format!("{bad} of {n}, {other_bad} of {other_n}: {found}");
+                if f64::from(bad) / f64::from(n) >= f64::from(other_bad) / f64::from(other_n) - 1e-9 {
+                    assert!(found.abs() < 1e-9, "not the better one: {case}");
+                    continue;
+                }
+                let least = all_bad.saturating_sub(other_n);
+                let ways =
+                    |k: u32| choose(n, k) * choose(other_n, all_bad - k) / choose(n + other_n, all_bad);
+                let exact: f64 = (least..=bad).map(ways).sum();
+                let most = (f64::from(bad - least + 1) * ways(bad)).min(1.0);
+                assert!(found >= exact.ln() - 1e-6 && found <= most.ln() + 1e-6, "{case}, {}", exact.ln());
+            }
+        }
+    }
 }

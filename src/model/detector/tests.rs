@@ -7,6 +7,8 @@ use crate::target::{TargetId, VersionId};
 use crate::time::Span;
 use crate::window::Marks;
 
+mod edges;
+
 fn threshold(blip_ms: u64) -> Promise {
     Promise {
         policies: Policy::Threshold(Threshold::default()).into(),

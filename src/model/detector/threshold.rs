@@ -82,6 +82,9 @@ impl Terms {
     /// Whether the share was too large at each instant of the last [`Threshold::held_for`]: it only falls when a good answer comes or
     /// a bad one leaves the window, and is looked at whenever an answer comes.
     fn held(&self, events: &[Event], now: Mono) -> bool {
+        if self.rule.held_for.is_zero() {
+            return true;
+        }
         let share = self.share.max(self.share_min);
         let since = now.before(self.rule.held_for);
         let (mut oldest, mut bad) = (0, 0_u32);
@@ -93,15 +96,12 @@ impl Terms {
                 oldest += 1;
             }
             let all = u32::try_from(index + 1 - oldest).unwrap_or(u32::MAX);
-            if event.due >= since
-                && self.rule.held_for > Duration::ZERO
-                && f64::from(bad) <= share * f64::from(all)
-            {
+            if event.due >= since && f64::from(bad) <= share * f64::from(all) {
                 return false;
             }
         }
         // It must have begun before, and not with the first answer that is known.
-        self.rule.held_for.is_zero() || events.first().is_some_and(|event| event.due <= since)
+        events.first().is_some_and(|event| event.due <= since)
     }
 }
 
@@ -119,7 +119,7 @@ pub(super) fn counted(bad: &[Event], blip: Duration, needed: u32) -> u32 {
 }
 
 /// The smallest count up to `hits` that luck explains with at most `alpha`: the terms of [`tail`] from zero on,
-/// each from the one before.
+/// each from the one before, and a geometric series above the last.
 pub(super) fn fewest(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
     let mut term = power(1.0 - share, n);
     if term < 1e-280 {
@@ -128,7 +128,8 @@ pub(super) fn fewest(n: u32, hits: u32, share: f64, alpha: f64) -> Option<u32> {
     let odds = share / (1.0 - share);
     for k in 0..=hits.min(n) {
         let ratio = f64::from(n - k) / f64::from(k + 1) * odds;
-        if k > 0 && ratio < 1.0 && term / (1.0 - ratio) <= alpha {
+        // Below the mean the terms grow, and the right side is no more than zero.
+        if term <= alpha * (1.0 - ratio) {
             return Some(k);
         }
         term *= ratio;
@@ -189,9 +190,9 @@ pub fn tail(n: u32, k: u32, p: f64) -> f64 {
             downs += 1;
             term *= q;
         }
-        if term < 1e-280 && ups == k {
-            return term;
-        }
     }
     (term / (1.0 - ratio)).min(1.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,6 +126,8 @@ fn what_a_url_always_did_is_no_breach_of_the_release() {
     let mut before = judge(objectives(), false);
     let usual = played(&mut before, 60, |_| true).baseline;
     assert_eq!(usual.others.keys().collect::<Vec<_>>(), [&2]);
+    let good = played(&mut judge(objectives(), false), 60, |_| false).baseline;
+    assert_eq!(good.others, [(2, Tally { answers: 120, bad: 0 })].into());
     let mut after = judge(objectives(), true);
     after.stage.baseline = usual;
     let found = played(&mut after, 20, |purpose| purpose == Purpose::Production);

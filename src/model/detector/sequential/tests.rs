@@ -217,3 +217,45 @@ fn a_trail_takes_the_walk_where_its_samples_take_it() {
     }
     assert!(breaches > 100, "{breaches}");
 }
+
+#[test]
+fn where_much_is_promised_to_be_bad_the_first_design_is_a_third_of_the_way() {
+    for (p0, bottom, top) in [(0.01, 0.03, 0.505), (0.1, 0.25, 0.55), (0.5, 0.583_333, 0.75)] {
+        let shares = shares(p0);
+        assert!((shares[0] - bottom).abs() < 1e-6 && (shares[3] - top).abs() < 1e-6, "{p0}: {shares:?}");
+    }
+}
+
+/// Ten bad ones that took `takes` ms each, `beside` good ones due with the last of them, and `since` good ones after them, one every
+/// 10 ms, each known after 10 ms. Whether it is over.
+fn over(takes: u64, beside: u64, since: u64) -> bool {
+    let event = |n: u64, bad: bool, takes: u64| Event { due: ms(n * 10), bad, known: ms(n * 10 + takes) };
+    let mut events: Vec<Event> = (1..=10).map(|n| event(n, true, takes)).collect();
+    events.extend((0..beside).map(|_| event(10, false, 10)));
+    events.extend((11..11 + since).map(|n| event(n, false, 10)));
+    is_over(&events, ms(10), ms(100))
+}
+
+#[test]
+fn a_breach_is_over_when_luck_of_one_in_a_million_would_have_been_so_good() {
+    // Ten of eleven were bad: each good one since is luck of one in eleven.
+    assert_eq!((over(10, 0, 5), over(10, 0, 6)), (false, true));
+    // Those of the same instant as the last bad one are a part of it: ten of fourteen.
+    assert_eq!((over(10, 3, 11), over(10, 3, 12)), (false, true));
+    // What a bad one takes to be known is 90 ms longer: the last nine good ones tell nothing.
+    assert_eq!((over(100, 0, 14), over(100, 0, 15)), (false, true));
+}
+
+#[test]
+fn bad_answers_exactly_a_blip_apart_are_one_run() {
+    let alarm = |gap: u64| {
+        let mut walk = Walk::new(Bank::new(0.001, 0.01), Duration::from_millis(250));
+        for due in [0, 100, 100 + gap, 120 + gap, 140 + gap] {
+            walk.step(ms(due), true);
+            walk.step(ms(due + 5), false);
+        }
+        walk.alarm().is_some()
+    };
+    assert!(alarm(250));
+    assert!(!alarm(251), "two short runs count for half of an alarm");
+}
