@@ -214,19 +214,20 @@ mod tests {
     /// The share around the bad answer number `bad` of a stream in which `is_new` says whose each is.
     fn share_at(bad: u64, count: u64, is_new: impl Fn(u64) -> bool) -> f64 {
         let all = stream(count, 0, |i| i == bad);
-        let (new, old): (Vec<(u64, Event)>, Vec<(u64, Event)>) =
-            (0..).zip(all).partition(|(i, _)| is_new(*i));
-        let events = |of: Vec<(u64, Event)>| of.into_iter().map(|(_, event)| event).collect::<Vec<_>>();
-        bad_with_shares(&events(new), &events(old))[0].2
+        let events = |new: bool| {
+            let of = (0..).zip(&all).filter(|(i, _)| is_new(*i) == new);
+            of.map(|(_, event)| *event).collect::<Vec<Event>>()
+        };
+        bad_with_shares(&events(true), &events(false))[0].2
     }
 
     #[test]
     fn a_side_of_thirty_answers_tells_the_share_and_a_shorter_one_does_not() {
         let near = |one: f64, other: f64| assert!((one - other).abs() < 1e-9, "{one} {other}");
-        let first_thirty = |i: u64| i < 30 || i % 2 == 0;
+        let first_thirty = |i: u64| i < 30 || i.is_multiple_of(2);
         near(share_at(29, 100, first_thirty), 0.5);
         near(share_at(30, 100, first_thirty), 1.0);
-        let last_thirty = |i: u64| i >= 70 || i % 2 == 0;
+        let last_thirty = |i: u64| i >= 70 || i.is_multiple_of(2);
         near(share_at(69, 100, last_thirty), 1.0);
         near(share_at(75, 100, last_thirty), 32.0 / 60.0);
         // Sixty on each side and no more, and the bad one is on neither.

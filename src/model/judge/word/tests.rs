@@ -162,7 +162,7 @@ fn starved(late: u32, failed: u32, clean: u32, bad: bool) -> Verdict {
     let mut judge = judge(Objectives::of_service(Some(0.001), None), false);
     play(&mut judge, 0..200, |answer| {
         if bad {
-            fail(answer)
+            fail(answer);
         }
     });
     judge.own.clear();
