@@ -161,10 +161,13 @@ impl Field {
 
     /// Replaces all rows of a subject; none fires before `now`.
     pub(super) fn plan(&mut self, subject: usize, plans: impl IntoIterator<Item = Plan>, now: Mono) {
-        for row in &mut self.rows {
-            if row.as_ref().is_some_and(|row| row.subject == subject) {
-                *row = None;
-            }
+        let mut plans = plans.into_iter().peekable();
+        for slot in &mut self.rows {
+            // One that stays as it is goes on: laid out anew it would lose the probe that is due and not sent yet.
+            let mut stays = |row: &Planned| {
+                plans.next_if(|plan| row.row.schedule() == plan.schedule && row.lines == plan.lines).is_some()
+            };
+            slot.take_if(|row| row.subject == subject && !stays(row));
         }
         let mut free = 0;
         for Plan { schedule, lines } in plans {

@@ -72,6 +72,12 @@ impl Row {
         Self { schedule, quantum, next }
     }
 
+    /// The schedule that it follows.
+    #[must_use]
+    pub const fn schedule(&self) -> Schedule {
+        self.schedule
+    }
+
     /// When its next probe is planned.
     #[must_use]
     pub fn planned(&self) -> Mono {

@@ -88,3 +88,33 @@ fn a_subject_that_ends_takes_its_rows_lines_and_probes_with_it_and_the_others_go
         assert!(ended[1].get() > 0, "the other's ran out of their time");
     });
 }
+
+#[test]
+fn a_row_that_stays_as_it_is_loses_no_probe_when_others_change() {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+    runtime.block_on(async {
+        let pacer = Pacer::new(Duration::ZERO, Rc::default(), |field| {
+            let now = clock::now();
+            let plan = |ms, line: usize| {
+                let schedule = Schedule::new(now, Duration::from_millis(ms), 0, 1, "");
+                Plan { schedule, lines: [line].into() }
+            };
+            let entries =
+                |field: &Field| field.rows.iter().flatten().map(|row| row.entry).collect::<Vec<_>>();
+            field.plan(7, [plan(10, 0), plan(50, 1)], now);
+            let before = entries(field);
+            // The first row's probe is due by then, and not sent yet.
+            let later = now.after(Duration::from_millis(70));
+            field.plan(7, [plan(10, 0), plan(20, 1)], later);
+            let with_another_pace = entries(field);
+            assert_eq!((with_another_pace.len(), with_another_pace[0]), (2, before[0]));
+            assert!(before[0] < later && with_another_pace[1] > later, "{with_another_pace:?}");
+            field.plan(7, [plan(10, 2), plan(20, 1)], later);
+            assert!(entries(field).iter().all(|entry| *entry > later), "other lines are another row");
+            field.plan(7, [], later);
+            assert_eq!(entries(field), []);
+            Vec::<Asker>::new()
+        });
+        pacer.unwrap();
+    });
+}
