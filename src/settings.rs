@@ -208,8 +208,8 @@ pub enum LogFormat {
 pub struct Service {
     /// `[a-z0-9-]{1,63}`.
     pub name: String,
-    /// What can be put back; `None`: measure and judge only.
-    pub lever: Option<Lever>,
+    /// What is put back together, the most important first; none: measure and judge only. All of one region and account.
+    pub levers: Vec<Lever>,
     /// The same as [`GuardPolicy::mode`].
     pub mode: Mode,
     /// The file says that nobody else (ECS, `CodeDeploy`, a controller) owns the lever.
@@ -279,7 +279,7 @@ impl Service {
     /// targets directly, as often as in doubt.
     #[must_use]
     pub fn load_hz(&self) -> f64 {
-        let direct = if self.lever.is_some() { self.doubt_rate_hz() } else { 0.0 };
+        let direct = if self.has_lever() { self.doubt_rate_hz() } else { 0.0 };
         (self.release_rate_hz() + direct) * f64::from(self.instances)
     }
 

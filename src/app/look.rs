@@ -5,7 +5,7 @@ use crate::engine::{Dialer, question};
 use crate::model::guard::Depth;
 use crate::model::listener::HealthState;
 use crate::revert::{Alb, Reverter};
-use crate::settings::{Service, Settings};
+use crate::settings::{Lever, Service, Settings};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -37,8 +37,8 @@ pub async fn look(settings: &Settings) -> Vec<Look> {
     let mut looks = Vec::new();
     let shared = aws().await;
     for service in &settings.services {
-        if let Some(lever) = &service.lever {
-            looks.extend(look_at_lever(service, &Alb::new(&shared, lever.clone())).await);
+        if service.has_lever() {
+            looks.extend(look_at_lever(service, &Alb::new(&shared, service.levers.clone())).await);
         }
     }
     looks.extend(look_at_targets(settings).await);
@@ -46,7 +46,7 @@ pub async fn look(settings: &Settings) -> Vec<Look> {
 }
 
 async fn look_at_lever(service: &Service, alb: &Alb) -> Vec<Look> {
-    let arn = service.lever.as_ref().map(|lever| lever.arn().to_owned()).unwrap_or_default();
+    let arn = service.levers.iter().map(Lever::arn).collect::<Vec<_>>().join(", ");
     let look = |what: String, says: Result<String, String>| {
         let (says, fault) = match says {
             Ok(says) => (says, false),

@@ -11,7 +11,7 @@ use crate::model::record::Record;
 use crate::model::recover::recover;
 use crate::publish::{PublishError, Publisher, Roster};
 use crate::revert::{Alb, AlbError};
-use crate::settings::{Lever, Process, Service, Settings};
+use crate::settings::{Process, Service, Settings};
 use aws_config::{BehaviorVersion, SdkConfig};
 use std::collections::BTreeMap;
 use std::io;
@@ -125,8 +125,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         &instance,
         env!("CARGO_PKG_VERSION"),
     )?);
-    let shared =
-        if services.iter().any(|service| service.lever.is_some()) { Some(aws().await) } else { None };
+    let shared = if services.iter().any(Service::has_lever) { Some(aws().await) } else { None };
     let mut desks = BTreeMap::new();
     let mut commands = Vec::new();
     for service in &services {
@@ -212,7 +211,7 @@ fn roster(services: &[Service]) -> Roster {
             .collect(),
         region: services
             .iter()
-            .find_map(|service| service.lever.as_ref())
+            .find_map(|service| service.levers.first())
             .map(|lever| lever.region().to_owned()),
     }
 }
@@ -228,8 +227,8 @@ async fn lever(
     service: &Service,
     shared: Option<&SdkConfig>,
 ) -> Result<Option<(Arc<Alb>, Option<Box<str>>)>, AppError> {
-    let (Some(lever), Some(shared)) = (&service.lever, shared) else { return Ok(None) };
-    let alb = Alb::new(shared, Lever::clone(lever));
+    let Some(shared) = shared.filter(|_| service.has_lever()) else { return Ok(None) };
+    let alb = Alb::new(shared, service.levers.clone());
     match alb.governable().await {
         Ok(state) => {
             tracing::info!(service = %service.name, shows = state.label(), "the listener was read");

@@ -43,6 +43,11 @@ pub const KEYS: &[Key] = &[
     bare("listener", "without listener and rule: measure and judge only"),
     bare("rule", "without listener and rule: measure and judge only"),
     key("mode", Text("observe"), "it acts once you trust it, not before"),
+    key(
+        "revert_style",
+        Text("weights"),
+        "the state of before, as it was; with stickiness some users stay until their cookie ends",
+    ),
     bare("owner", "needed by act; \"none\" says that no ECS, CodeDeploy or controller owns the lever"),
     bare("sole_actuator", "needed by act; true says that no other Serin may act on the lever"),
     key("instances", Int(1), "one task of its own; a sidecar states the number of tasks"),

@@ -154,6 +154,8 @@ struct Epoch {
     confirmed: Mono,
     /// A version answered that the good state didn't have: since then.
     stranger: Option<Mono>,
+    /// The groups that get requests.
+    serving: BTreeSet<Box<str>>,
     targets: BTreeSet<Box<str>>,
     good_since: Option<Mono>,
     bad_since: Option<Mono>,
@@ -217,19 +219,15 @@ enum Phase {
     /// The read that stands directly before a write, or resolves an unknown one.
     Reading {
         op: Option<OpId>,
-        intent: Box<Intent>,
-        attempt: u32,
+        course: Course,
         at: Mono,
-        /// An attempt went out whose outcome isn't known.
-        sent: bool,
     },
     Writing {
         op: OpId,
-        intent: Box<Intent>,
-        attempt: u32,
+        course: Course,
+        /// The rule that is written.
+        arn: Box<str>,
         at: Mono,
-        /// An earlier attempt may still take effect.
-        sent: bool,
     },
     Confirming {
         op: Option<OpId>,
@@ -242,6 +240,57 @@ enum Phase {
         intent: Box<Intent>,
         at: Mono,
     },
+}
+
+/// How far the writing of an intent has come.
+#[derive(Clone, Debug)]
+struct Course {
+    intent: Box<Intent>,
+    /// Of the rule that is to be written next, from 1.
+    attempt: u32,
+    /// An attempt went out whose outcome isn't known: the rule's ARN.
+    doubtful: Option<Box<str>>,
+    /// The rules for which AWS said yes.
+    accepted: BTreeSet<Box<str>>,
+    /// Those for which it said no, after another had been accepted.
+    refused: BTreeSet<Box<str>>,
+}
+
+impl Course {
+    const fn new(intent: Box<Intent>) -> Self {
+        Self { intent, attempt: 1, doubtful: None, accepted: BTreeSet::new(), refused: BTreeSet::new() }
+    }
+
+    /// AWS has taken a write, so the others have to follow.
+    fn is_begun(&self) -> bool {
+        !self.accepted.is_empty()
+    }
+
+    /// One more try of the same rule.
+    fn again(mut self) -> Self {
+        self.attempt += 1;
+        self
+    }
+
+    /// AWS has taken the write of this rule.
+    fn accept(&mut self, arn: &str) {
+        self.accepted.insert(arn.into());
+        (self.attempt, self.doubtful) = (1, None);
+    }
+
+    /// Rules of which nothing is known yet.
+    fn has_more(&self) -> bool {
+        let known = |arn: &Box<str>| self.accepted.contains(arn) || self.refused.contains(arn);
+        self.intent.writes.iter().any(|write| !known(&write.arn))
+    }
+
+    /// For people.
+    fn says(&self) -> String {
+        match self.intent.writes.len() {
+            1 => String::new(),
+            all => format!("; {} of {all} rules are put back", self.accepted.len()),
+        }
+    }
 }
 
 impl Epoch {

@@ -42,3 +42,5 @@ pub mod guard;
 
 pub mod record;
 pub mod recover;
+
+mod several;

@@ -1,12 +1,22 @@
-//! The governed rule of a listener as the core sees it: what it forwards to, and whether all of it was understood.
+//! What is governed, as the core sees it: the rules that move together, what each forwards to, and whether all of it was understood.
 
+use crate::several;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
-/// One state of the governed rule, exactly as it was described.
+/// One state of all that is governed for a service: one listener or rule, or several that move together (80 and 443, hosts, paths).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ListenerState {
+    /// The most important first, which is the order in which they are put back.
+    #[serde(with = "several")]
+    rules: Vec<RuleState>,
+}
+
+/// One state of a governed rule (a listener's default rule, or another one), exactly as it was described.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleState {
     /// The listener's or the rule's ARN.
     pub arn: Box<str>,
     /// The routing action; `None` when the rule doesn't forward.
@@ -87,7 +97,7 @@ impl Forward {
     }
 }
 
-impl ListenerState {
+impl RuleState {
     /// What tells this state from another.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
@@ -117,13 +127,7 @@ impl ListenerState {
         self.forward.as_ref().map(Forward::serving).unwrap_or_default()
     }
 
-    /// Whether one group alone gets every request.
-    #[must_use]
-    pub fn one_has_all(&self) -> bool {
-        self.serving().len() == 1
-    }
-
-    /// Why nothing may be written over this state; `Ok` when all of it is understood.
+    /// Why nothing may be written over this state; its forward when all of it is understood.
     ///
     /// # Errors
     /// Says in words what is not a forward to one or two groups that this build knows wholly.
@@ -158,6 +162,116 @@ impl ListenerState {
                 parts.join(" + ")
             }
         }
+    }
+}
+
+impl From<RuleState> for ListenerState {
+    fn from(rule: RuleState) -> Self {
+        Self { rules: vec![rule] }
+    }
+}
+
+impl From<Vec<RuleState>> for ListenerState {
+    /// The most important first.
+    fn from(rules: Vec<RuleState>) -> Self {
+        Self { rules }
+    }
+}
+
+impl ListenerState {
+    /// Each rule, the most important first.
+    #[must_use]
+    pub fn rules(&self) -> &[RuleState] {
+        &self.rules
+    }
+
+    /// The rule of this ARN.
+    #[must_use]
+    pub fn rule(&self, arn: &str) -> Option<&RuleState> {
+        self.rules.iter().find(|rule| &*rule.arn == arn)
+    }
+
+    /// What tells this state from another: the rules' own, whatever their order.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        if let [only] = self.rules.as_slice() {
+            return only.fingerprint();
+        }
+        let mut rules: Vec<(&str, Fingerprint)> =
+            self.rules.iter().map(|rule| (&*rule.arn, rule.fingerprint())).collect();
+        rules.sort();
+        let rules: Vec<String> =
+            rules.iter().map(|(arn, shows)| format!("{}: {shows}", short(arn))).collect();
+        Fingerprint(rules.join(" | ").into())
+    }
+
+    /// The groups that get requests from any of the rules; empty when nothing is forwarded.
+    #[must_use]
+    pub fn serving(&self) -> BTreeSet<&str> {
+        self.rules.iter().flat_map(RuleState::serving).collect()
+    }
+
+    /// Whether one group alone gets every request.
+    #[must_use]
+    pub fn one_has_all(&self) -> bool {
+        self.serving().len() == 1
+    }
+
+    /// How long a user may stay with the group that served it, whatever the weights say; `None` where nobody does.
+    #[must_use]
+    pub fn sticky_s(&self) -> Option<i32> {
+        let forwards = self.rules.iter().filter_map(|rule| rule.forward.as_ref());
+        let sticky = forwards.filter(|forward| forward.is_sticky());
+        sticky.map(|forward| forward.stickiness.and_then(|sticky| sticky.duration_s).unwrap_or(0)).max()
+    }
+
+    /// Why nothing may be written over this state; `Ok` when all of it is understood.
+    ///
+    /// # Errors
+    /// Says in words which rule is none that may be written, or that the rules aren't one pair of groups.
+    pub fn understood(&self) -> Result<(), String> {
+        let mut groups = BTreeSet::new();
+        for rule in &self.rules {
+            let forward = rule.understood().map_err(|why| self.named(rule, why))?;
+            groups.extend(forward.weights().into_iter().map(|(arn, _)| arn));
+        }
+        match groups.len() {
+            0 => Err("nothing is governed".into()),
+            1 | 2 => Ok(()),
+            n => Err(format!(
+                "the governed rules forward to {n} target groups together ({}); one pair of old and new is understood",
+                groups.into_iter().map(group_name).collect::<Vec<_>>().join(", ")
+            )),
+        }
+    }
+
+    /// Which rule is meant, where there are several.
+    fn named(&self, rule: &RuleState, why: String) -> String {
+        if self.rules.len() == 1 { why } else { format!("{}: {why}", short(&rule.arn)) }
+    }
+
+    /// The serving groups by name, for people: `blue`, `blue 90 + green 10`, or where the rules differ
+    /// `blue (listener …a1), green (listener …b2)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let mut labels: Vec<String> = self.rules.iter().map(RuleState::label).collect();
+        if labels.iter().all(|label| *label == labels[0]) {
+            return labels.drain(..).next().unwrap_or_else(|| "nothing".into());
+        }
+        let each = self.rules.iter().map(|rule| format!("{} ({})", rule.label(), short(&rule.arn)));
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `listener web/0123` of `arn:aws:elasticloadbalancing:…:listener/app/web/50dc/0123`.
+#[must_use]
+pub fn short(arn: &str) -> String {
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
+    let parts: Vec<&str> = resource.split('/').collect();
+    match parts.as_slice() {
+        ["listener", _, name, .., id] => format!("listener {name}/{id}"),
+        ["listener-rule", _, name, .., id] => format!("rule {name}/{id}"),
+        _ => arn.to_owned(),
     }
 }
 
@@ -209,10 +323,10 @@ pub enum HealthState {
 mod tests {
     use super::*;
 
-    fn state(groups: &[(&str, i32)]) -> ListenerState {
+    fn state(groups: &[(&str, i32)]) -> RuleState {
         let groups = groups.iter().map(|(arn, weight)| Group { arn: (*arn).into(), weight: Some(*weight) });
         let forward = Forward { scalar: None, groups: groups.collect(), stickiness: None };
-        ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] }
+        RuleState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] }
     }
 
     #[test]
@@ -257,5 +371,88 @@ mod tests {
         let arn = |name: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/{name}/0123");
         assert_eq!(state(&[(&arn("blue"), 100), (&arn("green"), 0)]).label(), "blue");
         assert_eq!(state(&[(&arn("blue"), 90), (&arn("green"), 10)]).label(), "blue 90 + green 10");
+    }
+
+    fn named(arn: &str, groups: &[(&str, i32)]) -> RuleState {
+        RuleState { arn: arn.into(), ..state(groups) }
+    }
+
+    const HTTP: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/80";
+    const HTTPS: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc/443";
+
+    #[test]
+    fn several_rules_are_one_state_whatever_their_order() {
+        let both = |http: i32, https: i32| {
+            let of = |arn, blue| named(arn, &[("b", blue), ("g", 100 - blue)]);
+            ListenerState::from(vec![of(HTTPS, https), of(HTTP, http)])
+        };
+        let mut turned = both(100, 0);
+        turned.rules.reverse();
+        assert_eq!(both(100, 0).fingerprint(), turned.fingerprint());
+        let all: BTreeSet<Fingerprint> = [both(100, 100), both(100, 0), both(0, 100), both(0, 0)]
+            .iter()
+            .map(ListenerState::fingerprint)
+            .collect();
+        assert_eq!(all.len(), 4, "each is another state");
+        assert_eq!(both(0, 0).serving(), ["g"].into());
+        assert_eq!(both(100, 0).serving(), ["b", "g"].into());
+        assert!(both(0, 0).one_has_all() && !both(100, 0).one_has_all());
+        assert_eq!(
+            (both(0, 0).label(), both(0, 100).label()),
+            ("g".into(), "b (listener web/443), g (listener web/80)".into())
+        );
+        assert!(both(0, 0).rule(HTTP).is_some() && both(0, 0).rule("other").is_none());
+        assert_eq!(ListenerState::from(vec![]).label(), "nothing");
+    }
+
+    #[test]
+    fn the_rules_are_one_pair_of_groups_and_each_is_understood() {
+        let of = |rules: Vec<RuleState>| ListenerState::from(rules).understood();
+        assert_eq!(of(vec![named(HTTP, &[("b", 1), ("g", 0)]), named(HTTPS, &[("g", 1)])]), Ok(()));
+        assert!(of(vec![]).unwrap_err().contains("nothing is governed"));
+        let three = of(vec![named(HTTP, &[("b", 1), ("g", 0)]), named(HTTPS, &[("x", 1)])]).unwrap_err();
+        assert!(three.contains("3 target groups together (b, g, x)"), "{three}");
+        let redirect = RuleState { forward: None, ..named(HTTP, &[]) };
+        let which = of(vec![named(HTTPS, &[("b", 1)]), redirect.clone()]).unwrap_err();
+        assert!(which.starts_with("listener web/80: the rule doesn't forward"), "{which}");
+        assert!(
+            of(vec![redirect]).unwrap_err().starts_with("the rule doesn't"),
+            "the only one needs no name"
+        );
+    }
+
+    #[test]
+    fn the_longest_stickiness_of_any_rule_holds_users() {
+        let sticky = |seconds: Option<i32>| {
+            let mut rule = state(&[("b", 1), ("g", 0)]);
+            rule.forward.as_mut().unwrap().stickiness =
+                Some(Stickiness { enabled: Some(seconds.is_some()), duration_s: seconds });
+            rule
+        };
+        let longest = |all: &[Option<i32>]| {
+            ListenerState::from(all.iter().map(|seconds| sticky(*seconds)).collect::<Vec<_>>()).sticky_s()
+        };
+        assert_eq!(longest(&[None, None]), None);
+        assert_eq!(longest(&[Some(60), None, Some(3_600)]), Some(3_600));
+    }
+
+    #[test]
+    fn one_rule_is_written_as_itself_and_several_as_a_list() {
+        let one = ListenerState::from(state(&[("b", 1)]));
+        let text = serde_json::to_string(&one).unwrap();
+        assert_eq!(text, serde_json::to_string(&state(&[("b", 1)])).unwrap());
+        assert_eq!(serde_json::from_str::<ListenerState>(&text).unwrap(), one);
+        let two = ListenerState::from(vec![named(HTTP, &[("b", 1)]), named(HTTPS, &[("b", 1)])]);
+        let text = serde_json::to_string(&two).unwrap();
+        assert!(text.starts_with('['), "{text}");
+        assert_eq!(serde_json::from_str::<ListenerState>(&text).unwrap(), two);
+    }
+
+    #[test]
+    fn a_short_name_tells_listeners_and_rules() {
+        assert_eq!(short(HTTPS), "listener web/443");
+        let rule = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc/443/9f";
+        assert_eq!(short(rule), "rule web/9f");
+        assert_eq!(short("l"), "l");
     }
 }

@@ -2,6 +2,7 @@
 //! and what must hold before anything is done about it.
 
 use crate::objective::Objectives;
+use crate::plan::Style;
 use std::fmt;
 use std::time::Duration;
 
@@ -150,6 +151,8 @@ pub struct GuardPolicy {
     pub capacity_min: f64,
     /// Evidence older than this is never acted on.
     pub evidence_age_max: Duration,
+    /// How the old version gets its requests back.
+    pub revert_style: Style,
     /// Consecutive fresh answers of the old version, per balancer address, that prove a revert.
     pub verify_answers: u32,
     /// How long to wait for that proof.

@@ -5,8 +5,9 @@
 
 use crate::guard::{Command, Condition};
 use crate::listener::{Fingerprint, ListenerState};
-use crate::plan::Write;
+use crate::plan::{self, Progress, Write};
 use crate::release::{Baseline, Cause, EpochId, Good, ReleaseId};
+use crate::several;
 use crate::target::{TargetId, Version};
 use crate::time::Mono;
 use crate::verdict::Evidence;
@@ -150,8 +151,11 @@ pub enum Record {
     WriteSent {
         /// The intent's number.
         intent: IntentId,
-        /// Counted from 1.
+        /// Counted from 1, for each rule.
         attempt: u32,
+        /// The rule's ARN; empty in ledgers of before there could be several.
+        #[serde(default)]
+        arn: Box<str>,
     },
     /// What came of it.
     Wrote {
@@ -161,6 +165,9 @@ pub enum Record {
         outcome: Box<str>,
         /// AWS's request id, or its error code.
         detail: Box<str>,
+        /// The rule's ARN; empty in ledgers of before there could be several.
+        #[serde(default)]
+        arn: Box<str>,
     },
     /// A read shows what was written.
     Confirmed {
@@ -187,8 +194,9 @@ pub enum Record {
     WouldRevert {
         /// The release.
         release: ReleaseId,
-        /// The write.
-        write: Write,
+        /// The writes, the most important first.
+        #[serde(rename = "write", with = "several")]
+        writes: Vec<Write>,
     },
     /// Nothing was done, and why.
     Refused {
@@ -253,14 +261,29 @@ pub struct Intent {
     pub release: ReleaseId,
     /// The state that is overwritten.
     pub before: ListenerState,
-    /// The write.
-    pub write: Write,
+    /// The writes, one for each rule that has to change, the most important first.
+    #[serde(rename = "write", with = "several")]
+    pub writes: Vec<Write>,
     /// The versions that must answer afterwards; empty when none was known.
     pub versions: BTreeSet<Version>,
     /// Why.
     pub evidence: Evidence,
     /// No write goes out after this.
     pub deadline: Mono,
+}
+
+impl Intent {
+    /// How far it has come, as `live` shows it.
+    #[must_use]
+    pub fn progress(&self, live: &ListenerState) -> Progress<'_> {
+        plan::progress(&self.before, &self.writes, live)
+    }
+
+    /// Whether `live` shows it done.
+    #[must_use]
+    pub fn is_done(&self, live: &ListenerState) -> bool {
+        self.progress(live) == Progress::Done
+    }
 }
 
 impl Record {
@@ -283,6 +306,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::RuleState;
 
     #[test]
     fn what_is_acted_on_is_on_disk_first_and_figures_may_come_later() {
@@ -290,14 +314,14 @@ mod tests {
         let window = Baseline::default();
         let figures = Record::Pulse { epoch, window, verdict: "good".into(), versions };
         assert!(!figures.is_vital());
-        assert!(Record::WriteSent { intent: IntentId(1), attempt: 1 }.is_vital());
+        assert!(Record::WriteSent { intent: IntentId(1), attempt: 1, arn: "l".into() }.is_vital());
     }
 
     #[test]
     fn an_epoch_tells_the_state_that_it_began_with() {
         let forward = crate::listener::Forward { scalar: Some("blue".into()), ..Default::default() };
-        let state =
-            ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] };
+        let rule = RuleState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] };
+        let state = ListenerState::from(rule);
         let epoch = |state| Record::Epoch {
             epoch: EpochId(1),
             cause: Cause::Start,

@@ -240,6 +240,7 @@ fn latch_name(reason: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::RuleState;
     use crate::record::IntentId;
 
     fn release(irreversible: bool) -> Record {
@@ -302,8 +303,12 @@ mod tests {
 
     #[test]
     fn a_revert_counts_once_and_an_unknown_one_counts_too() {
-        let wrote =
-            |word: &str| Record::Wrote { intent: IntentId(1), outcome: word.into(), detail: "".into() };
+        let wrote = |word: &str| Record::Wrote {
+            intent: IntentId(1),
+            outcome: word.into(),
+            detail: "".into(),
+            arn: "l".into(),
+        };
         let confirmed = || Record::Confirmed { intent: IntentId(1) };
         let counts = |records| read(records).reverts_ago.len();
         assert_eq!(counts(vec![wrote("accepted"), confirmed()]), 1);
@@ -333,7 +338,7 @@ mod tests {
     fn epoch(id: u32, arn: &str) -> Record {
         let forward = crate::listener::Forward { scalar: Some(arn.into()), ..Default::default() };
         let state =
-            ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] };
+            RuleState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] }.into();
         Record::Epoch {
             epoch: EpochId(id),
             cause: crate::release::Cause::Foreign,
@@ -366,7 +371,7 @@ mod tests {
     fn a_good_state_that_is_good_no_more_gives_way_to_the_base_of_a_release_that_runs() {
         let good = |id| Good {
             epoch: EpochId(id),
-            state: ListenerState { arn: "l".into(), forward: None, others: vec![], unknown: vec![] },
+            state: RuleState { arn: "l".into(), forward: None, others: vec![], unknown: vec![] }.into(),
             versions: BTreeSet::new(),
             targets: BTreeSet::new(),
             healthy: 1,
@@ -434,7 +439,7 @@ mod tests {
             assert_eq!(memory.next_intent, 7);
             memory.intent.is_some()
         };
-        assert!(open(Record::WriteSent { intent: id, attempt: 1 }));
+        assert!(open(Record::WriteSent { intent: id, attempt: 1, arn: "l".into() }));
         assert!(!open(Record::Verified { intent: id, answers: 20, addresses: 2 }));
         assert!(!open(Record::Abandoned { intent: id, why: "".into() }));
         assert!(!open(held()));
@@ -443,9 +448,13 @@ mod tests {
 
     #[test]
     fn a_write_is_out_until_its_answer_says_that_nothing_was_changed() {
-        let sent = || Record::WriteSent { intent: IntentId(6), attempt: 1 };
-        let wrote =
-            |word: &str| Record::Wrote { intent: IntentId(6), outcome: word.into(), detail: "".into() };
+        let sent = || Record::WriteSent { intent: IntentId(6), attempt: 1, arn: "l".into() };
+        let wrote = |word: &str| Record::Wrote {
+            intent: IntentId(6),
+            outcome: word.into(),
+            detail: "".into(),
+            arn: "l".into(),
+        };
         let state = |records| {
             let memory = read(records);
             (memory.intent_sent, memory.intent_spent)

@@ -1,12 +1,12 @@
 //! AWS's actions to the core's state, and back: the write-back recipe (AWS.md 1).
 
-use crate::model::listener::{Forward, Group, ListenerState, Stickiness};
+use crate::model::listener::{Forward, Group, RuleState, Stickiness};
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, ForwardActionConfig, TargetGroupStickinessConfig, TargetGroupTuple,
 };
 
-/// The state that `actions` describe.
-pub(super) fn state(arn: &str, actions: &[Action], mut unknown: Vec<Box<str>>) -> ListenerState {
+/// The state of a rule that `actions` describe.
+pub(super) fn state(arn: &str, actions: &[Action], mut unknown: Vec<Box<str>>) -> RuleState {
     let mut ordered: Vec<&Action> = actions.iter().collect();
     ordered.sort_by_key(|action| action.order().unwrap_or(0));
     let mut forward = None;
@@ -26,7 +26,7 @@ pub(super) fn state(arn: &str, actions: &[Action], mut unknown: Vec<Box<str>>) -
             }
         }
     }
-    ListenerState { arn: arn.into(), forward, others, unknown }
+    RuleState { arn: arn.into(), forward, others, unknown }
 }
 
 /// `None` when the action names no group at all, which is then nothing that could be put back.

@@ -1,4 +1,4 @@
-//! A listener's default rule or another rule of an Application Load Balancer, through the ELBv2 API.
+//! Listeners' default rules and other rules of Application Load Balancers, through the ELBv2 API.
 
 use super::Reverter;
 use super::actions::{state, write_back};
@@ -40,9 +40,9 @@ const TAG_RELEASE: &str = "serin:release";
 #[derive(Debug)]
 pub struct Alb {
     client: Client,
-    lever: Lever,
-    /// The actions as last read, by the state that they describe: what a write sends back field by field.
-    last: Mutex<Option<(Fingerprint, Vec<Action>)>>,
+    levers: Vec<Lever>,
+    /// Each rule's actions as last read, by its ARN and with the state that they describe: what a write sends back field by field.
+    last: Mutex<BTreeMap<Box<str>, (Fingerprint, Vec<Action>)>>,
     /// Whether a group's targets speak TLS; it can't change in the life of a group.
     tls: Mutex<BTreeMap<Box<str>, bool>>,
 }
@@ -81,78 +81,96 @@ pub fn client_config(shared: &SdkConfig, region: &str) -> aws_sdk_elasticloadbal
 }
 
 impl Alb {
-    /// The lever of one service.
+    /// The levers of one service: at least one, all of one region, the most important first.
     #[must_use]
-    pub fn new(shared: &SdkConfig, lever: Lever) -> Self {
-        let client = Client::from_conf(client_config(shared, lever.region()));
-        Self { client, lever, last: Mutex::default(), tls: Mutex::default() }
+    pub fn new(shared: &SdkConfig, levers: Vec<Lever>) -> Self {
+        let region = levers.first().map_or("", Lever::region);
+        let client = Client::from_conf(client_config(shared, region));
+        Self { client, levers, last: Mutex::default(), tls: Mutex::default() }
     }
 
-    /// Reads the rule once and says whether it is one that may be governed.
+    /// Reads the rules once and says whether they are such that may be governed.
     ///
     /// # Errors
-    /// It isn't: the text lists the listener's rules with their conditions and what they do.
+    /// They aren't: the text lists the listeners' rules with their conditions and what they do.
     pub async fn governable(&self) -> Result<ListenerState, AlbError> {
-        let read = self.actions().await.map_err(|error| match error {
+        let state = self.state().await.map_err(|error| match error {
             ReadError::NotFound(what) => AlbError::NotFound(what.into()),
             other => AlbError::Read(other.to_string()),
         })?;
-        let state = state(self.lever.arn(), &read.0, read.1);
-        match state.understood() {
-            Ok(_) => Ok(state),
-            Err(why) => {
-                let rules = self
-                    .rules()
-                    .await
-                    .unwrap_or_else(|error| format!("(its rules can't be listed: {error})"));
-                Err(AlbError::NotGovernable(format!(
-                    "{}: {why}; the listener has:\n{rules}",
-                    self.lever.arn()
-                )))
-            }
+        let Err(why) = state.understood() else { return Ok(state) };
+        let odd = |lever: &&Lever| state.rule(lever.arn()).is_none_or(|rule| rule.understood().is_err());
+        let lever = self.levers.iter().find(odd).or_else(|| self.levers.first());
+        let Some(lever) = lever else { return Err(AlbError::NotGovernable(why)) };
+        let rules = self.rules(lever).await;
+        let rules = rules.unwrap_or_else(|error| format!("(its rules can't be listed: {error})"));
+        Err(AlbError::NotGovernable(format!("{}: {why}; the listener has:\n{rules}", lever.arn())))
+    }
+
+    /// All rules as they are now, in the order of the levers.
+    async fn state(&self) -> Result<ListenerState, ReadError> {
+        let mut read = self.actions().await?;
+        let mut rules = Vec::new();
+        let mut last = BTreeMap::new();
+        for lever in &self.levers {
+            let arn = lever.arn();
+            let (actions, unknown) = read.remove(arn).ok_or_else(|| ReadError::NotFound(arn.into()))?;
+            let rule = state(arn, &actions, unknown);
+            last.insert(arn.into(), (rule.fingerprint(), actions));
+            rules.push(rule);
         }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        Ok(rules.into())
     }
 
-    /// The governed rule's actions, and the element names in them that this build doesn't know.
-    async fn actions(&self) -> Result<(Vec<Action>, Vec<Box<str>>), ReadError> {
-        let capture = Capture::default();
-        let arn = self.lever.arn();
-        let actions = match &self.lever {
-            Lever::Listener { .. } => {
-                let call = self
-                    .client
-                    .describe_listeners()
-                    .listener_arns(arn)
-                    .customize()
-                    .interceptor(capture.clone());
-                let answer = call.send().await.map_err(|error| read_error("DescribeListeners", &error))?;
-                let listener = answer
-                    .listeners
-                    .unwrap_or_default()
-                    .into_iter()
-                    .find(|item| item.listener_arn() == Some(arn));
-                listener.map(|listener| listener.default_actions.unwrap_or_default())
-            }
-            Lever::Rule { .. } => {
-                let call =
-                    self.client.describe_rules().rule_arns(arn).customize().interceptor(capture.clone());
-                let answer = call.send().await.map_err(|error| read_error("DescribeRules", &error))?;
-                let rule =
-                    answer.rules.unwrap_or_default().into_iter().find(|item| item.rule_arn() == Some(arn));
-                rule.map(|rule| rule.actions.unwrap_or_default())
-            }
+    /// The governed rules' actions by ARN, and the element names in each that this build doesn't know: one call for the listeners, one for
+    /// the rules.
+    async fn actions(&self) -> Result<BTreeMap<String, (Vec<Action>, Vec<Box<str>>)>, ReadError> {
+        let arns = |wanted: fn(&Lever) -> bool| -> Vec<String> {
+            self.levers.iter().filter(|lever| wanted(lever)).map(|lever| lever.arn().to_owned()).collect()
         };
-        let actions = actions.ok_or_else(|| ReadError::NotFound(arn.into()))?;
-        let unknown = capture.0.get().map_or_else(
-            || vec!["the raw answer could not be had".into()],
-            |body| unknown::elements(body, arn),
-        );
-        Ok((actions, unknown))
+        let listeners = arns(|lever| matches!(lever, Lever::Listener { .. }));
+        let rules = arns(|lever| matches!(lever, Lever::Rule { .. }));
+        let (listeners, rules) = tokio::try_join!(self.listeners(listeners), self.other_rules(rules))?;
+        Ok(listeners.into_iter().chain(rules).collect())
     }
 
-    /// Tags of the rule and of its listener's load balancer side: a hold or a mark.
+    async fn listeners(&self, arns: Vec<String>) -> Result<Vec<Described>, ReadError> {
+        if arns.is_empty() {
+            return Ok(vec![]);
+        }
+        let capture = Capture::default();
+        let call = self.client.describe_listeners().set_listener_arns(Some(arns));
+        let answer = call.customize().interceptor(capture.clone()).send().await;
+        let answer = answer.map_err(|error| read_error("DescribeListeners", &error))?;
+        let described = answer.listeners.unwrap_or_default().into_iter().filter_map(|listener| {
+            let arn = listener.listener_arn?;
+            let unknown = capture.unknown(&arn);
+            Some((arn, (listener.default_actions.unwrap_or_default(), unknown)))
+        });
+        Ok(described.collect())
+    }
+
+    async fn other_rules(&self, arns: Vec<String>) -> Result<Vec<Described>, ReadError> {
+        if arns.is_empty() {
+            return Ok(vec![]);
+        }
+        let capture = Capture::default();
+        let call = self.client.describe_rules().set_rule_arns(Some(arns));
+        let answer = call.customize().interceptor(capture.clone()).send().await;
+        let answer = answer.map_err(|error| read_error("DescribeRules", &error))?;
+        let described = answer.rules.unwrap_or_default().into_iter().filter_map(|rule| {
+            let arn = rule.rule_arn?;
+            let unknown = capture.unknown(&arn);
+            Some((arn, (rule.actions.unwrap_or_default(), unknown)))
+        });
+        Ok(described.collect())
+    }
+
+    /// Tags of the rules: a hold or a mark on any of them counts for all.
     async fn marks(&self) -> Result<Marks, ReadError> {
-        let answer = self.client.describe_tags().resource_arns(self.lever.arn()).send().await;
+        let arns = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
+        let answer = self.client.describe_tags().set_resource_arns(Some(arns)).send().await;
         let answer = answer.map_err(|error| read_error("DescribeTags", &error))?;
         let mut marks = Marks::default();
         for tag in answer
@@ -208,8 +226,8 @@ impl Alb {
     }
 
     /// The listener's rules in words, for the message that refuses one.
-    async fn rules(&self) -> Result<String, ReadError> {
-        let listener = match &self.lever {
+    async fn rules(&self, lever: &Lever) -> Result<String, ReadError> {
+        let listener = match lever {
             Lever::Listener { arn, .. } => arn.clone(),
             // arn:…:listener-rule/app/NAME/LB/LISTENER/RULE belongs to arn:…:listener/app/NAME/LB/LISTENER.
             Lever::Rule { arn, .. } => {
@@ -233,9 +251,7 @@ impl Alb {
 
 impl Reverter for Alb {
     async fn read(&self, depth: Depth, groups: BTreeSet<Box<str>>) -> Result<Observed, ReadError> {
-        let (actions, unknown) = self.actions().await?;
-        let state = state(self.lever.arn(), &actions, unknown);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((state.fingerprint(), actions));
+        let state = self.state().await?;
         let marks = match depth {
             Depth::Listener => None,
             Depth::Marks | Depth::Full => Some(self.marks().await?),
@@ -243,7 +259,8 @@ impl Reverter for Alb {
         let health = match depth {
             Depth::Listener | Depth::Marks => None,
             Depth::Full => {
-                let named = state.forward.iter().flat_map(|forward| forward.weights());
+                let forwards = state.rules().iter().filter_map(|rule| rule.forward.as_ref());
+                let named = forwards.flat_map(|forward| forward.weights());
                 let all: BTreeSet<Box<str>> = named.map(|(arn, _)| arn.into()).chain(groups).collect();
                 Some(self.health(&all).await?)
             }
@@ -252,8 +269,9 @@ impl Reverter for Alb {
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
-        let live = match self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some((shows, actions)) if *shows == write.over => actions.clone(),
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&write.arn).cloned();
+        let live = match last {
+            Some((shows, actions)) if shows == write.over => actions,
             _ => {
                 return WriteOutcome::Refused(
                     "the last read doesn't show the state that is to be overwritten".into(),
@@ -261,8 +279,9 @@ impl Reverter for Alb {
             }
         };
         let actions = Some(write_back(&live, &write.to));
-        match &self.lever {
-            Lever::Listener { arn, .. } => {
+        match self.levers.iter().find(|lever| lever.arn() == &*write.arn) {
+            None => WriteOutcome::Refused(format!("{} isn't governed", write.arn).into()),
+            Some(Lever::Listener { arn, .. }) => {
                 match self
                     .client
                     .modify_listener()
@@ -275,7 +294,7 @@ impl Reverter for Alb {
                     Err(error) => write_outcome(&error),
                 }
             }
-            Lever::Rule { arn, .. } => {
+            Some(Lever::Rule { arn, .. }) => {
                 match self.client.modify_rule().rule_arn(arn).set_actions(actions).send().await {
                     Ok(answer) => WriteOutcome::Accepted(answer.request_id().unwrap_or("unknown").into()),
                     Err(error) => write_outcome(&error),
@@ -332,9 +351,20 @@ fn rule_line(rule: &Rule) -> String {
     )
 }
 
+/// The ARN of a listener or a rule, its actions, and the element names in it that this build doesn't know.
+type Described = (String, (Vec<Action>, Vec<Box<str>>));
+
 /// Keeps the raw body of an answer.
 #[derive(Clone, Debug, Default)]
 struct Capture(Arc<OnceLock<Vec<u8>>>);
+
+impl Capture {
+    /// The element names of the item with this ARN that this build doesn't know.
+    fn unknown(&self, arn: &str) -> Vec<Box<str>> {
+        let lost = || vec!["the raw answer could not be had".into()];
+        self.0.get().map_or_else(lost, |body| unknown::elements(body, arn))
+    }
+}
 
 impl Intercept for Capture {
     fn name(&self) -> &'static str {

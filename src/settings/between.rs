@@ -30,11 +30,12 @@ pub(super) fn apart(
             refuse("service", &service.name, format!("{first} names it too"), "one document a service");
             continue;
         }
-        let Some(lever) = &service.lever else { continue };
-        if let Some(first) = levers.insert(lever, &service.name) {
-            let key = if matches!(lever, Lever::Listener { .. }) { "listener" } else { "rule" };
-            let rule = format!("the service {first} holds this lever already: two would fight over it");
-            refuse(key, lever.arn(), rule, "give each service a rule of its own");
+        for lever in &service.levers {
+            if let Some(first) = levers.insert(lever, &service.name) {
+                let key = if matches!(lever, Lever::Listener { .. }) { "listener" } else { "rule" };
+                let rule = format!("the service {first} holds this lever already: two would fight over it");
+                refuse(key, lever.arn(), rule, "give each service a rule of its own");
+            }
         }
     }
 }

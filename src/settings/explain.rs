@@ -81,7 +81,7 @@ impl Service {
             0 => String::new(),
             n => format!(" ({n} of them at 1/s)"),
         };
-        let direct = if self.lever.is_some() {
+        let direct = if self.has_lever() {
             let [usual_hz, doubt_hz] =
                 [self.direct_rate_hz(true), self.doubt_rate_hz()].map(|hz| hz * instances);
             let doubt = if doubt_hz > usual_hz * 1.01 {
@@ -106,18 +106,24 @@ impl Service {
         )
     }
 
+    /// Whether anything can be put back.
+    #[must_use]
+    pub const fn has_lever(&self) -> bool {
+        !self.levers.is_empty()
+    }
+
     /// Why this service will never write, whatever happens; `None` when it may. What AWS has to say is asked later.
     #[must_use]
     pub fn never_acts(&self) -> Option<String> {
-        match (self.mode, &self.lever) {
-            (Mode::Observe, None) => {
+        match (self.mode, self.has_lever()) {
+            (Mode::Observe, false) => {
                 Some("mode = \"observe\", and there is neither listener nor rule to put back".to_owned())
             }
-            (Mode::Observe, Some(_)) => {
+            (Mode::Observe, true) => {
                 Some("mode = \"observe\": it judges and tells what it would have done (DRY RUN)".to_owned())
             }
-            (Mode::Act, None) => Some("there is neither listener nor rule to put back".to_owned()),
-            (Mode::Act, Some(_)) => None,
+            (Mode::Act, false) => Some("there is neither listener nor rule to put back".to_owned()),
+            (Mode::Act, true) => None,
         }
     }
 }

@@ -2,26 +2,59 @@
 
 use super::reader::{Fault, Leaf, Noted, Section};
 use super::{Lever, Mode};
+use crate::config::quoted;
 
-/// The lever, or `None` for a service that is only measured.
-pub(super) fn read(section: &Section<'_>) -> Result<Option<Lever>, Noted> {
-    let listener = section.maybe("listener", |leaf| parse(leaf, Kind::Listener));
-    let rule = section.maybe("rule", |leaf| parse(leaf, Kind::Rule));
-    match (listener?, rule?) {
-        (Some(_), Some(_)) => {
-            let remedy = "keep listener for its default rule, or rule for this one";
-            Err(section
-                .refuse("rule", Fault::new("a service has one lever, and listener is set too", remedy)))
-        }
-        (listener, rule) => Ok(listener.or(rule)),
+/// One call of AWS describes so many listeners or rules, and the tags of so many.
+const LEVERS_MAX: usize = 20;
+
+/// What moves together, the most important first: listeners in their order, then rules. None for a service that is only measured.
+pub(super) fn read(section: &Section<'_>) -> Result<Vec<Lever>, Noted> {
+    let listeners = section.maybe("listener", |leaf| several(leaf, Kind::Listener));
+    let rules = section.maybe("rule", |leaf| several(leaf, Kind::Rule));
+    let mut levers = listeners?.unwrap_or_default();
+    let rules = rules?.unwrap_or_default();
+    let key = if rules.is_empty() { "listener" } else { "rule" };
+    levers.extend(rules);
+    if levers.len() > LEVERS_MAX {
+        let rule =
+            format!("{} listeners and rules; at most {LEVERS_MAX} are put back together", levers.len());
+        return Err(section.refuse(key, Fault::new(rule, "make services of those that don't move together")));
     }
+    for (index, lever) in levers.iter().enumerate() {
+        if levers[..index].contains(lever) {
+            let rule = format!("{} is named twice", quoted(lever.arn()));
+            return Err(section.refuse(key, Fault::new(rule, "name each once")));
+        }
+        if owner(lever.arn()) != owner(levers[0].arn()) {
+            let rule = format!(
+                "{} is of another region or account than {}: one revert is of one",
+                quoted(lever.arn()),
+                quoted(levers[0].arn())
+            );
+            return Err(section.refuse(key, Fault::new(rule, "make it a service of its own")));
+        }
+    }
+    Ok(levers)
+}
+
+/// Partition, region and account of an ARN.
+fn owner(arn: &str) -> Vec<&str> {
+    arn.split(':').take(5).collect()
+}
+
+/// One ARN, or a list of them.
+fn several(leaf: &Leaf<'_>, kind: Kind) -> Result<Vec<Lever>, Fault> {
+    let (arns, are_listed) = leaf.texts()?;
+    let one =
+        |arn: &str| parse(arn, kind).map_err(|fault| if are_listed { fault.of(&quoted(arn)) } else { fault });
+    arns.into_iter().map(one).collect()
 }
 
 /// `act` needs a lever that is ours alone.
 pub(super) fn check_mode(
     section: &Section<'_>,
     mode: Mode,
-    lever: Option<&Lever>,
+    levers: &[Lever],
     unowned: bool,
     sole_actuator: bool,
 ) -> Result<(), Noted> {
@@ -29,7 +62,7 @@ pub(super) fn check_mode(
         return Ok(());
     }
     let mut faults = Vec::new();
-    if lever.is_none() {
+    if levers.is_empty() {
         faults.push(Fault::new(
             "act needs a lever, and there is neither listener nor rule",
             "name one, or observe",
@@ -60,8 +93,7 @@ enum Kind {
 
 /// `arn:PARTITION:elasticloadbalancing:REGION:ACCOUNT:listener/app/NAME/LB/LISTENER`, and for a rule
 /// `listener-rule/app/NAME/LB/LISTENER/RULE` (Service Authorization Reference, Elastic Load Balancing V2).
-fn parse(leaf: &Leaf<'_>, kind: Kind) -> Result<Lever, Fault> {
-    let arn = leaf.text()?;
+fn parse(arn: &str, kind: Kind) -> Result<Lever, Fault> {
     let (key, other, word, parts) = match kind {
         Kind::Listener => ("listener", "rule", "listener", 4),
         Kind::Rule => ("rule", "listener", "listener-rule", 5),

@@ -3,6 +3,7 @@
 use super::reader::{Fault, Leaf, Noted, Section};
 use super::{Mode, Pace, Target, objectives, units};
 use crate::config::quoted;
+use crate::model::plan::Style;
 use crate::model::policy::{Burn, GuardPolicy, Join, JudgePolicy, Policies, Policy, Threshold};
 use crate::model::power::Test;
 use std::path::PathBuf;
@@ -85,6 +86,9 @@ pub(super) fn guard(
     has_lever: bool,
 ) -> Result<(GuardPolicy, Option<PathBuf>), Noted> {
     let section = root.section("guard");
+    let revert_style = root.get("revert_style", |leaf| {
+        leaf.choice(&[("weights", Style::Weights), ("exclusive", Style::Exclusive)])
+    });
     let cool_down = section.get("cool_down", |leaf| leaf.duration(Duration::ZERO..=7 * DAY));
     let reverts_per_hour = section.get("reverts_per_hour", |leaf| leaf.count(1..=10));
     let reverts_per_day = section.get("reverts_per_day", |leaf| leaf.count(1..=100));
@@ -102,6 +106,7 @@ pub(super) fn guard(
         healthy_min: healthy_min?,
         capacity_min: units::share(capacity?),
         evidence_age_max: EVIDENCE_AGE_MAX,
+        revert_style: revert_style?,
         verify_answers: verify_answers?,
         verify_for: verify_for?,
         has_lever,

@@ -26,6 +26,11 @@ impl Fault {
         Self { rule: rule.into(), remedy: remedy.into() }
     }
 
+    /// The same of one of several.
+    pub(super) fn of(self, which: &str) -> Self {
+        Self { rule: format!("{which}: {}", self.rule), ..self }
+    }
+
     /// The rule and its remedy.
     pub(super) fn words(&self) -> String {
         if self.remedy.is_empty() { self.rule.clone() } else { format!("{}; {}", self.rule, self.remedy) }
@@ -243,6 +248,19 @@ impl Leaf<'_> {
             Data::Null => Err(Fault::new("has no value", "leave the key out, or give it one")),
             other => Err(Fault::new(format!("text in quotes is needed; this is {}", other.kind()), "")),
         }
+    }
+
+    /// One text, or a list of them; the second is whether it was a list.
+    pub(super) fn texts(&self) -> Result<(Vec<&str>, bool), Fault> {
+        if !matches!(self.data.as_ref(), Data::List(_)) {
+            return Ok((vec![self.text()?], false));
+        }
+        let mut texts = Vec::new();
+        for node in self.list()? {
+            let text = node.text().filter(|text| !text.is_empty());
+            texts.push(text.ok_or_else(|| Fault::new("each of the list has to be text in quotes", ""))?);
+        }
+        Ok((texts, true))
     }
 
     /// A duration inside `range`.

@@ -18,7 +18,7 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
     let root = Section::root(log, node, Some(label));
     let name = root.get("service", name);
     let mode = root.get("mode", |leaf| leaf.choice(&[("observe", Mode::Observe), ("act", Mode::Act)]));
-    let lever = lever::read(&root);
+    let levers = lever::read(&root);
     let owner = root.maybe("owner", |leaf| leaf.choice(&[("none", ())]));
     let sole_actuator = root.maybe("sole_actuator", Leaf::switch);
     let instances = root.get("instances", |leaf| leaf.count(1..=10_000));
@@ -28,9 +28,9 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
     let pace = policy::pace(&root);
     let (unowned, sole_actuator) =
         (owner.map(|owner| owner.is_some()), sole_actuator.map(|sole| sole == Some(true)));
-    let allowed = match (mode, &lever, unowned, sole_actuator) {
-        (Ok(mode), Ok(lever), Ok(unowned), Ok(sole)) => {
-            lever::check_mode(&root, mode, lever.as_ref(), unowned, sole)
+    let allowed = match (mode, &levers, unowned, sole_actuator) {
+        (Ok(mode), Ok(levers), Ok(unowned), Ok(sole)) => {
+            lever::check_mode(&root, mode, levers, unowned, sole)
         }
         _ => Err(Noted),
     };
@@ -42,13 +42,13 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
         _ => Vec::new(),
     };
     let judge = policy::judge(&root, targets.as_deref().ok(), &rates_hz);
-    let has_lever = matches!(lever, Ok(Some(_)));
+    let has_lever = levers.as_ref().is_ok_and(|levers| !levers.is_empty());
     let guard = policy::guard(&root, mode, &judge, targets.as_deref().unwrap_or_default(), has_lever);
     allowed.and(ca_file)?;
     let (guard, hold_file) = guard?;
     let service = Service {
         name: name?,
-        lever: lever?,
+        levers: levers?,
         mode: mode?,
         unowned: unowned?,
         sole_actuator: sole_actuator?,

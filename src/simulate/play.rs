@@ -4,7 +4,9 @@
 use super::{Shot, Source};
 use crate::model::guard::{Action, Cadence, Depth, Event, Full, Guard, Marks, Observed, Proof, WriteOutcome};
 use crate::model::judge::Judge;
-use crate::model::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, TargetHealth};
+use crate::model::listener::{
+    Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth,
+};
 use crate::model::policy::{GuardPolicy, JudgePolicy, Mode};
 use crate::model::record::Record;
 use crate::model::recover::recover;
@@ -156,7 +158,7 @@ fn forward(weights: [i32; 2]) -> ListenerState {
     let groups = [OLD, NEW].into_iter().zip(weights);
     let groups = groups.map(|(arn, weight)| Group { arn: arn.into(), weight: Some(weight) }).collect();
     let forward = Some(Forward { scalar: None, groups, stickiness: None });
-    ListenerState { arn: LISTENER.into(), forward, others: Vec::new(), unknown: Vec::new() }
+    RuleState { arn: LISTENER.into(), forward, others: Vec::new(), unknown: Vec::new() }.into()
 }
 
 fn health() -> Vec<GroupHealth> {

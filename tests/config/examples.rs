@@ -39,7 +39,7 @@ fn the_smallest_file_becomes_what_the_design_says() {
     let [service] = settings.services.as_slice() else { panic!("one service") };
     assert_eq!(service.name, "checkout");
     assert_eq!(service.mode, Mode::Observe);
-    let Some(Lever::Listener { region, .. }) = &service.lever else { panic!("{:?}", service.lever) };
+    let [Lever::Listener { region, .. }] = service.levers.as_slice() else { panic!("{:?}", service.levers) };
     assert_eq!(region, "eu-west-1");
     let [target] = service.targets.as_slice() else { panic!("one target") };
     assert_eq!(target.name, "/checkout/health");

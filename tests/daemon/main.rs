@@ -6,6 +6,7 @@
 //! | `scene.rs` | a lab, a configuration, a pipeline |
 //! | `child.rs` | a running `serin run`, ended when dropped |
 //! | `flow.rs` | bad releases that must be put back, and good ones that must not |
+//! | `together.rs` | two rules that move together, and a revert that leaves no cookie |
 //! | `refusals.rs` | what must not be written, with the exact reason |
 //! | `lifecycle.rs` | stop, kill, restart, configuration from elsewhere |
 //! | `budget.rs` | the error budget over a restart |
@@ -31,3 +32,4 @@ mod refusals;
 mod scene;
 mod secrets;
 mod simulate;
+mod together;

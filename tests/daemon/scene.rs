@@ -106,9 +106,14 @@ impl Scene {
         Client::from_conf(config)
     }
 
-    /// The governed rule's actions.
+    /// The actions of the governed rule, or of the first of them.
     pub(crate) async fn actions(&self) -> Vec<Action> {
-        if let Some(rule) = self.governed_rule() {
+        self.actions_of(self.governed().first().cloned().flatten()).await
+    }
+
+    /// The actions of a rule, or of the listener's default rule.
+    pub(crate) async fn actions_of(&self, rule: Option<String>) -> Vec<Action> {
+        if let Some(rule) = rule {
             let answer = self.pipeline().describe_rules().rule_arns(rule).send().await.unwrap();
             return answer.rules()[0].actions().to_vec();
         }
@@ -117,13 +122,23 @@ impl Scene {
         answer.listeners()[0].default_actions().to_vec()
     }
 
-    fn governed_rule(&self) -> Option<String> {
-        self.lab.rule_arn().filter(|rule| self.config.lever.contains(rule.as_str()))
+    /// What is governed: the default rule (`None`), the other rule, or both.
+    fn governed(&self) -> Vec<Option<String>> {
+        let lever = &self.config.lever;
+        let default = lever.contains("listener =").then_some(None);
+        let rule = self.lab.rule_arn().filter(|rule| lever.contains(rule.as_str())).map(Some);
+        default.into_iter().chain(rule).collect()
     }
 
     /// What a pipeline does: the forward to these weights, every other field as it is.
     pub(crate) async fn shift(&self, groups: &[(&str, i32)]) {
-        let mut actions = self.actions().await;
+        for rule in self.governed() {
+            self.shift_rule(rule, groups).await;
+        }
+    }
+
+    async fn shift_rule(&self, rule: Option<String>, groups: &[(&str, i32)]) {
+        let mut actions = self.actions_of(rule.clone()).await;
         for action in &mut actions {
             if action.r#type == Some(ActionTypeEnum::Forward) {
                 let sticky =
@@ -146,24 +161,24 @@ impl Scene {
                 oidc.use_existing_client_secret = Some(true);
             }
         }
-        self.put(actions).await;
+        self.put_to(rule, actions).await;
     }
 
     /// Writes the governed rule as it is given.
     pub(crate) async fn put(&self, actions: Vec<Action>) {
-        match self.governed_rule() {
-            Some(rule) => drop(
-                self.pipeline().modify_rule().rule_arn(rule).set_actions(Some(actions)).send().await.unwrap(),
-            ),
-            None => drop(
-                self.pipeline()
-                    .modify_listener()
-                    .listener_arn(self.lab.listener_arn())
-                    .set_default_actions(Some(actions))
-                    .send()
-                    .await
-                    .unwrap(),
-            ),
+        self.put_to(self.governed().first().cloned().flatten(), actions).await;
+    }
+
+    async fn put_to(&self, rule: Option<String>, actions: Vec<Action>) {
+        let (pipeline, actions) = (self.pipeline(), Some(actions));
+        match rule {
+            Some(rule) => {
+                drop(pipeline.modify_rule().rule_arn(rule).set_actions(actions).send().await.unwrap())
+            }
+            None => {
+                let call = pipeline.modify_listener().listener_arn(self.lab.listener_arn());
+                drop(call.set_default_actions(actions).send().await.unwrap());
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Hand-made records of a service whose release goes bad.
 
 use serin::model::guard::Condition;
-use serin::model::listener::{Forward, Group, ListenerState};
-use serin::model::plan;
+use serin::model::listener::{Forward, Group, ListenerState, RuleState};
+use serin::model::plan::{self, Style};
 use serin::model::record::{Intent, IntentId, Record};
 use serin::model::release::{Baseline, Cause, EpochId, Good, ReleaseId};
 use serin::model::time::{Mono, Span, Wall};
@@ -29,12 +29,13 @@ pub(crate) fn state(blue: i32, green: i32) -> ListenerState {
         Group { arn: group("blue"), weight: Some(blue) },
         Group { arn: group("green"), weight: Some(green) },
     ];
-    ListenerState {
+    let rule = RuleState {
         arn: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/shop/1/2".into(),
         forward: Some(Forward { scalar: None, groups, stickiness: None }),
         others: vec![],
         unknown: vec![],
-    }
+    };
+    rule.into()
 }
 
 pub(crate) fn good() -> Good {
@@ -126,7 +127,7 @@ pub(crate) fn intent(id: u64, release: u32) -> Intent {
         epoch: EpochId(1),
         release: ReleaseId(release),
         before: state(0, 100),
-        write: plan::revert(&state(0, 100), &state(100, 0)).unwrap().unwrap(),
+        writes: plan::revert(&state(0, 100), &state(100, 0), Style::Weights).unwrap(),
         versions: BTreeSet::from(["v1".into()]),
         evidence: evidence(),
         deadline: ms(95_290),

@@ -103,8 +103,16 @@ fn reverted() -> Vec<Event> {
     events.extend([
         (65_304, preflight(true)),
         (65_305, Record::Intent(intent(0, 0))),
-        (65_306, Record::WriteSent { intent: id, attempt: 1 }),
-        (65_349, Record::Wrote { intent: id, outcome: "accepted".into(), detail: "5f1c-aws".into() }),
+        (65_306, Record::WriteSent { intent: id, attempt: 1, arn: "".into() }),
+        (
+            65_349,
+            Record::Wrote {
+                intent: id,
+                outcome: "accepted".into(),
+                detail: "5f1c-aws".into(),
+                arn: "".into(),
+            },
+        ),
         (65_350, Record::Confirmed { intent: id }),
         (65_350, epoch(2, Cause::OwnRevert, Some(0), state(100, 0), ms(65_350))),
         (65_500, Record::Verified { intent: id, answers: 20, addresses: 2 }),
@@ -237,7 +245,7 @@ fn a_refusal_of_the_judge_is_refused_while_the_verdict_is_not_good_again() {
 #[test]
 fn an_observed_release_says_what_would_have_been_written() {
     let mut events = broken("observe");
-    let would = Record::WouldRevert { release: ReleaseId(0), write: intent(0, 0).write };
+    let would = Record::WouldRevert { release: ReleaseId(0), writes: intent(0, 0).writes };
     events.extend([(65_304, preflight(true)), (65_304, would), (65_304, held("observe", false))]);
     let report = report(&events);
     assert_eq!(report.outcome, Outcome::Observed);

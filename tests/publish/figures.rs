@@ -203,6 +203,7 @@ async fn the_guard_s_word_becomes_figures() {
         intent: IntentId(1),
         outcome: "accepted".into(),
         detail: "id".into(),
+        arn: "l".into(),
     }));
     publisher.send(note(Record::Verified { intent: IntentId(1), answers: 20, addresses: 2 }));
     publisher.send(note(Record::Held {

@@ -94,7 +94,7 @@ fn of_service(service: &Service) -> Value {
 fn sights(service: &Service) -> Vec<Sight> {
     let judge = &service.judge;
     // Whoever has a lever asks the registered targets of the old version, and waits for what they say.
-    let direct_hz = service.lever.as_ref().map(|_| service.doubt_rate_hz());
+    let direct_hz = service.has_lever().then(|| service.doubt_rate_hz());
     let tests = Test::of(judge);
     let believed = judge.policy.join == Join::Any || judge.policy.tests.len() == 1;
     let burns = judge.policy.tests.iter().find_map(|policy| match policy {

@@ -120,7 +120,8 @@ impl Story {
                 self.tell("preflight", mono, title, &format!("{hold} of {} hold{detail}", conditions.len()));
             }
             Record::Intent(intent) => {
-                self.tell("intent", mono, "intent on disk", &format!("{} to be put back", intent.write.arn));
+                let arns: Vec<&str> = intent.writes.iter().map(|write| &*write.arn).collect();
+                self.tell("intent", mono, "intent on disk", &format!("{} to be put back", arns.join(", ")));
             }
             Record::WriteSent { attempt, .. } => {
                 let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };

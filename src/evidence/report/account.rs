@@ -4,8 +4,8 @@ use super::collect::{Point, Story};
 use super::{Outcome, Report, Stages, Step, Versions, Written};
 use crate::evidence::ledger::rfc3339;
 use crate::model::guard::{Command, Condition};
-use crate::model::listener::ListenerState;
-use crate::model::plan::Write;
+use crate::model::listener::{Fingerprint, ListenerState, RuleState, short};
+use crate::model::plan::{self, Write};
 use crate::model::record::Record;
 use crate::model::release::{Baseline, Cause, EpochId};
 use crate::model::verdict::{Evidence, Stream};
@@ -172,20 +172,21 @@ impl Walk {
                 self.conditions.clone_from(conditions);
                 self.step(story, at, "preflight", detail);
             }
-            Record::WouldRevert { write, .. } => {
-                let written = written(None, write);
+            Record::WouldRevert { writes, .. } => {
+                let written = written(None, writes);
                 let detail = format!("would put the listener back to {}", written.after);
                 self.write = Some(written);
                 self.step(story, at, "would_revert", detail);
             }
             Record::Intent(intent) => {
-                let written = written(Some(&intent.before), &intent.write);
+                let written = written(Some(&intent.before), &intent.writes);
                 let detail = format!("put {} back to {}", written.before, written.after);
                 self.write = Some(written);
                 self.step(story, at, "intent", detail);
             }
-            Record::WriteSent { attempt, .. } => {
-                self.step(story, at, "revert_sent", format!("attempt {attempt}"));
+            Record::WriteSent { attempt, arn, .. } => {
+                let which = if arn.is_empty() { String::new() } else { format!(" at {}", short(arn)) };
+                self.step(story, at, "revert_sent", format!("attempt {attempt}{which}"));
             }
             Record::Wrote { outcome, detail, .. } => self.wrote(story, at, outcome, detail),
             Record::Confirmed { .. } => {
@@ -332,18 +333,31 @@ fn p95_ms(base: &Baseline) -> Option<f64> {
     (base.p95 > 0).then(|| f64::from(base.p95) / 10_000.0)
 }
 
-fn written(before: Option<&ListenerState>, write: &Write) -> Written {
-    let after = ListenerState {
+fn written(before: Option<&ListenerState>, writes: &[Write]) -> Written {
+    // What would have been written has no before-image in its line.
+    let over = |write: &Write| RuleState {
         arn: write.arn.clone(),
         forward: Some(write.to.clone()),
         others: Vec::new(),
         unknown: Vec::new(),
     };
+    let shown = |text: fn(&Write) -> &Fingerprint| {
+        writes.iter().map(|write| text(write).to_string()).collect::<Vec<_>>().join(" | ")
+    };
+    let after = match before {
+        Some(before) => plan::after(before, writes),
+        None => writes.iter().map(over).collect::<Vec<_>>().into(),
+    };
+    let before_exact =
+        before.map_or_else(|| shown(|write| &write.over), |before| before.fingerprint().to_string());
     Written {
-        before: before.map_or_else(|| write.over.to_string(), ListenerState::label),
+        before: before.map_or_else(|| before_exact.clone(), ListenerState::label),
         after: after.label(),
-        before_exact: write.over.to_string(),
-        after_exact: write.becomes.to_string(),
+        after_exact: match before {
+            Some(_) => after.fingerprint().to_string(),
+            None => shown(|write| &write.becomes),
+        },
+        before_exact,
         request_id: None,
     }
 }

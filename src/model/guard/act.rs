@@ -2,11 +2,10 @@
 
 use super::write::{LANDS_WITHIN, RETRY};
 use super::{
-    Action, Condition, Depth, Guard, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX, ReadError,
+    Action, Condition, Course, Depth, Guard, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX, ReadError,
     WriteOutcome,
 };
-use crate::listener::Fingerprint;
-use crate::plan;
+use crate::plan::{self, Progress};
 use crate::policy::Mode;
 use crate::record::{Intent, Record};
 use crate::recover::Recovered;
@@ -113,9 +112,11 @@ impl Guard {
             return;
         }
         let (Some(live), Some(base), Some(epoch)) = (&self.live, base, &self.epoch) else { return };
-        let Ok(Some(write)) = plan::revert(&live.state, &base.state) else { return };
+        let writes = plan::revert(&live.state, &base.state, self.policy.revert_style);
+        let Ok(writes @ [_, ..]) = writes.as_deref() else { return };
+        let writes = writes.to_vec();
         if self.policy.mode == Mode::Observe {
-            out.push(Action::note(Record::WouldRevert { release: release_id, write }));
+            out.push(Action::note(Record::WouldRevert { release: release_id, writes }));
             let text = format!("would put {} back to {}: {evidence}", live.state.label(), base.state.label());
             self.page(PageKind::Reverted, &text, out);
             self.latch("observe", false, out);
@@ -126,7 +127,7 @@ impl Guard {
             epoch: epoch.id,
             release: release_id,
             before: live.state.clone(),
-            write,
+            writes,
             versions: base.versions.clone(),
             evidence: evidence.clone(),
             deadline: evidence.last_bad.after(self.policy.evidence_age_max),
@@ -142,8 +143,8 @@ impl Guard {
         match &self.phase {
             Phase::Watching | Phase::Preflight { .. } => {}
             Phase::Intending { intent, .. }
-            | Phase::Reading { intent, .. }
-            | Phase::Writing { intent, .. }
+            | Phase::Reading { course: Course { intent, .. }, .. }
+            | Phase::Writing { course: Course { intent, .. }, .. }
             | Phase::Confirming { intent, .. }
             | Phase::Verifying { intent, .. } => {
                 out.push(Action::note(Record::Abandoned { intent: intent.id, why: why.into() }));
@@ -168,9 +169,9 @@ impl Guard {
             Phase::Intending { at, .. } if now >= at => {
                 self.refuse("ledger", "the intent was not on disk in time", out);
             }
-            Phase::Reading { op, intent, attempt, at, sent } if now >= at => match op {
-                Some(_) => self.again(now, intent, attempt, sent, "AWS doesn't answer our reads", out),
-                None => self.reading_for(now, intent, attempt, sent, out),
+            Phase::Reading { op, course, at } if now >= at => match op {
+                Some(_) => self.again(now, course, "AWS doesn't answer our reads", out),
+                None => self.reading_for(now, course, out),
             },
             Phase::Writing { op, at, .. } if now >= at => {
                 self.wrote(now, op, WriteOutcome::Unknown("no answer in time".into()), out);
@@ -203,11 +204,17 @@ impl Guard {
         now: Mono,
         memory: &Recovered,
         intent: Intent,
-        shows: &Fingerprint,
         out: &mut Vec<Action>,
     ) {
         self.restore_release(now, memory);
-        if *shows == intent.write.becomes {
+        let Some(live) = &self.live else { return };
+        let all = intent.writes.len();
+        let (done, left) = match intent.progress(&live.state) {
+            Progress::Done => (all, Some(0)),
+            Progress::Left { writes, .. } => (all - writes.len(), Some(writes.len())),
+            Progress::Third(_) => (0, None),
+        };
+        if left == Some(0) {
             if !memory.intent_spent {
                 self.reverts.push(now);
             }
@@ -216,7 +223,20 @@ impl Guard {
                 release.over = false;
             }
             self.confirmed(now, Box::new(intent), out);
-        } else if *shows == intent.write.over {
+        } else if left.is_some() && done > 0 {
+            // Between two writes. The evidence is gone, so what is left is for a person.
+            if !memory.intent_spent {
+                self.reverts.push(now);
+            }
+            if let Some(release) = &mut self.release {
+                release.over = false;
+            }
+            let why = format!("stopped between two writes: {done} of {all} rules are put back");
+            self.begin_epoch(now, now, Cause::OwnRevert, false, out);
+            out.push(Action::note(Record::Abandoned { intent: intent.id, why: why.as_str().into() }));
+            self.unproved = Some(Box::new(intent));
+            self.partial(now, &why, out);
+        } else if left.is_some() {
             // Untouched so far. A second attempt needs a verdict of its own.
             if memory.intent_sent {
                 self.unproved = Some(Box::new(intent.clone()));

@@ -112,11 +112,14 @@ impl Guard {
     fn understood(&self, release: Option<&Release>, base: Option<&Good>) -> Result<String, String> {
         let Some(live) = &self.live else { return Err("the listener was not read yet".into()) };
         match (release, base) {
-            (Some(_), Some(base)) => match plan::revert(&live.state, &base.state)? {
-                Some(_) => Ok(format!("{} can be put back to {}", live.state.label(), base.state.label())),
-                None => Err("the listener already is what it was".into()),
-            },
-            _ => live.state.understood().map(|_| format!("{} is understood", live.state.label())),
+            (Some(_), Some(base)) => {
+                let writes = plan::revert(&live.state, &base.state, self.policy.revert_style)?;
+                if writes.is_empty() {
+                    return Err("the listener already is what it was".into());
+                }
+                Ok(format!("{} can be put back to {}", live.state.label(), base.state.label()))
+            }
+            _ => live.state.understood().map(|()| format!("{} is understood", live.state.label())),
         }
     }
 

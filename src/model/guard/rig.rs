@@ -1,9 +1,9 @@
 //! What the guard's own tests begin with.
 
-use super::{Action, Guard, Live, Observed, PageKind};
+use super::{Action, Course, Guard, Live, Observed, PageKind};
 use crate::judge::{Direct, Judgement};
-use crate::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, TargetHealth};
-use crate::plan::revert;
+use crate::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth};
+use crate::plan::{Style, revert};
 use crate::policy::{GuardPolicy, Mode};
 use crate::record::{Intent, IntentId};
 use crate::recover::Recovered;
@@ -17,10 +17,15 @@ use std::time::Duration;
 pub(crate) const NOW: Mono = Mono(100_000_000_000_000);
 
 pub(crate) fn state(blue: i32, green: i32) -> ListenerState {
+    rule("l", blue, green).into()
+}
+
+/// One of several rules.
+pub(crate) fn rule(arn: &str, blue: i32, green: i32) -> RuleState {
     let group = |arn: &str, weight| Group { arn: arn.into(), weight: Some(weight) };
     let forward =
         Forward { scalar: None, groups: vec![group("b", blue), group("g", green)], stickiness: None };
-    ListenerState { arn: "l".into(), forward: Some(forward), others: vec![], unknown: vec![] }
+    RuleState { arn: arn.into(), forward: Some(forward), others: vec![], unknown: vec![] }
 }
 
 pub(crate) fn health(group: &str, count: u16, state: HealthState) -> GroupHealth {
@@ -59,6 +64,7 @@ pub(crate) fn armed() -> Guard {
         healthy_min: 1,
         capacity_min: 1.0,
         evidence_age_max: Duration::from_secs(30),
+        revert_style: Style::Weights,
         verify_answers: 20,
         verify_for: Duration::from_mins(1),
         has_lever: true,
@@ -121,11 +127,17 @@ pub(crate) fn intent(guard: &Guard) -> Box<Intent> {
         epoch: guard.epoch.as_ref().unwrap().id,
         release: guard.release.as_ref().unwrap().id,
         before: live.state.clone(),
-        write: revert(&live.state, &base.state).unwrap().unwrap(),
+        writes: revert(&live.state, &base.state, guard.policy.revert_style).unwrap(),
         versions: base.versions.clone(),
         evidence: evidence(),
         deadline: NOW.after(Duration::from_secs(30)),
     })
+}
+
+/// The same on its way: the attempt that is next, and whether one went out whose outcome isn't known.
+pub(super) fn course(intent: Box<Intent>, attempt: u32, sent: bool) -> Course {
+    let doubtful = sent.then(|| intent.writes[0].arn.clone());
+    Course { attempt, doubtful, ..Course::new(intent) }
 }
 
 /// A read of the listener's actions alone.

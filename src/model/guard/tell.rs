@@ -86,12 +86,11 @@ impl Guard {
     pub(super) fn drain(&mut self, out: &mut Vec<Action>) {
         self.draining = true;
         match &self.phase {
-            Phase::Watching
-            | Phase::Writing { .. }
-            | Phase::Confirming { .. }
-            | Phase::Reading { sent: true, .. } => {}
+            Phase::Watching | Phase::Writing { .. } | Phase::Confirming { .. } => {}
+            // What may have begun is finished.
+            Phase::Reading { course, .. } if course.doubtful.is_some() || course.is_begun() => {}
             Phase::Preflight { .. } => self.phase = Phase::Watching,
-            Phase::Intending { .. } | Phase::Reading { sent: false, .. } => {
+            Phase::Intending { .. } | Phase::Reading { .. } => {
                 self.abandon("interrupted before the write", out);
             }
             Phase::Verifying { .. } => self.interrupted(out),

@@ -1,6 +1,6 @@
 //! The clockwork, and how the guard stands.
 
-use super::rig::{NOW, armed, intent};
+use super::rig::{NOW, armed, course, intent};
 use super::*;
 
 const TICK: Duration = Duration::from_nanos(1);
@@ -103,7 +103,7 @@ fn while_the_acting_path_reads_nothing_else_does_except_while_a_write_is_out() {
     let phases = [
         (Phase::Intending { op, intent: intent.clone(), at }, false),
         (Phase::Confirming { op: Some(op), intent: intent.clone(), at, since: NOW }, false),
-        (Phase::Writing { op, intent: intent.clone(), attempt: 1, at, sent: false }, true),
+        (Phase::Writing { op, course: course(intent.clone(), 1, false), arn: "l".into(), at }, true),
         (Phase::Verifying { op, intent, at }, true),
     ];
     for (phase, reads) in phases {

@@ -5,6 +5,7 @@ use super::{
     Action, Epoch, Guard, HISTORY, Latch, Live, Observed, OpId, PageKind, Phase, ReadError, Release,
 };
 use crate::judge::Notice;
+use crate::plan::Progress;
 use crate::record::Record;
 use crate::recover::Recovered;
 use crate::release::{Cause, Earlier, EpochId, ReleaseId};
@@ -132,7 +133,7 @@ impl Guard {
                 || was_base.is_some_and(|base| base == good) && memory.shows.as_ref() == Some(&fingerprint)
         });
         if let Some(intent) = memory.intent.take() {
-            self.resume_intent(now, &memory, intent, &fingerprint, out);
+            self.resume_intent(now, &memory, intent, out);
             return;
         }
         let known = memory.shows.as_ref() == Some(&fingerprint);
@@ -174,16 +175,29 @@ impl Guard {
         let (fingerprint, shows) = (live.fingerprint.clone(), live.state.label());
         let targets = serving_targets(&live.state, &live.health);
         if let Phase::Verifying { intent, .. } = &self.phase
-            && intent.write.becomes != fingerprint
+            && !intent.is_done(&live.state)
         {
             self.overridden(&format!("the listener shows {shows} while our revert is being proved"), out);
         }
-        if let Some(late) = self.unproved.take_if(|intent| intent.write.becomes == fingerprint)
-            && matches!(self.phase, Phase::Watching)
+        let reverted = self.epoch.as_ref().is_some_and(|epoch| epoch.cause == Cause::OwnRevert);
+        if matches!(self.phase, Phase::Watching)
+            && let (Some(live), Some(intent)) = (&self.live, &self.unproved)
         {
-            // Our own write, later than we waited for it.
-            self.confirmed(now, late, out);
-            return;
+            match intent.progress(&live.state) {
+                // Our own writes, later than we waited for them.
+                Progress::Done => {
+                    if let Some(late) = self.unproved.take() {
+                        self.confirmed(now, late, out);
+                    }
+                    return;
+                }
+                // Our own too, and not all of them: whoever was called has to see to the rest.
+                Progress::Left { begun: true, .. } if !reverted => {
+                    self.begin_epoch(now, before, Cause::OwnRevert, false, out);
+                    return;
+                }
+                Progress::Left { .. } | Progress::Third(_) => {}
+            }
         }
         let acted = self.release.as_ref().is_some_and(|release| release.latch.is_some() && !release.over);
         let earlier = self.history.iter().rev().find(|earlier| earlier.fingerprint == fingerprint);
@@ -235,11 +249,7 @@ impl Guard {
         // Green was among those that got requests, so the same green gets more (or fewer) now.
         let greens: Vec<&str> = now_serving.iter().copied().filter(|group| !old.contains(group)).collect();
         let Some(epoch) = &self.epoch else { return false };
-        let shown = epoch.fingerprint.as_ref().map_or("", |fingerprint| &fingerprint.0);
-        !greens.is_empty()
-            && greens
-                .iter()
-                .all(|green| shown.contains(&format!("{green}=")) && !shown.contains(&format!("{green}=0")))
+        !greens.is_empty() && greens.iter().all(|green| epoch.serving.contains(*green))
     }
 
     /// A new epoch of a release: a new one, or another step of the one that runs.
@@ -320,6 +330,9 @@ impl Guard {
             id,
             cause,
             fingerprint: live.map(|live| live.fingerprint.clone()),
+            serving: live
+                .map(|live| live.state.serving().into_iter().map(Into::into).collect())
+                .unwrap_or_default(),
             after,
             since: now,
             versions: BTreeSet::new(),

@@ -1,9 +1,11 @@
 //! One fenced write: read, compare, write, read back, prove. Every outcome that isn't known is resolved by reading.
 
 use super::{
-    Action, Aim, Depth, Full, Guard, Latch, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX, ReadError,
-    WriteOutcome,
+    Action, Aim, Course, Depth, Full, Guard, Latch, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX,
+    ReadError, WriteOutcome,
 };
+use crate::listener::short;
+use crate::plan::{Progress, Write};
 use crate::record::{Intent, Record};
 use crate::release::Cause;
 use crate::time::Mono;
@@ -32,107 +34,132 @@ impl Guard {
         }
         match result {
             Ok(()) => {
-                let intent = intent.clone();
-                self.reading_for(now, intent, 1, false, out);
+                let course = Course::new(intent.clone());
+                self.reading_for(now, course, out);
             }
             Err(Full(why)) => self.refuse("ledger", &format!("the intent can't be put on disk: {why}"), out),
         }
     }
 
-    /// Reads the rule and the marks directly before a write, or to resolve an unknown one.
-    pub(super) fn reading_for(
-        &mut self,
-        now: Mono,
-        intent: Box<Intent>,
-        attempt: u32,
-        sent: bool,
-        out: &mut Vec<Action>,
-    ) {
+    /// Reads the rules and the marks directly before a write, or to resolve an unknown one.
+    pub(super) fn reading_for(&mut self, now: Mono, course: Course, out: &mut Vec<Action>) {
         self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Marks));
-        self.phase = Phase::Reading { op: Some(op), intent, attempt, at: now.after(REPLY_MAX), sent };
+        self.phase = Phase::Reading { op: Some(op), course, at: now.after(REPLY_MAX) };
     }
 
     pub(super) fn reread(&mut self, now: Mono, result: &Result<Observed, ReadError>, out: &mut Vec<Action>) {
-        let Phase::Reading { intent, attempt, sent, .. } = &self.phase else { return };
-        let (intent, attempt, sent) = (intent.clone(), *attempt, *sent);
-        let observed = match result {
-            Ok(observed) => observed.clone(),
+        let Phase::Reading { course, .. } = &self.phase else { return };
+        let mut course = course.clone();
+        match result {
+            Ok(observed) => self.take(now, observed.clone()),
             Err(error) => {
                 self.read_error = Some(error.clone());
-                self.again(now, intent, attempt, sent, &error.to_string(), out);
+                self.again(now, course, &error.to_string(), out);
+                return;
+            }
+        }
+        let Some(live) = &self.live else { return };
+        let owed = self.unproved.as_ref().is_some_and(|late| late.is_done(&live.state));
+        let label = live.state.label();
+        let intent = course.intent.clone();
+        let left = match intent.progress(&live.state) {
+            Progress::Done if course.doubtful.is_some() || course.is_begun() || owed => {
+                self.spend(&intent, now);
+                self.confirmed(now, intent, out);
+                return;
+            }
+            Progress::Left { writes, .. } => writes,
+            Progress::Done | Progress::Third(_) => {
+                self.overridden(&format!("the listener shows {label} directly before our write"), out);
                 return;
             }
         };
-        self.take(now, observed);
-        let Some(shows) = self.live.as_ref().map(|live| live.fingerprint.clone()) else { return };
-        let owed = self.unproved.as_ref().is_some_and(|late| late.write.becomes == shows);
-        if (sent || owed) && shows == intent.write.becomes {
+        let shown = |arn: &str| left.iter().all(|write| &*write.arn != arn);
+        if let Some(arn) = course.doubtful.clone().filter(|arn| shown(arn)) {
+            // Its effect is its answer.
+            course.accept(&arn);
             self.spend(&intent, now);
-            self.confirmed(now, intent, out);
-        } else if shows != intent.write.over {
-            let label = self.live.as_ref().map(|live| live.state.label()).unwrap_or_default();
-            self.overridden(&format!("the listener shows {label} directly before our write"), out);
-        } else {
-            self.write_or_leave(now, intent, attempt, sent, out);
+        }
+        if intent.writes.iter().any(|write| shown(&write.arn) && !course.accepted.contains(&write.arn)) {
+            self.overridden(&format!("the listener shows {label}, and we have not written that"), out);
+            return;
+        }
+        let known = |arn: &Box<str>| course.accepted.contains(arn) || course.refused.contains(arn);
+        match left.into_iter().find(|write| !known(&write.arn)) {
+            Some(next) => self.write_or_leave(now, course, next, out),
+            None => self.last_accepted(now, course, out),
         }
     }
 
-    /// The last look before the call: hold, drain, deadline and verdict, as they are now.
-    pub(super) fn write_or_leave(
-        &mut self,
-        now: Mono,
-        intent: Box<Intent>,
-        attempt: u32,
-        sent: bool,
-        out: &mut Vec<Action>,
-    ) {
+    /// The last look before a call: hold, drain, deadline and verdict, as they are now. Once a rule is written, the others have to follow:
+    /// then only a person's word or time stops it, and that is a partial revert.
+    pub(super) fn write_or_leave(&mut self, now: Mono, course: Course, write: &Write, out: &mut Vec<Action>) {
         let hold = self.hold.as_ref().or_else(|| self.live.as_ref().and_then(|live| live.hold.as_ref()));
         let irreversible = self.release.as_ref().is_some_and(|release| release.irreversible)
             || self.live.as_ref().is_some_and(|live| live.irreversible.is_some());
-        let too_late = now > intent.deadline || attempt > ATTEMPTS;
-        if sent && (hold.is_some() || irreversible || too_late || self.draining || !self.verdict_is_bad()) {
+        let deadline = course.intent.deadline;
+        let (begun, doubtful) = (course.is_begun(), course.doubtful.is_some());
+        let last = if begun { deadline.after(CONFIRM_MAX) } else { deadline };
+        let too_late = now > last || course.attempt > ATTEMPTS;
+        let gone = !begun && (self.draining || !self.verdict_is_bad());
+        if doubtful && (hold.is_some() || irreversible || too_late || gone) {
             // No second write. The first may still take effect, so this is neither done nor left.
-            if now > intent.deadline.after(CONFIRM_MAX) || !too_late {
-                self.partial(
-                    now,
-                    "whether our write takes effect is not known, and no second one may follow",
-                    out,
-                );
+            if now > deadline.after(CONFIRM_MAX) || !too_late {
+                let why = "whether our write takes effect is not known, and no second one may follow";
+                self.partial(now, &format!("{why}{}", course.says()), out);
             } else {
-                let at = now.after(RETRY.saturating_mul(1 << attempt.min(5)));
-                self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
+                self.wait(now, course);
             }
         } else if now < self.lands_until {
             // Reading on: a second write while the first is on its way would be two.
             let at = self.lands_until.min(now.after(RETRY.saturating_mul(2)));
-            self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
+            self.phase = Phase::Reading { op: None, course, at };
         } else if let Some(why) = hold {
-            let says = format!("an operator holds: {why}");
-            self.abandon(&says, out);
-            self.refuse("no-hold", &says, out);
+            self.stop("no-hold", &format!("an operator holds: {why}"), now, &course, out);
         } else if irreversible {
-            self.abandon("the release is marked irreversible", out);
-            self.refuse("reversible", "the release is marked irreversible", out);
+            self.stop("reversible", "the release is marked irreversible", now, &course, out);
         } else if too_late {
-            self.abandon("too late: the evidence is old", out);
-            self.refuse("deadline", "the write could not be sent while the evidence was fresh", out);
-        } else if self.draining {
+            self.stop(
+                "deadline",
+                "the write could not be sent while the evidence was fresh",
+                now,
+                &course,
+                out,
+            );
+        } else if gone && self.draining {
             self.abandon("interrupted before the write", out);
-        } else if !self.verdict_is_bad() {
+        } else if gone {
             self.abandon("the verdict is no longer bad", out);
         } else {
             let op = self.op();
-            out.push(Action::note(Record::WriteSent { intent: intent.id, attempt }));
-            out.push(Action::Write(op, intent.write.clone()));
-            self.phase = Phase::Writing { op, intent, attempt, at: now.after(REPLY_MAX), sent };
+            let (intent, attempt, arn) = (course.intent.id, course.attempt, write.arn.clone());
+            out.push(Action::note(Record::WriteSent { intent, attempt, arn: arn.clone() }));
+            out.push(Action::Write(op, write.clone()));
+            self.phase = Phase::Writing { op, course, arn, at: now.after(REPLY_MAX) };
         }
+    }
+
+    /// Leaves the rest unwritten: nothing was done yet, or a part of it was and a person is needed.
+    fn stop(&mut self, reason: &'static str, why: &str, now: Mono, course: &Course, out: &mut Vec<Action>) {
+        if course.is_begun() {
+            self.partial(now, &format!("{why}{}", course.says()), out);
+        } else {
+            self.abandon(why, out);
+            self.refuse(reason, why, out);
+        }
+    }
+
+    /// A pause before the next read.
+    fn wait(&mut self, now: Mono, course: Course) {
+        let at = now.after(RETRY.saturating_mul(1 << course.attempt.min(5)));
+        self.phase = Phase::Reading { op: None, course, at };
     }
 
     /// A write came back.
     pub(super) fn wrote(&mut self, now: Mono, op: OpId, outcome: WriteOutcome, out: &mut Vec<Action>) {
-        let Phase::Writing { op: open, intent, attempt, at, sent } = &self.phase else {
+        let Phase::Writing { op: open, course, arn, at } = &self.phase else {
             self.late_replies += 1;
             return;
         };
@@ -140,32 +167,40 @@ impl Guard {
             self.late_replies += 1;
             return;
         }
-        let (intent, attempt, sent) = (intent.clone(), *attempt, *sent);
+        let (mut course, arn) = (course.clone(), arn.clone());
         let lands_until = at.before(REPLY_MAX).after(LANDS_WITHIN);
+        let (intent, named) = (course.intent.id, arn.clone());
         let note = |word: &str, detail: Box<str>| {
-            Action::note(Record::Wrote { intent: intent.id, outcome: word.into(), detail })
+            Action::note(Record::Wrote { intent, outcome: word.into(), detail, arn: named })
         };
         match outcome {
             WriteOutcome::Accepted(request) => {
                 out.push(note("accepted", request));
-                self.accepted(now, intent, out);
+                course.accept(&arn);
+                self.spend(&course.intent, now);
+                self.go_on(now, course, out);
             }
             WriteOutcome::Throttled => {
                 out.push(note("refused", "Throttling".into()));
-                self.again(now, intent, attempt + 1, sent, "AWS throttles our writes", out);
+                self.again(now, course.again(), "AWS throttles our writes", out);
             }
             WriteOutcome::Unknown(why) => {
                 out.push(note("unknown", why.clone()));
                 self.lands_until = lands_until;
-                self.again(now, intent, attempt + 1, true, &why, out);
+                course.doubtful = Some(arn);
+                self.again(now, course.again(), &why, out);
             }
-            WriteOutcome::Refused(code) if sent => {
+            WriteOutcome::Refused(code) if course.doubtful.is_some() => {
                 out.push(note("refused", code.clone()));
-                self.partial(
-                    now,
-                    &format!("AWS refuses the write ({code}), and an earlier one is unknown"),
-                    out,
-                );
+                let why = format!("AWS refuses the write ({code}), and an earlier one is unknown");
+                self.partial(now, &format!("{why}{}", course.says()), out);
+            }
+            WriteOutcome::Refused(code) if course.is_begun() => {
+                // The others are put back all the same: half of the users on the old version is better than fewer.
+                out.push(note("refused", code));
+                course.refused.insert(arn);
+                course.attempt = 1;
+                self.go_on(now, course, out);
             }
             WriteOutcome::Refused(code) => {
                 out.push(note("refused", code.clone()));
@@ -174,62 +209,72 @@ impl Guard {
         }
     }
 
+    /// After one rule the next, over a read of its own; after the last the read-back.
+    fn go_on(&mut self, now: Mono, course: Course, out: &mut Vec<Action>) {
+        if course.has_more() {
+            self.reading_for(now, course, out);
+        } else {
+            self.last_accepted(now, course, out);
+        }
+    }
+
+    fn last_accepted(&mut self, now: Mono, course: Course, out: &mut Vec<Action>) {
+        if course.refused.is_empty() {
+            self.accepted(now, course.intent, out);
+        } else {
+            let arns = course.refused.iter().map(|arn| short(arn)).collect::<Vec<_>>().join(", ");
+            self.partial(now, &format!("AWS refuses to write {arns}{}", course.says()), out);
+        }
+    }
+
     /// A read while a write is out and unanswered. Its effect is its answer; waiting for the answer instead could hide
     /// that somebody undid it meanwhile.
     pub(super) fn glimpse(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let Phase::Writing { intent, .. } = &self.phase else { return };
-        let intent = intent.clone();
+        let Phase::Writing { course, .. } = &self.phase else { return };
         let Some(live) = &self.live else { return };
-        if live.fingerprint == intent.write.becomes {
-            self.spend(&intent, now);
-            self.confirmed(now, intent, out);
-        } else if live.fingerprint != intent.write.over {
-            let label = live.state.label();
-            self.overridden(&format!("the listener shows {label} while our write is out"), out);
+        let intent = course.intent.clone();
+        match intent.progress(&live.state) {
+            Progress::Done => {
+                self.spend(&intent, now);
+                self.confirmed(now, intent, out);
+            }
+            Progress::Third(_) => {
+                let label = live.state.label();
+                self.overridden(&format!("the listener shows {label} while our write is out"), out);
+            }
+            Progress::Left { .. } => {}
         }
     }
 
     /// Tries again after a pause: a read first, always.
-    pub(super) fn again(
-        &mut self,
-        now: Mono,
-        intent: Box<Intent>,
-        attempt: u32,
-        sent: bool,
-        why: &str,
-        out: &mut Vec<Action>,
-    ) {
-        let at = now.after(RETRY.saturating_mul(1 << attempt.min(5)));
+    pub(super) fn again(&mut self, now: Mono, course: Course, why: &str, out: &mut Vec<Action>) {
+        let at = now.after(RETRY.saturating_mul(1 << course.attempt.min(5)));
         // What was sent is resolved by reading, beyond the deadline of writing too.
-        let give_up = if sent {
-            at > intent.deadline.after(CONFIRM_MAX)
+        let (deadline, doubtful) = (course.intent.deadline, course.doubtful.is_some());
+        let last = if doubtful || course.is_begun() { deadline.after(CONFIRM_MAX) } else { deadline };
+        if at <= last && (doubtful || course.attempt <= ATTEMPTS) {
+            self.phase = Phase::Reading { op: None, course, at };
+        } else if doubtful {
+            let why = format!("whether the write went in is not known: {why}");
+            self.partial(now, &format!("{why}{}", course.says()), out);
         } else {
-            at > intent.deadline || attempt > ATTEMPTS
-        };
-        if give_up && sent {
-            self.partial(now, &format!("whether the write went in is not known: {why}"), out);
-            return;
+            self.stop("deadline", why, now, &course, out);
         }
-        if give_up {
-            self.abandon(why, out);
-            self.refuse("deadline", why, out);
-            return;
-        }
-        self.phase = Phase::Reading { op: None, intent, attempt, at, sent };
     }
 
     pub(super) fn accepted(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
-        self.spend(&intent, now);
         self.reading = None;
         let op = self.op();
         out.push(Action::Read(op, Depth::Listener));
         self.phase = Phase::Confirming { op: Some(op), intent, at: now.after(REPLY_MAX), since: now };
     }
 
-    /// One revert of the budget, and a proof that is owed.
+    /// One revert of the budget, and a proof that is owed: once an intent.
     pub(super) fn spend(&mut self, intent: &Intent, now: Mono) {
-        self.reverts.push(now);
-        self.unproved = Some(Box::new(intent.clone()));
+        if self.unproved.as_ref().is_none_or(|unproved| unproved.id != intent.id) {
+            self.reverts.push(now);
+            self.unproved = Some(Box::new(intent.clone()));
+        }
     }
 
     pub(super) fn read_back(
@@ -242,17 +287,17 @@ impl Guard {
         let (intent, since) = (intent.clone(), *since);
         if let Ok(observed) = result {
             self.take(now, observed.clone());
-            let shows = observed.state.fingerprint();
-            if shows == intent.write.becomes {
-                self.confirmed(now, intent, out);
-                return;
-            }
-            if shows != intent.write.over {
-                self.overridden(
-                    &format!("the listener shows {} after our write", observed.state.label()),
-                    out,
-                );
-                return;
+            match intent.progress(&observed.state) {
+                Progress::Done => {
+                    self.confirmed(now, intent, out);
+                    return;
+                }
+                Progress::Third(_) => {
+                    let label = observed.state.label();
+                    self.overridden(&format!("the listener shows {label} after our write"), out);
+                    return;
+                }
+                Progress::Left { .. } => {}
             }
         }
         if now.since(since) >= CONFIRM_MAX {
@@ -313,8 +358,14 @@ impl Guard {
                     addresses: *addresses,
                 }));
                 let shows = self.live.as_ref().map(|live| live.state.label()).unwrap_or_default();
+                let sticky = self.live.as_ref().and_then(|live| live.state.sticky_s()).map(|seconds| {
+                    format!(
+                        "; stickiness is on: a user whom the new version served may stay with it for {seconds} s (revert_style = \"exclusive\" lets nobody)"
+                    )
+                });
                 let text = format!(
-                    "reverted to {shows}: {answers} of {answers} fresh connections answered by it, {addresses} addresses; because {evidence}; holding until a person or a new release"
+                    "reverted to {shows}: {answers} of {answers} fresh connections answered by it, {addresses} addresses; because {evidence}{}; holding until a person or a new release",
+                    sticky.unwrap_or_default()
                 );
                 self.unproved = None;
                 self.page(PageKind::Reverted, &text, out);
@@ -328,9 +379,13 @@ impl Guard {
 
     /// The write is in, or may be, and the end is not what it should be: a person is needed.
     pub(super) fn partial(&mut self, now: Mono, why: &str, out: &mut Vec<Action>) {
-        if let Phase::Reading { intent, sent: true, .. } | Phase::Writing { intent, .. } = &self.phase {
+        let sent = match &self.phase {
+            Phase::Reading { course, .. } => course.doubtful.is_some().then(|| course.intent.clone()),
+            Phase::Writing { course, .. } => Some(course.intent.clone()),
+            _ => None,
+        };
+        if let Some(intent) = sent {
             // It may have had its effect: the budget is spent.
-            let intent = intent.clone();
             self.spend(&intent, now);
         }
         self.page(PageKind::Partial, &format!("PARTIAL: {why}"), out);
@@ -346,5 +401,7 @@ impl Guard {
     }
 }
 
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 mod tests;

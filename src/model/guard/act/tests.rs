@@ -1,7 +1,7 @@
 //! From the breach to the intent, at the edges of its deadlines.
 
 use super::*;
-use crate::guard::rig::{NOW, armed, evidence, intent, latched, shows, state, told};
+use crate::guard::rig::{NOW, armed, course, evidence, intent, latched, shows, state, told};
 use crate::listener::ListenerState;
 use crate::record::IntentId;
 
@@ -69,7 +69,7 @@ fn only_the_reply_that_is_waited_for_is_taken() {
     let op = Some(OpId(70));
     let phases = [
         Phase::Preflight { op, evidence: evidence(), since, tries: 0, at },
-        Phase::Reading { op, intent: intent.clone(), attempt: 1, at, sent: false },
+        Phase::Reading { op, course: course(intent.clone(), 1, false), at },
         Phase::Confirming { op, intent, at, since },
     ];
     let failed: Result<Observed, ReadError> = Err(ReadError::Throttled);
@@ -109,9 +109,9 @@ fn waiting(guard: &Guard, at: Mono) -> Vec<Phase> {
         Phase::Preflight { op: Some(op), evidence: evidence(), since, tries: 0, at },
         Phase::Preflight { op: None, evidence: evidence(), since, tries: 0, at },
         Phase::Intending { op, intent: intent.clone(), at },
-        Phase::Reading { op: Some(op), intent: intent.clone(), attempt: 1, at, sent: false },
-        Phase::Reading { op: None, intent: intent.clone(), attempt: 1, at, sent: false },
-        Phase::Writing { op, intent: intent.clone(), attempt: 1, at, sent: false },
+        Phase::Reading { op: Some(op), course: course(intent.clone(), 1, false), at },
+        Phase::Reading { op: None, course: course(intent.clone(), 1, false), at },
+        Phase::Writing { op, course: course(intent.clone(), 1, false), arn: "l".into(), at },
         Phase::Confirming { op: Some(op), intent: intent.clone(), at, since },
         Phase::Confirming { op: None, intent: intent.clone(), at, since },
         Phase::Verifying { op, intent, at },
@@ -163,9 +163,8 @@ fn resumed(now: ListenerState, change: impl FnOnce(&mut Recovered)) -> (Guard, V
     change(&mut memory);
     let mut guard = Guard::new(before.policy.clone(), memory.clone(), NOW);
     guard.take(NOW, shows(now));
-    let shown = guard.live.as_ref().unwrap().fingerprint.clone();
     let mut out = vec![];
-    guard.resume_intent(NOW, &memory, intent, &shown, &mut out);
+    guard.resume_intent(NOW, &memory, intent, &mut out);
     (guard, out)
 }
 

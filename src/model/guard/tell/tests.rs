@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::guard::OpId;
-use crate::guard::rig::{NOW, armed, evidence, intent, told};
+use crate::guard::rig::{NOW, armed, course, evidence, intent, told};
 
 const TICK: Duration = Duration::from_nanos(1);
 
@@ -81,9 +81,9 @@ fn a_drain_leaves_what_has_not_begun_and_finishes_what_is_out() {
     let phases = [
         (Phase::Preflight { op: Some(op), evidence: evidence(), since, tries: 0, at }, true),
         (Phase::Intending { op, intent: intent.clone(), at }, true),
-        (Phase::Reading { op: Some(op), intent: intent.clone(), attempt: 1, at, sent: false }, true),
-        (Phase::Reading { op: Some(op), intent: intent.clone(), attempt: 1, at, sent: true }, false),
-        (Phase::Writing { op, intent: intent.clone(), attempt: 1, at, sent: false }, false),
+        (Phase::Reading { op: Some(op), course: course(intent.clone(), 1, false), at }, true),
+        (Phase::Reading { op: Some(op), course: course(intent.clone(), 1, true), at }, false),
+        (Phase::Writing { op, course: course(intent.clone(), 1, false), arn: "l".into(), at }, false),
         (Phase::Confirming { op: Some(op), intent: intent.clone(), at, since }, false),
         (Phase::Verifying { op, intent, at }, true),
     ];

@@ -187,7 +187,7 @@ fn a_replaced_task_is_no_deployment_where_versions_tell() {
 fn another_weight_of_the_same_two_groups_is_a_step_while_the_release_is_judged() {
     let step = |shown: ListenerState, now: ListenerState, change: fn(&mut Guard)| {
         let mut guard = armed();
-        guard.epoch.as_mut().unwrap().fingerprint = Some(shown.fingerprint());
+        guard.epoch.as_mut().unwrap().serving = shown.serving().into_iter().map(Into::into).collect();
         change(&mut guard);
         guard.take(NOW, shows(now));
         guard.is_step()
@@ -199,8 +199,8 @@ fn another_weight_of_the_same_two_groups_is_a_step_while_the_release_is_judged()
     assert!(!step(state(90, 10), state(50, 50), |guard| guard.release.as_mut().unwrap().over = true));
     assert!(!step(state(90, 10), state(50, 50), |guard| guard.latch("partial", true, &mut vec![])));
     assert!(!step(state(90, 10), state(50, 50), |guard| guard.release.as_mut().unwrap().base = None));
-    let another = |guard: &mut Guard| guard.epoch.as_mut().unwrap().fingerprint = None;
-    assert!(!step(state(90, 10), state(50, 50), another));
+    let another = |guard: &mut Guard| guard.epoch.as_mut().unwrap().serving = ["b".into(), "x".into()].into();
+    assert!(!step(state(90, 10), state(50, 50), another), "another green was served");
 }
 
 #[test]

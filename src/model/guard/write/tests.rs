@@ -1,7 +1,7 @@
 //! The acting path at its edges, from the intent to the proof.
 
 use super::*;
-use crate::guard::rig::{NOW, armed, intent, latched, shows, state, told, writes};
+use crate::guard::rig::{NOW, armed, course, intent, latched, shows, state, told, writes};
 use crate::verdict::Verdict;
 
 const TICK: Duration = Duration::from_nanos(1);
@@ -10,7 +10,11 @@ const TICK: Duration = Duration::from_nanos(1);
 fn reading(attempt: u32, sent: bool) -> Guard {
     let mut guard = armed();
     let intent = intent(&guard);
-    guard.phase = Phase::Reading { op: Some(OpId(70)), intent, attempt, at: NOW.after(REPLY_MAX), sent };
+    guard.phase = Phase::Reading {
+        op: Some(OpId(70)),
+        course: course(intent, attempt, sent),
+        at: NOW.after(REPLY_MAX),
+    };
     guard
 }
 
@@ -18,22 +22,23 @@ fn reading(attempt: u32, sent: bool) -> Guard {
 fn writing(attempt: u32, sent: bool) -> Guard {
     let mut guard = armed();
     let (intent, at) = (intent(&guard), NOW.before(Duration::from_secs(3)).after(REPLY_MAX));
-    guard.phase = Phase::Writing { op: OpId(71), intent, attempt, at, sent };
+    guard.phase = Phase::Writing { op: OpId(71), course: course(intent, attempt, sent), arn: "l".into(), at };
     guard
 }
 
 /// The last look before the write, at `now`.
 fn look(guard: &mut Guard, now: Mono) -> Vec<Action> {
-    let Phase::Reading { intent, attempt, sent, .. } = guard.phase.clone() else { panic!("{guard:?}") };
+    let Phase::Reading { course, .. } = guard.phase.clone() else { panic!("{guard:?}") };
+    let write = course.intent.writes[0].clone();
     let mut out = vec![];
-    guard.write_or_leave(now, intent, attempt, sent, &mut out);
+    guard.write_or_leave(now, course, &write, &mut out);
     out
 }
 
 /// Until when the next read waits, and the attempt it belongs to.
 fn waits(guard: &Guard) -> Option<(Mono, u32)> {
     match &guard.phase {
-        Phase::Reading { op: None, at, attempt, .. } => Some((*at, *attempt)),
+        Phase::Reading { op: None, at, course } => Some((*at, course.attempt)),
         _ => None,
     }
 }
@@ -51,7 +56,7 @@ fn a_reply_to_what_was_given_up_is_counted_and_changes_nothing() {
     let phases = [
         Phase::Watching,
         Phase::Intending { op: OpId(1), intent: intent.clone(), at },
-        Phase::Writing { op: OpId(1), intent: intent.clone(), attempt: 1, at, sent: false },
+        Phase::Writing { op: OpId(1), course: course(intent.clone(), 1, false), arn: "l".into(), at },
         Phase::Verifying { op: OpId(1), intent, at },
     ];
     for phase in phases {
@@ -152,7 +157,7 @@ fn a_write_without_a_known_end_may_land_until_five_seconds_after_it_was_sent() {
     guard.wrote(NOW, OpId(71), WriteOutcome::Unknown("cut".into()), &mut vec![]);
     assert_eq!(guard.lands_until, NOW.before(Duration::from_secs(3)).after(LANDS_WITHIN));
     assert_eq!(waits(&guard), Some((NOW.after(Duration::from_millis(800)), 2)));
-    assert!(matches!(guard.phase, Phase::Reading { sent: true, .. }));
+    assert!(matches!(&guard.phase, Phase::Reading { course, .. } if course.doubtful.is_some()));
 }
 
 #[test]
@@ -164,16 +169,16 @@ fn trying_again_ends_with_the_deadline_and_finding_out_ten_seconds_later() {
     {
         let mut guard = reading(1, sent);
         let intent = intent(&guard);
-        guard.again(end.before(pause), intent.clone(), 1, sent, "cut", &mut vec![]);
+        guard.again(end.before(pause), course(intent.clone(), 1, sent), "cut", &mut vec![]);
         assert_eq!((latched(&guard), waits(&guard)), (None, Some((end, 1))));
-        guard.again(end.before(pause).after(TICK), intent, 1, sent, "cut", &mut vec![]);
+        guard.again(end.before(pause).after(TICK), course(intent, 1, sent), "cut", &mut vec![]);
         assert_eq!(latched(&guard), Some(reason));
     }
     let mut guard = reading(1, false);
     let intent = intent(&guard);
-    guard.again(NOW, intent.clone(), 5, false, "cut", &mut vec![]);
+    guard.again(NOW, course(intent.clone(), 5, false), "cut", &mut vec![]);
     assert_eq!(latched(&guard), None);
-    guard.again(NOW, intent, 6, false, "cut", &mut vec![]);
+    guard.again(NOW, course(intent, 6, false), "cut", &mut vec![]);
     assert_eq!(latched(&guard), Some("deadline"));
 }
 
@@ -212,7 +217,7 @@ fn what_a_read_shows_before_our_first_write_is_not_taken_for_it() {
     assert_eq!((guard.reverts.len(), latched(&guard)), (0, Some("overridden")));
     // One that is still owed may be it, and so may one that was sent.
     let mut owed = reading(1, false);
-    owed.unproved = Some(intent(&owed));
+    owed.unproved = Some(Box::new(Intent { id: crate::record::IntentId(6), ..*intent(&owed) }));
     for mut guard in [owed, reading(1, true)] {
         guard.reread(NOW, &Ok(shows(state(1, 0))), &mut vec![]);
         assert_eq!(guard.reverts, [NOW]);

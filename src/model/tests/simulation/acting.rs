@@ -2,9 +2,9 @@
 
 use crate::app::{App, Moment, secs};
 use crate::releases::{CUT, cutover, each_seed, outage};
-use crate::world::{BLUE, GREEN, RED, Trouble, Ways, blue, forward, green};
+use crate::world::{BLUE, GREEN, RED, Trouble, Ways, blue, but, forward, green};
 use serin_model::guard::{Event, OpId, PageKind, Proof, WriteOutcome};
-use serin_model::listener::Stickiness;
+use serin_model::listener::{RuleState, Stickiness};
 use serin_model::policy::Mode;
 use serin_model::record::Record;
 use std::time::Duration;
@@ -267,12 +267,13 @@ fn late_and_unknown_replies_are_counted_and_dropped() {
 fn the_write_restores_the_before_image_field_by_field() {
     each_seed(|seed| {
         let mut app = App::new(seed);
-        let mut before = blue();
         let sticky = Stickiness { enabled: Some(true), duration_s: Some(3_600) };
-        before.forward.as_mut().unwrap().stickiness = Some(sticky);
-        before.others.push("authenticate-oidc issuer=x".into());
-        let mut after = green();
-        after.others.clone_from(&before.others);
+        let auth = |rule: &mut RuleState| rule.others.push("authenticate-oidc issuer=x".into());
+        let before = but(blue(), |rule| {
+            rule.forward.as_mut().unwrap().stickiness = Some(sticky);
+            auth(rule);
+        });
+        let after = but(green(), auth);
         app.world.set(secs(0.0), before.clone());
         app.at(CUT, |app| app.world.set(app.now, after));
         app.world.service(GREEN).course.during(secs(CUT + 6.0), secs(1e6), outage());

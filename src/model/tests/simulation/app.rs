@@ -6,7 +6,7 @@ use crate::world::{Trouble, World};
 use serin_model::guard::{Action, Aim, Cadence, Command, Depth, Event, Guard, OpId, PageKind};
 use serin_model::judge::Judge;
 use serin_model::objective::Objectives;
-use serin_model::plan::Write;
+use serin_model::plan::{Style, Write};
 use serin_model::policy::{GuardPolicy, JudgePolicy, Mode, Policy};
 use serin_model::record::{Intent, Record};
 use serin_model::recover::recover;
@@ -130,6 +130,7 @@ pub(crate) fn policies() -> (JudgePolicy, GuardPolicy) {
         healthy_min: 1,
         capacity_min: 1.0,
         evidence_age_max: Duration::from_secs(30),
+        revert_style: Style::Weights,
         verify_answers: 5,
         verify_for: Duration::from_secs(8),
         has_lever: true,

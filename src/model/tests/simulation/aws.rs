@@ -3,7 +3,7 @@
 use crate::app::{App, Job, Moment};
 use crate::world::Trouble;
 use serin_model::guard::{Depth, Event, Full, Observed, OpId, Proof, ReadError, WriteOutcome};
-use serin_model::plan::Write;
+use serin_model::plan::{Write, after};
 use serin_model::record::{Intent, Record};
 use serin_model::sample::Outcome;
 use std::time::Duration;
@@ -65,8 +65,7 @@ impl App {
     }
 
     pub(crate) fn effect(&mut self, write: Write) {
-        let mut state = self.world.listener.clone();
-        state.forward = Some(write.to.clone());
+        let state = after(&self.world.listener, std::slice::from_ref(&write));
         if state.fingerprint() != self.world.listener.fingerprint() {
             let story = self.story();
             self.laws.effect(&write, &self.world.listener, &story);

@@ -2,14 +2,14 @@
 
 use crate::world::World;
 use serin_model::guard::Observed;
-use serin_model::listener::{Fingerprint, HealthState, ListenerState};
+use serin_model::listener::{HealthState, ListenerState, RuleState};
 use serin_model::plan::Write;
 use serin_model::policy::{GuardPolicy, Mode};
 use serin_model::record::{Intent, Record};
 use serin_model::release::EpochId;
 use serin_model::time::{Mono, Wall};
 use serin_model::verdict::Evidence;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -17,14 +17,15 @@ use std::time::Duration;
 pub(crate) struct Laws {
     intent: Option<Intent>,
     intent_over: bool,
-    shown: Option<Fingerprint>,
+    shown: Option<ListenerState>,
     held_by_tag: bool,
     held_by_command: bool,
     bad: Option<(EpochId, Evidence)>,
     /// How long BAD has stood for a release that may be acted on.
     bad_since: Option<Mono>,
     bad_stood: Duration,
-    written: BTreeMap<u32, u32>,
+    /// Releases, and the rules that were written for them.
+    written: BTreeSet<(u32, Box<str>)>,
     /// A story in which another writer comes between our fenced read and our write: nothing can prevent that.
     pub(crate) unpreventable_race: bool,
     intents: BTreeSet<u64>,
@@ -32,7 +33,7 @@ pub(crate) struct Laws {
 
 impl Laws {
     pub(crate) fn read(&mut self, observed: &Observed) {
-        self.shown = Some(observed.state.fingerprint());
+        self.shown = Some(observed.state.clone());
         if let Some(marks) = &observed.marks {
             self.held_by_tag = marks.hold.is_some();
         }
@@ -90,15 +91,30 @@ impl Laws {
         assert_eq!(policy.mode, Mode::Act, "observe mode never writes");
         let intent = self.intent.as_ref().expect("I1: no write without an intent");
         assert!(!self.intent_over, "I1: the intent is over");
-        assert_eq!(intent.write, *write, "I1: the intent is for another write");
+        assert!(intent.writes.contains(write), "I1: the intent is for another write");
         let durable = ledger.iter().any(|(_, record)| matches!(record, Record::Intent(on) if on == intent));
         assert!(durable, "I1: the intent is not on disk");
-        let (epoch, evidence) = self.bad.as_ref().expect("I3: the last verdict is bad");
-        assert_eq!(*epoch, intent.epoch, "I3: evidence of another epoch");
-        assert!(now.since(evidence.last_bad) <= Duration::from_secs(30), "I3: old evidence");
-        assert!(now <= intent.deadline, "I3: the intent's deadline is over");
-        assert_eq!(self.shown.as_ref(), Some(&write.over), "I5: the last read showed another state");
-        assert_eq!(intent.before.fingerprint(), write.over, "I5: over something else than the before-image");
+        let release = intent.release.0;
+        if self.written.iter().any(|(written, _)| *written == release) {
+            // What has begun is finished, though users are better off by now.
+            assert!(now <= intent.deadline.after(Duration::from_secs(10)), "I3: too late to finish");
+        } else {
+            let (epoch, evidence) = self.bad.as_ref().expect("I3: the last verdict is bad");
+            assert_eq!(*epoch, intent.epoch, "I3: evidence of another epoch");
+            assert!(now.since(evidence.last_bad) <= Duration::from_secs(30), "I3: old evidence");
+            assert!(now <= intent.deadline, "I3: the intent's deadline is over");
+        }
+        let shows = |state: &ListenerState| state.rule(&write.arn).map(RuleState::fingerprint);
+        assert_eq!(
+            self.shown.as_ref().and_then(shows),
+            Some(write.over.clone()),
+            "I5: the last read showed another"
+        );
+        assert_eq!(
+            shows(&intent.before),
+            Some(write.over.clone()),
+            "I5: over something else than the before-image"
+        );
         assert!(!self.held_by_tag && !self.held_by_command, "I7: somebody holds");
         let groups: Vec<&str> = write.to.serving().into_iter().collect();
         let healthy = world
@@ -110,17 +126,17 @@ impl Laws {
             .count();
         let healthy = u32::try_from(healthy).expect("few targets");
         assert!(healthy >= policy.healthy_min, "I4: {healthy} healthy targets");
-        let release = intent.release.0;
-        assert_eq!(self.written.get(&release), None, "I2: a release is reverted once");
+        assert!(!self.written.contains(&(release, write.arn.clone())), "I2: a release is reverted once");
     }
 
     /// Our write changed the listener.
     pub(crate) fn effect(&mut self, write: &Write, before: &ListenerState, story: &str) {
         let intent = self.intent.as_ref().expect("I1");
-        *self.written.entry(intent.release.0).or_default() += 1;
-        assert_eq!(self.written[&intent.release.0], 1, "I2: a release is reverted once\n{story}");
+        let first = self.written.insert((intent.release.0, write.arn.clone()));
+        assert!(first, "I2: a release is reverted once\n{story}");
         assert!(
-            before.fingerprint() == write.over || self.unpreventable_race,
+            before.rule(&write.arn).map(RuleState::fingerprint).as_ref() == Some(&write.over)
+                || self.unpreventable_race,
             "I5: another state was overwritten"
         );
     }

@@ -29,3 +29,5 @@ mod refusals;
 mod releases;
 #[cfg(test)]
 mod restarts;
+#[cfg(test)]
+mod together;

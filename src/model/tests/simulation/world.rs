@@ -3,11 +3,15 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serin_model::guard::Marks;
-use serin_model::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, TargetHealth};
+use serin_model::listener::{
+    Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth,
+};
 use serin_model::time::Mono;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+/// A second one that is governed with it.
+pub(crate) const LISTENER_80: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:listener/app/shop/1/80";
 pub(crate) const LISTENER: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:listener-rule/app/shop/1/2/3";
 pub(crate) const BLUE: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/blue/1";
 pub(crate) const GREEN: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/green/2";
@@ -127,7 +131,20 @@ pub(crate) struct World {
 pub(crate) fn forward(groups: &[(&str, i32)]) -> ListenerState {
     let groups = groups.iter().map(|(arn, weight)| Group { arn: (*arn).into(), weight: Some(*weight) });
     let forward = Forward { scalar: None, groups: groups.collect(), stickiness: None };
-    ListenerState { arn: LISTENER.into(), forward: Some(forward), others: vec![], unknown: vec![] }
+    RuleState { arn: LISTENER.into(), forward: Some(forward), others: vec![], unknown: vec![] }.into()
+}
+
+/// The same with something else about its rule.
+pub(crate) fn but(state: ListenerState, change: impl Fn(&mut RuleState)) -> ListenerState {
+    let mut rules = state.rules().to_vec();
+    rules.iter_mut().for_each(change);
+    rules.into()
+}
+
+/// Two listeners that are governed together: each address of the balancer routes by one of them.
+pub(crate) fn pair(https: ListenerState, http: ListenerState) -> ListenerState {
+    let http = but(http, |rule| rule.arn = LISTENER_80.into());
+    [https.rules(), http.rules()].concat().into()
 }
 
 pub(crate) fn blue() -> ListenerState {
@@ -200,7 +217,8 @@ impl World {
 
     /// The group that the balancer picks.
     pub(crate) fn route(&mut self, addr: u16, now: Mono) -> Option<&'static str> {
-        let forward = self.effective(addr, now).forward.clone()?;
+        let rules = self.effective(addr, now).rules();
+        let forward = rules[usize::from(addr) % rules.len()].forward.clone()?;
         let weights = forward.weights();
         let total: i32 = weights.iter().map(|(_, weight)| weight).sum();
         let mut left = self.chance.unit() * f64::from(total);

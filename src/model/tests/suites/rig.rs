@@ -14,7 +14,7 @@ use serin_model::guard::{
 };
 use serin_model::judge::Judge;
 use serin_model::listener::{GroupHealth, ListenerState};
-use serin_model::plan::Write;
+use serin_model::plan::{Write, after};
 use serin_model::record::{Intent, Record};
 use serin_model::recover::recover;
 use serin_model::release::{Baseline, EpochId, Stage};
@@ -348,9 +348,7 @@ impl Rig {
                 self.step(Event::Durable(op, result));
             }
             Arrival::Wrote(op, write) => {
-                let mut state = self.state.clone();
-                state.forward = Some(write.to);
-                self.set(state);
+                self.set(after(&self.state, &[write]));
                 self.step(Event::Wrote(op, WriteOutcome::Accepted("request-1".into())));
             }
             Arrival::Proved(op) => self.step(Event::Verified(op, Proof::Shown { answers: 40, addresses: 2 })),

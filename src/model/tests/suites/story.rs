@@ -3,6 +3,7 @@
 use crate::chance::{Chance, Latency, Shape};
 use crate::rig::Rig;
 use serin_model::objective::Objectives;
+use serin_model::plan::Style;
 use serin_model::policy::{GuardPolicy, JudgePolicy, Mode, Policy};
 use serin_model::sample::{Fault, Ours};
 use std::time::Duration;
@@ -237,6 +238,7 @@ pub(crate) fn policies(release_rate_hz: f64) -> (JudgePolicy, GuardPolicy) {
         healthy_min: 1,
         capacity_min: 1.0,
         evidence_age_max: Duration::from_secs(30),
+        revert_style: Style::Weights,
         verify_answers: 20,
         verify_for: Duration::from_mins(1),
         has_lever: true,

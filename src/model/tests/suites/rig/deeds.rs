@@ -21,7 +21,8 @@ impl Rig {
 
     /// Somebody sets the listener; the balancer follows within a second.
     pub(crate) fn set(&mut self, state: ListenerState) {
-        let weights = state.forward.as_ref().map(|forward| forward.weights()).unwrap_or_default();
+        let forward = state.rules().first().and_then(|rule| rule.forward.as_ref());
+        let weights = forward.map(|forward| forward.weights()).unwrap_or_default();
         let total: i32 = weights.iter().map(|(_, weight)| weight).sum();
         let share = COLOURS.map(|arn| {
             let weight = weights.iter().find(|(known, _)| *known == arn).map_or(0, |(_, weight)| *weight);
