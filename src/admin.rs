@@ -4,12 +4,13 @@
 //! socket, whose file's permissions say who may, or needs the token.
 
 mod client;
+mod verdict;
 
 pub use client::{At, ClientError, get, post};
 
 use crate::clock;
 use crate::model::budget::BudgetFigures;
-use crate::model::guard::{Command, Status};
+use crate::model::guard::{Command, Status, Unprotected};
 use crate::model::policy::Mode;
 use crate::model::time::Mono;
 use crate::settings::Secret;
@@ -27,7 +28,16 @@ use tokio::sync::{mpsc, oneshot};
 const BODY_MAX: usize = 64 * 1024;
 
 /// A command on its way to a service's guard; the answer says that it was taken.
-pub type Commands = mpsc::Sender<(Command, oneshot::Sender<()>)>;
+pub type Commands = mpsc::Sender<(Command, oneshot::Sender<Taken>)>;
+
+/// What came of a command. It counts whatever stands here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether AWS has the tag of a hold, or has it no more; `None` where there is none to write.
+    pub tag: Option<Result<(), String>>,
+    /// A release that begins now would not be put back.
+    pub unprotected: Option<Unprotected>,
+}
 
 /// What the listener shows. Written by `app`, read by every request.
 pub struct Board {
@@ -112,6 +122,7 @@ fn routes(board: Arc<Board>, door: Door) -> Router {
         .route("/metrics", on_get(metrics))
         .route("/api/v1/status", on_get(status))
         .route("/api/v1/services/{service}/command", on_post(command))
+        .route("/api/v1/verdict/{service}", on_get(verdict::read).post(verdict::rollback))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state((board, door))
 }
@@ -142,6 +153,9 @@ async fn armed(State((board, _)): Shared) -> Response {
         services.insert(
             name.to_string(),
             json!({ "armed": armed, "mode": mode(desk.mode), "conditions": conditions,
+                    "unprotected": shown.status.as_ref().and_then(|status| status.unprotected).map(unprotected),
+                    "live": shown.status.as_ref().map(|status| &status.live),
+                    "idle": shown.status.as_ref().map(|status| &status.idle),
                     "good": shown.status.as_ref().and_then(|status| status.good.clone()),
                     "read_age_s": shown.status.as_ref().and_then(|status| status.read).map(age_s) }),
         );
@@ -208,10 +222,30 @@ async fn command(
         );
     };
     let (taken, answer) = oneshot::channel();
-    if desk.commands.send((command, taken)).await.is_err() || answer.await.is_err() {
+    let sent = desk.commands.send((command, taken)).await.is_ok();
+    let Some(taken) = (if sent { answer.await.ok() } else { None }) else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping");
-    }
-    Json(json!({ "taken": true })).into_response()
+    };
+    let tag = taken.tag.map(|tag| match tag {
+        Ok(()) => json!({ "written": true }),
+        Err(why) => json!({ "written": false, "why": why }),
+    });
+    Json(json!({ "taken": true, "tag": tag, "unprotected": taken.unprotected.map(unprotected) }))
+        .into_response()
+}
+
+/// Until when, by the wall clock, and why.
+fn unprotected(unprotected: Unprotected) -> Value {
+    let left = unprotected.until.since(clock::now());
+    let until = jiff::Timestamp::from_millisecond(clock::wall().0).ok();
+    let until = until.and_then(|now| now.checked_add(jiff::SignedDuration::try_from(left).ok()?).ok());
+    let why = match unprotected.reason {
+        "cool-down" => "cooling down after the last revert",
+        _ => "the budget of reverts is spent",
+    };
+    let clock = until.map(|until| until.strftime("%H:%M UTC").to_string()).unwrap_or_default();
+    json!({ "until": until.map(|until| until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()), "reason": unprotected.reason,
+            "seconds": left.as_secs(), "says": format!("unprotected until {clock}, {why}") })
 }
 
 fn refusal(code: StatusCode, why: &str) -> Response {

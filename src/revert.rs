@@ -34,6 +34,12 @@ pub trait Reverter: Send + Sync + 'static {
         groups: BTreeSet<Box<str>>,
     ) -> impl Future<Output = Result<Observed, ReadError>> + Send;
 
+    /// Writes the tag that forbids acting on every governed rule, with the reason; or takes it away.
+    ///
+    /// # Errors
+    /// AWS didn't take it, in words. Whoever asked for the hold holds all the same.
+    fn tag(&self, hold: Option<Box<str>>) -> impl Future<Output = Result<(), String>> + Send;
+
     /// Sends one mutating call, once.
     fn write(&self, write: Write) -> impl Future<Output = WriteOutcome> + Send;
 }

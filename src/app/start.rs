@@ -168,6 +168,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
             publisher: Arc::clone(&publisher),
             board: Arc::clone(&board),
             spending: kept.spending,
+            tagging: None,
             opening: vec![Record::Started {
                 version: env!("CARGO_PKG_VERSION").into(),
                 config: service.content_hash.as_str().into(),

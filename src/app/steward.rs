@@ -3,7 +3,7 @@
 //! `route` is one exhaustive match on what the guard asks for; each reply comes back as the next event.
 
 use super::spending::Spending;
-use crate::admin::Board;
+use crate::admin::{Board, Taken};
 use crate::clock;
 use crate::engine::{Chapter, Finding, Order};
 use crate::evidence::ledger::LedgerHandle;
@@ -29,7 +29,7 @@ pub(super) struct Steward {
     pub(super) guard: Guard,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) findings: mpsc::Receiver<Finding>,
-    pub(super) commands: mpsc::Receiver<(Command, oneshot::Sender<()>)>,
+    pub(super) commands: mpsc::Receiver<(Command, oneshot::Sender<Taken>)>,
     pub(super) lever: Option<Arc<Alb>>,
     pub(super) hold_file: Option<PathBuf>,
     /// Why the last read brought nothing, as it was logged.
@@ -39,6 +39,8 @@ pub(super) struct Steward {
     pub(super) board: Arc<Board>,
     pub(super) opening: Vec<Record>,
     pub(super) spending: Option<Spending>,
+    /// What becomes of the tag of the last hold.
+    pub(super) tagging: Option<oneshot::Receiver<Result<(), String>>>,
 }
 
 impl Steward {
@@ -50,7 +52,7 @@ impl Steward {
         let mut replies: JoinSet<Event> = JoinSet::new();
         let mut shown = Shown { at: Mono(0), state: "" };
         let mut drained = false;
-        let mut asker = None;
+        let mut asker: Option<oneshot::Sender<Taken>> = None;
         self.step(Event::Tick, &mut replies).await;
         loop {
             let wake = tokio::time::sleep(self.guard.wake_at().since(clock::now()).min(SHOW_EVERY));
@@ -77,9 +79,8 @@ impl Steward {
             }
             // Who is told that a command was taken sees it on the board.
             self.show(&mut shown, asker.is_some());
-            if let Some(taken) = asker.take() {
-                // Gone when the asker gave up; the command counts all the same.
-                let _ = taken.send(());
+            if let Some(asker) = asker.take() {
+                self.answer(asker);
             }
             if drained && self.guard.may_stop() {
                 break;
@@ -89,6 +90,20 @@ impl Steward {
             spending.keep();
         }
         self.note(Box::new(Record::Stopped { how: if drained { "drained" } else { "interrupted" }.into() }));
+    }
+
+    /// Tells whoever gave a command that it was taken, once AWS has said what became of a tag.
+    fn answer(&mut self, asker: oneshot::Sender<Taken>) {
+        let unprotected = self.guard.status(clock::now()).unprotected;
+        let tagging = self.tagging.take();
+        tokio::spawn(async move {
+            let tag = match tagging {
+                Some(tagging) => Some(tagging.await.unwrap_or_else(|_| Err("the call broke down".into()))),
+                None => None,
+            };
+            // Gone when the asker gave up; the command counts all the same.
+            let _ = asker.send(Taken { tag, unprotected });
+        });
     }
 
     async fn step(&mut self, event: Event, replies: &mut JoinSet<Event>) {
@@ -104,7 +119,7 @@ impl Steward {
 
     /// Carries out what the guard asks for. An order waits for the engine, which always takes its orders; all else is
     /// handed over at once.
-    async fn route(&self, action: Action, replies: &mut JoinSet<Event>) {
+    async fn route(&mut self, action: Action, replies: &mut JoinSet<Event>) {
         match action {
             Action::Open(stage) => {
                 self.order(Order::Open(stage)).await;
@@ -146,6 +161,21 @@ impl Steward {
                     self.order(Order::Keep(chapter)).await;
                 }
                 self.note(record);
+            }
+            Action::Tag(hold) => {
+                let Some(lever) = self.lever.clone() else { return };
+                let (reply, done) = oneshot::channel();
+                self.tagging = Some(done);
+                let service = Arc::clone(&self.name);
+                replies.spawn(async move {
+                    let tagged = lever.tag(hold).await;
+                    if let Err(why) = &tagged {
+                        tracing::warn!(%service, %why, "the tag that tells other instances of a hold could not be changed");
+                    }
+                    // Gone when the asker gave up.
+                    let _ = reply.send(tagged);
+                    Event::Tagged
+                });
             }
             Action::Page(page) => {
                 tracing::warn!(service = %self.name, kind = page.kind.name(), dry_run = page.dry_run, "{}", page.text);

@@ -4,6 +4,8 @@ use super::{Failure, say};
 use crate::admin::{At, get, post};
 use crate::model::guard::Command;
 use clap::{Args, Subcommand};
+use serde_json::Value;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,8 +13,11 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 pub(super) struct ServiceArgs {
     /// The service, as in its file.
-    #[arg(long)]
-    service: String,
+    #[arg(value_name = "SERVICE", required_unless_present = "service")]
+    name: Option<String>,
+    /// The same, by name.
+    #[arg(long, value_name = "SERVICE", conflicts_with = "name")]
+    service: Option<String>,
     /// The admin socket of the running Serin (admin.socket).
     #[arg(long, env = "SERIN_SOCKET", default_value = "serin-data/serin.sock")]
     socket: PathBuf,
@@ -48,8 +53,8 @@ struct BeginArgs {
 pub(super) struct HoldArgs {
     #[command(flatten)]
     service: ServiceArgs,
-    /// Why, for the record.
-    #[arg(long)]
+    /// Why, for the record and the tag.
+    #[arg(long, default_value = "by hand")]
     reason: String,
 }
 
@@ -64,19 +69,40 @@ pub(super) struct HealthArgs {
 pub(super) fn release(args: &ReleaseArgs) -> Result<(), Failure> {
     let ReleaseCommand::Begin(begin) = &args.what;
     let label = Some(begin.id.as_str().into());
-    send(&begin.service, &Command::ReleaseBegin { label, irreversible: begin.irreversible })
+    let taken = send(&begin.service, &Command::ReleaseBegin { label, irreversible: begin.irreversible })?;
+    if let Some(says) = taken["unprotected"]["says"].as_str() {
+        complain(&format!(
+            "{}: {says}; a breach would be judged and told, and not reverted",
+            begin.service.name()
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn hold(args: &HoldArgs) -> Result<(), Failure> {
-    send(&args.service, &Command::Hold { reason: args.reason.as_str().into() })
+    let taken = send(&args.service, &Command::Hold { reason: args.reason.as_str().into() })?;
+    let name = args.service.name();
+    if let Some(why) = taken["tag"]["why"].as_str() {
+        complain(&format!(
+            "{name} is held by this instance only; the tag that tells the others could not be written: {why}"
+        ));
+    }
+    say(&format!("{name} is held until: serin unhold {name}\n"))
 }
 
 pub(super) fn unhold(args: &ServiceArgs) -> Result<(), Failure> {
-    send(args, &Command::Unhold)
+    let taken = send(args, &Command::Unhold)?;
+    if let Some(why) = taken["tag"]["why"].as_str() {
+        complain(&format!(
+            "the tag that holds {} could not be taken away, so the hold stands: {why}",
+            args.name()
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn ack(args: &ServiceArgs) -> Result<(), Failure> {
-    send(args, &Command::Ack)
+    send(args, &Command::Ack).map(drop)
 }
 
 pub(super) fn healthcheck(args: &HealthArgs) -> Result<(), Failure> {
@@ -84,9 +110,22 @@ pub(super) fn healthcheck(args: &HealthArgs) -> Result<(), Failure> {
     say(&answer.map_err(|error| Failure::Failed(error.into()))?)
 }
 
-fn send(args: &ServiceArgs, command: &Command) -> Result<(), Failure> {
+impl ServiceArgs {
+    fn name(&self) -> &str {
+        self.name.as_deref().or(self.service.as_deref()).unwrap_or_default()
+    }
+}
+
+/// What came of it.
+fn send(args: &ServiceArgs, command: &Command) -> Result<Value, Failure> {
     let body = serde_json::to_string(command).map_err(|error| Failure::Failed(error.into()))?;
-    let path = format!("/api/v1/services/{}/command", args.service);
+    let path = format!("/api/v1/services/{}/command", args.name());
     let answer = super::runtime()?.block_on(post(&At::Socket(args.socket.clone()), &path, body));
-    answer.map(drop).map_err(|error| Failure::Failed(error.into()))
+    let answer = answer.map_err(|error| Failure::Failed(error.into()))?;
+    serde_json::from_str(&answer).map_err(|error| Failure::Failed(error.into()))
+}
+
+/// What whoever asked has to know, though the command was taken.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "serin: {text}");
 }

@@ -38,8 +38,8 @@ mod write;
 
 pub use preflight::Condition;
 pub use words::{
-    Action, Aim, Cadence, Command, Depth, Event, Full, Marks, Observed, OpId, Page, PageKind, Proof,
-    ReadError, Status, WriteOutcome,
+    Action, Aim, Cadence, Command, Depth, Event, Full, Marks, Observed, OpId, Outcome, Page, PageKind, Proof,
+    ReadError, Status, Unprotected, WriteOutcome,
 };
 
 use crate::judge::Judgement;
@@ -371,6 +371,7 @@ impl Guard {
             Event::Wrote(op, outcome) => self.wrote(now, op, outcome, out),
             Event::Verified(op, proof) => self.verified(now, op, &proof, out),
             Event::Operator(command) => self.operator(now, command, out),
+            Event::Tagged => self.tagged(now),
             Event::Drain => self.drain(out),
         }
         self.tick(now, out);

@@ -38,7 +38,14 @@ const OF_VOICE: [&[Metric]; 2] = [
         Metric::Stalled,
         Metric::Throttled,
     ],
-    &[Metric::Armed, Metric::Condition, Metric::Epoch, Metric::BudgetRemaining, Metric::BurnRate],
+    &[
+        Metric::Armed,
+        Metric::Unprotected,
+        Metric::Condition,
+        Metric::Epoch,
+        Metric::BudgetRemaining,
+        Metric::BurnRate,
+    ],
 ];
 
 /// Upper bounds of the classic buckets, seconds. From what a loopback answers in to the longest timeout there is.
@@ -99,7 +106,7 @@ impl Figures {
             Item::Second(second) => self.second(now, second),
             Item::Status(service, status) => {
                 self.heard[GUARD].insert(Arc::clone(service), now);
-                self.status(service, status);
+                self.status(now, service, status);
             }
             Item::Budget(service, budget) => self.budget(service, budget),
             Item::Note(service, record) => self.note(service, record),
@@ -278,8 +285,10 @@ impl Figures {
         }
     }
 
-    fn status(&mut self, service: &Arc<str>, status: &Status) {
+    fn status(&mut self, now: Mono, service: &Arc<str>, status: &Status) {
         self.level(Metric::Armed, &[service], flag(status.armed));
+        let unprotected = status.unprotected.map(|one| one.until.since(now).as_secs_f64());
+        self.level(Metric::Unprotected, &[service], unprotected.unwrap_or(0.0));
         self.forget(Metric::Condition, service);
         for condition in &status.conditions {
             self.level(Metric::Condition, &[service, &condition.name], flag(condition.holds));

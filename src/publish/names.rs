@@ -100,6 +100,7 @@ pub enum Metric {
     TargetP95,
     Verdict,
     Armed,
+    Unprotected,
     Blind,
     NeedsHuman,
     Condition,
@@ -116,7 +117,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 35] = [
+pub const NAMES: [Name; 36] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -332,6 +333,15 @@ pub const NAMES: [Name; 35] = [
         unit: "1",
         labels: &[SERVICE],
         meaning: "1 when a breach would be answered by a write, as far as is known now",
+    },
+    Name {
+        metric: Metric::Unprotected,
+        prometheus: "serin_unprotected_seconds",
+        otlp: "serin.unprotected",
+        kind: Gauge,
+        unit: "s",
+        labels: &[SERVICE],
+        meaning: "For how long no breach will be answered yet, because of the reverts that were made; 0 when one would be",
     },
     Name {
         metric: Metric::Blind,

@@ -12,7 +12,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::operation::RequestId;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ProtocolEnum, Rule, TargetHealthDescription, TargetHealthStateEnum,
+    Action, ProtocolEnum, Rule, Tag, TargetHealthDescription, TargetHealthStateEnum,
 };
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -268,6 +268,25 @@ impl Reverter for Alb {
         Ok(Observed { state, marks, health })
     }
 
+    async fn tag(&self, hold: Option<Box<str>>) -> Result<(), String> {
+        let arns: Vec<String> = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
+        let (call, failed) = match hold {
+            Some(reason) => {
+                let tag = Tag::builder().key(TAG_HOLD).value(tag_value(&reason)).build();
+                let call = self.client.add_tags().set_resource_arns(Some(arns)).tags(tag);
+                ("AddTags", call.send().await.err().map(|error| read_error("AddTags", &error)))
+            }
+            None => {
+                let call = self.client.remove_tags().set_resource_arns(Some(arns)).tag_keys(TAG_HOLD);
+                ("RemoveTags", call.send().await.err().map(|error| read_error("RemoveTags", &error)))
+            }
+        };
+        match failed {
+            Some(error) => Err(format!("{call}: {error}")),
+            None => Ok(()),
+        }
+    }
+
     async fn write(&self, write: Write) -> WriteOutcome {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&write.arn).cloned();
         let live = match last {
@@ -327,6 +346,12 @@ fn target(one: &TargetHealthDescription, tls: bool) -> Option<TargetHealth> {
     let shifted = one.administrative_override().and_then(|shift| shift.state());
     let overridden = shifted.is_some_and(|state| state.as_str().ends_with("_active"));
     Some(TargetHealth { id, state, overridden })
+}
+
+/// What a tag may say: 256 characters, letters, digits, spaces and `+ - = . _ : / @` (Tagging AWS Resources).
+fn tag_value(reason: &str) -> String {
+    let fits = |letter: char| letter.is_alphanumeric() || " +-=._:/@".contains(letter);
+    reason.chars().map(|letter| if fits(letter) { letter } else { '_' }).take(256).collect()
 }
 
 fn rule_line(rule: &Rule) -> String {

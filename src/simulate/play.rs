@@ -372,7 +372,7 @@ impl<'a> Theatre<'a> {
                     self.played.refused.push(reason.into());
                 }
             }
-            Action::Page(_) => {}
+            Action::Page(_) | Action::Tag(_) => {}
         }
     }
 }

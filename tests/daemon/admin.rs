@@ -1,9 +1,10 @@
 //! Who may ask, and who may change.
 
-use super::child::Daemon;
+use super::child::{Daemon, outcome, serin};
 use super::scene::{Scene, bounded};
+use serde_json::Value;
 use serin::admin::{At, get, post};
-use serin::lab::LabOptions;
+use serin::lab::{ControlPlaneFault, Fault, LabOptions};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -69,4 +70,101 @@ fn without_a_token_nobody_may_change_over_tcp() {
         assert_eq!(status(address, "authorization: Bearer \r\n").await, 401);
         assert_eq!(status(address, "").await, 401);
     });
+}
+
+/// The tag that forbids acting, as AWS has it.
+async fn tag(scene: &Scene) -> Option<String> {
+    let answer =
+        scene.pipeline().describe_tags().resource_arns(scene.lab.listener_arn()).send().await.unwrap();
+    let tags = answer.tag_descriptions()[0].tags();
+    tags.iter().find(|tag| tag.key() == Some("canary:hold")).and_then(|tag| tag.value().map(str::to_owned))
+}
+
+#[test]
+fn a_hold_is_written_as_a_tag_that_suffices_for_every_instance() {
+    bounded(async {
+        let scene = Scene::new(LabOptions::default()).await;
+        let daemon = Daemon::armed(&scene).await;
+        let say = async |words: &[&str]| {
+            let socket = scene.path("serin.sock");
+            let words: Vec<&str> =
+                words.iter().copied().chain(["--socket", socket.to_str().unwrap()]).collect();
+            outcome(serin(&words)).await
+        };
+        let (code, out, error) = say(&["hold", "checkout", "--reason", "ticket #7; see wiki"]).await;
+        assert_eq!(
+            (code, out.as_str(), error.as_str()),
+            (0, "checkout is held until: serin unhold checkout\n", "")
+        );
+        assert_eq!(
+            tag(&scene).await.as_deref(),
+            Some("ticket _7_ see wiki"),
+            "what a tag may not say is left out"
+        );
+        assert!(daemon.get("/-/armed").await.is_err());
+        assert_eq!(say(&["unhold", "checkout"]).await, (0, String::new(), String::new()));
+        assert_eq!(tag(&scene).await, None);
+        daemon.until_armed().await;
+
+        scene.lab.set_control_plane_fault("AddTags", Some(ControlPlaneFault::AccessDenied));
+        let (code, _, error) = say(&["hold", "checkout"]).await;
+        assert_eq!(code, 0, "the hold is taken all the same");
+        assert!(error.contains("held by this instance only") && error.contains("AddTags"), "{error}");
+        assert!(daemon.get("/-/armed").await.is_err());
+        let (code, _, error) = say(&["hold"]).await;
+        assert_eq!(code, 64, "{error}");
+    });
+}
+
+#[test]
+fn one_word_on_a_release_serves_argo_flagger_and_ecs() {
+    bounded(async {
+        let scene = Scene::new(LabOptions::default()).await;
+        let daemon = Daemon::armed(&scene).await;
+        let tcp = daemon.tcp().await;
+        let path = "/api/v1/verdict/checkout";
+        let word = async || -> Value { serde_json::from_str(&get(&tcp, path).await.unwrap()).unwrap() };
+        let before = word().await;
+        assert_eq!((&before["outcome"], &before["hookStatus"]), (&"none".into(), &"IN_PROGRESS".into()));
+        let refused = post(&tcp, path, "{}".into()).await.unwrap_err().to_string();
+        assert!(refused.contains("409"), "{refused}");
+
+        scene.cut_over().await;
+        daemon.event("release").await;
+        daemon.until("open", async || word().await["outcome"] == "open").await;
+        scene.lab.service("green").set_fault(Fault::Outage);
+        daemon.event("verified").await;
+        daemon.until("bad", async || word().await["latched"] == "reverted").await;
+        let after = word().await;
+        assert_eq!((&after["outcome"], &after["hookStatus"]), (&"bad".into(), &"FAILED".into()));
+        assert!(post(&tcp, path, "{\"name\":\"checkout\",\"phase\":\"Progressing\"}".into()).await.is_ok());
+        assert!(get(&tcp, "/api/v1/verdict/nobody").await.unwrap_err().to_string().contains("404"));
+
+        // We have acted: whoever begins another release is told.
+        let armed: Value = serde_json::from_str(&refusal(&tcp, "/-/armed").await).unwrap();
+        let service = &armed["services"]["checkout"];
+        assert_eq!((&service["live"][0], &service["idle"][0]), (&"blue".into(), &"green".into()));
+        let says = service["unprotected"]["says"].as_str().unwrap();
+        assert!(says.starts_with("unprotected until ") && says.contains(" UTC, "), "{says}");
+        let metrics = get(&tcp, "/metrics").await.unwrap();
+        let line = metrics.lines().find(|line| line.starts_with("serin_unprotected_seconds{")).unwrap();
+        let seconds: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!((1.0..=3_600.0).contains(&seconds), "{line}");
+        let socket = scene.path("serin.sock");
+        let begin = ["release", "begin", "checkout", "--id", "r2", "--socket", socket.to_str().unwrap()];
+        let (code, _, error) = outcome(serin(&begin)).await;
+        assert_eq!(code, 0);
+        assert!(error.contains("checkout: unprotected until ") && error.contains("not reverted"), "{error}");
+    });
+}
+
+/// The body of an answer that says no.
+async fn refusal(at: &At, path: &str) -> String {
+    let At::Tcp(address) = at else { unreachable!("it is the TCP listener") };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }

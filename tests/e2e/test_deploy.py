@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
+import runpy
 import subprocess
+import threading
 from pathlib import Path
 
 import botocore.session
@@ -130,6 +133,36 @@ def test_actuator_may_write_only_the_governed_listener() -> None:
             if action.endswith(":ModifyRule"):
                 prefix = listener.replace(":listener/", ":listener-rule/")
                 assert statement["Resource"].startswith(prefix + "/")
+
+
+def test_the_ecs_hook_hands_on_the_word_and_takes_silence_for_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hook = runpy.run_path(str(DEPLOY / "ecs_hook.py"))["handler"]
+    answers = iter([(200, b'{"hookStatus": "FAILED"}'), (503, b"{}"), (200, b"not JSON"), (200, b"{}")])
+
+    class Serin(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = next(answers)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Serin) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SERIN_VERDICT_URL", f"http://127.0.0.1:{server.server_port}/api/v1/verdict/checkout")
+        assert [hook({}, None)["hookStatus"] for _ in range(4)] == ["FAILED"] + ["IN_PROGRESS"] * 3
+        server.shutdown()
+    assert hook({}, None)["hookStatus"] == "IN_PROGRESS", "nobody listens"
+
+
+def test_the_verdict_url_is_the_same_for_argo_and_flagger() -> None:
+    url = "http://serin.shop.svc:9464/api/v1/verdict/checkout"
+    for file in ("argo-analysis.yaml", "flagger-rollback.yaml"):
+        assert (DEPLOY / file).read_text().count(url) == 1
 
 
 def test_image_is_empty_but_for_serin_and_not_root() -> None:

@@ -4,7 +4,7 @@ use super::{page, second, shown, start};
 use serin::clock;
 use serin::model::budget::BudgetFigures;
 use serin::model::delta::{Delta, Own, Rolling, Second, Times};
-use serin::model::guard::{Condition, PageKind, Status};
+use serin::model::guard::{Condition, Outcome, PageKind, Status};
 use serin::model::record::{IntentId, Record};
 use serin::model::release::{EpochId, ReleaseId};
 use serin::model::sample::{Fault, Ours, Purpose};
@@ -31,6 +31,10 @@ fn status() -> Status {
         label: None,
         latched: None,
         needs_human: Some("partial"),
+        unprotected: None,
+        live: Vec::new(),
+        idle: Vec::new(),
+        outcome: Outcome::None,
         read: None,
         read_error: None,
     }

@@ -55,8 +55,14 @@ impl Guard {
     pub(super) fn operator(&mut self, now: Mono, command: Command, out: &mut Vec<Action>) {
         out.push(Action::note(Record::Operator { command: command.clone() }));
         match command {
-            Command::Hold { reason } => self.hold = Some(reason),
-            Command::Unhold => self.hold = None,
+            Command::Hold { reason } => {
+                self.hold = Some(reason.clone());
+                self.tag(Some(reason), out);
+            }
+            Command::Unhold => {
+                self.hold = None;
+                self.tag(None, out);
+            }
             Command::Ack => {
                 // The release that was acted on stays done; what is acknowledged is the need for a person. A release
                 // that isn't latched is judged on: the word was meant for an earlier one.
@@ -80,6 +86,19 @@ impl Guard {
                 self.read_soon(now);
             }
         }
+    }
+
+    /// The other instances learn of a hold from its tag.
+    fn tag(&self, hold: Option<Box<str>>, out: &mut Vec<Action>) {
+        if self.policy.has_lever {
+            out.push(Action::Tag(hold));
+        }
+    }
+
+    /// What the last read said of the tag isn't so any more.
+    pub(super) fn tagged(&mut self, now: Mono) {
+        self.last_full = None;
+        self.read_soon(now);
     }
 
     /// A write that is out is finished and read back; what has not begun is left.

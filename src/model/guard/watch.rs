@@ -114,6 +114,7 @@ impl Guard {
                     epoch.targets = targets;
                 }
             }
+            self.newcomers(out);
             self.apply_marks();
         } else if self.epoch.is_none() {
             self.start(now, out);
@@ -121,6 +122,31 @@ impl Guard {
             self.changed(now, before, out);
         }
         self.ask(out);
+    }
+
+    /// We have put something back for the release that is latched.
+    fn has_written(&self) -> bool {
+        let latch =
+            self.release.as_ref().filter(|release| !release.over).and_then(|release| release.latch.as_ref());
+        latch.is_some_and(|latch| matches!(latch.reason, "reverted" | "partial" | "interrupted"))
+    }
+
+    /// While we hold after a revert, whoever registers targets where users are may not know that they are there.
+    fn newcomers(&mut self, out: &mut Vec<Action>) {
+        let base = self.release.as_ref().and_then(|release| release.base.as_ref());
+        let (true, Some(base), Some(live)) = (self.has_written(), base, &self.live) else { return };
+        let now = serving_targets(&live.state, &live.health);
+        let new: Vec<&str> = now.iter().map(|id| &**id).filter(|id| !base.targets.contains(*id)).collect();
+        if let Some(first) = new.first()
+            && !base.targets.is_empty()
+        {
+            let text = format!(
+                "{} new targets ({first}) in {}, which serves since our revert: a pipeline may not know that it is live",
+                new.len(),
+                live.state.label()
+            );
+            self.page_for(PageKind::Overridden, "new-targets", &text, out);
+        }
     }
 
     /// The first read after our start.
@@ -222,6 +248,13 @@ impl Guard {
         }
         if !matches!(self.phase, Phase::Watching) {
             self.abandon("the listener changed under us", out);
+        }
+        if self.has_written() {
+            out.push(Action::note(Record::Drift { shows: shows.clone().into() }));
+            let text = format!(
+                "somebody put the listener to {shows} after our revert; we leave it so, and judge it"
+            );
+            self.page(PageKind::Overridden, &text, out);
         }
         let step = self.is_step();
         self.begin(now, before, if step { Cause::Step } else { Cause::Foreign }, !step, out);

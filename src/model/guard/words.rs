@@ -37,6 +37,8 @@ pub enum Event {
     Verified(OpId, Proof),
     /// A person or a pipeline said something.
     Operator(Command),
+    /// AWS has answered a change of the tag: what it says now is to be read.
+    Tagged,
     /// Finish what is out, begin nothing.
     Drain,
 }
@@ -62,6 +64,8 @@ pub enum Action {
     Page(Page),
     /// Write a line into the ledger.
     Note(Box<Record>),
+    /// Write the tag that forbids acting, for every instance to read, with the reason; or take it away.
+    Tag(Option<Box<str>>),
 }
 
 impl Action {
@@ -270,6 +274,46 @@ impl PageKind {
     }
 }
 
+/// The time in which a new release would be judged and told, and not put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Unprotected {
+    /// It is over then.
+    pub until: Mono,
+    /// `cool-down` or `budget`, whichever lasts longer.
+    pub reason: &'static str,
+}
+
+/// What a release comes to, in one word for other machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// No release was seen.
+    #[default]
+    None,
+    /// It is being judged, and nothing can be said yet.
+    Open,
+    /// It has been good for as long as a state has to be to be returned to, or its judged time is over without a breach.
+    Good,
+    /// It broke a promise.
+    Bad,
+    /// Somebody else took over while it was judged.
+    Left,
+}
+
+impl Outcome {
+    /// As in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Open => "open",
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Left => "left",
+        }
+    }
+}
+
 /// How the guard stands, for `/-/armed`, `/api/v1/status` and metrics.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
@@ -297,6 +341,14 @@ pub struct Status {
     pub latched: Option<&'static str>,
     /// A person is needed, and for what.
     pub needs_human: Option<&'static str>,
+    /// No breach is answered for a while, because we have acted already.
+    pub unprotected: Option<Unprotected>,
+    /// The groups that get requests, by name.
+    pub live: Vec<Box<str>>,
+    /// Those that stand by: named by a rule or served in a state that may be returned to, and get none.
+    pub idle: Vec<Box<str>>,
+    /// What the release under judgement, or the last one, comes to so far.
+    pub outcome: Outcome,
     /// The last read that succeeded.
     pub read: Option<Mono>,
     /// Why the last one failed, if it did.

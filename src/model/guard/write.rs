@@ -358,14 +358,17 @@ impl Guard {
                     addresses: *addresses,
                 }));
                 let shows = self.live.as_ref().map(|live| live.state.label()).unwrap_or_default();
+                let (live, idle) = self.sides();
                 let sticky = self.live.as_ref().and_then(|live| live.state.sticky_s()).map(|seconds| {
                     format!(
                         "; stickiness is on: a user whom the new version served may stay with it for {seconds} s (revert_style = \"exclusive\" lets nobody)"
                     )
                 });
                 let text = format!(
-                    "reverted to {shows}: {answers} of {answers} fresh connections answered by it, {addresses} addresses; because {evidence}{}; holding until a person or a new release",
-                    sticky.unwrap_or_default()
+                    "reverted to {shows}: {answers} of {answers} fresh connections answered by it, {addresses} addresses; because {evidence}{}; live: {}; idle: {}; holding until a person or a new release",
+                    sticky.unwrap_or_default(),
+                    names(live),
+                    names(idle)
                 );
                 self.unproved = None;
                 self.page(PageKind::Reverted, &text, out);
@@ -399,6 +402,10 @@ impl Guard {
         self.page(PageKind::Overridden, &format!("overridden: {why}; we leave it so"), out);
         self.latch("overridden", true, out);
     }
+}
+
+fn names(groups: Vec<Box<str>>) -> String {
+    if groups.is_empty() { "none".into() } else { groups.join(", ") }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::delta::{Own, Rolling};
+use crate::model::guard::Outcome;
 use crate::model::time::Span;
 use std::collections::BTreeSet;
 
@@ -50,6 +51,10 @@ fn a_guard_that_falls_silent_is_not_armed_any_more() {
         label: None,
         latched: None,
         needs_human: Some("partial"),
+        unprotected: None,
+        live: Vec::new(),
+        idle: Vec::new(),
+        outcome: Outcome::None,
         read: None,
         read_error: None,
     };

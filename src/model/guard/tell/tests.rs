@@ -93,3 +93,34 @@ fn a_drain_leaves_what_has_not_begun_and_finishes_what_is_out() {
         assert_eq!((guard.may_stop(), guard.draining), (stops, true), "{phase:?}");
     }
 }
+
+#[test]
+fn a_hold_is_tagged_for_the_other_instances_and_the_tag_goes_with_it() {
+    let tags = |guard: &mut Guard, command| {
+        let mut out = vec![];
+        guard.operator(NOW, command, &mut out);
+        let tag = |action: &Action| match action {
+            Action::Tag(hold) => Some(hold.clone()),
+            _ => None,
+        };
+        out.iter().filter_map(tag).collect::<Vec<_>>()
+    };
+    let hold = || Command::Hold { reason: "incident".into() };
+    let mut guard = armed();
+    assert_eq!(tags(&mut guard, hold()), [Some("incident".into())]);
+    assert_eq!(guard.hold.as_deref(), Some("incident"));
+    assert_eq!(tags(&mut guard, Command::Unhold), [None]);
+    assert_eq!(guard.hold, None);
+    assert_eq!(tags(&mut guard, Command::Ack), [] as [Option<Box<str>>; 0]);
+    guard.policy.has_lever = false;
+    assert_eq!(tags(&mut guard, hold()), [] as [Option<Box<str>>; 0], "there is nothing to tag");
+}
+
+#[test]
+fn a_tag_that_was_changed_is_read_at_once_also_inside_a_release() {
+    let mut guard = armed();
+    (guard.next_read, guard.last_full) = (NOW.after(Duration::from_mins(1)), Some(NOW));
+    let mut out = vec![];
+    guard.step(NOW, crate::guard::Event::Tagged, &mut out);
+    assert!(out.iter().any(|action| matches!(action, Action::Read(_, crate::guard::Depth::Full))), "{out:?}");
+}

@@ -1,7 +1,7 @@
 //! Which change is a release, a step or a way back, and what a restart goes on with.
 
 use super::*;
-use crate::guard::rig::{NOW, armed, intent, latched, shows, state, told};
+use crate::guard::rig::{NOW, armed, health, intent, latched, shows, state, told};
 use crate::guard::{Mark, Marks};
 use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};
 use crate::recover::Remembered;
@@ -439,4 +439,55 @@ fn what_a_release_that_looked_like_a_way_back_answers_is_its_own() {
     };
     assert_eq!(old(Cause::Rollback), versions(&["v1"]));
     assert_eq!(old(Cause::Foreign), versions(&["v1", "v2"]));
+}
+
+/// Held after a revert, the listener showing blue.
+fn held() -> Guard {
+    let mut guard = armed();
+    guard.take(NOW, shows(state(1, 0)));
+    guard.begin_epoch(NOW, NOW, Cause::OwnRevert, false, &mut vec![]);
+    guard.latch("reverted", false, &mut vec![]);
+    guard
+}
+
+#[test]
+fn a_change_after_our_revert_is_told_at_once_whatever_it_is() {
+    for after in [state(0, 1), state(50, 50)] {
+        let mut guard = held();
+        let mut out = vec![];
+        guard.take(NOW, shows(after));
+        guard.compare(NOW, NOW, &mut out);
+        assert_eq!(told(&out), [PageKind::Overridden]);
+        assert!(
+            out.iter()
+                .any(|action| matches!(action, Action::Note(line) if matches!(**line, Record::Drift { .. })))
+        );
+    }
+    let mut refused = held();
+    refused.latch("blue-healthy", true, &mut vec![]);
+    let mut out = vec![];
+    refused.take(NOW, shows(state(50, 50)));
+    refused.compare(NOW, NOW, &mut out);
+    assert_eq!(told(&out), [], "we have put nothing back");
+}
+
+#[test]
+fn targets_that_are_new_where_users_are_since_our_revert_are_told_once() {
+    let seen = |guard: &mut Guard, count| {
+        let health = Some(vec![health("b", count, HealthState::Healthy)]);
+        guard.take(NOW, Observed { health, ..shows(state(1, 0)) });
+        let mut out = vec![];
+        guard.compare(NOW, NOW, &mut out);
+        told(&out)
+    };
+    let mut guard = held();
+    assert_eq!(seen(&mut guard, 2), [], "those that were there when it was good");
+    assert_eq!(seen(&mut guard, 3), [PageKind::Overridden]);
+    assert_eq!(seen(&mut guard, 4), [], "once is enough");
+    let mut over = held();
+    over.release.as_mut().unwrap().over = true;
+    assert_eq!(seen(&mut over, 3), []);
+    let mut unknown = held();
+    unknown.release.as_mut().unwrap().base.as_mut().unwrap().targets.clear();
+    assert_eq!(seen(&mut unknown, 3), [], "nobody knows which were there");
 }

@@ -453,6 +453,12 @@ impl App {
                 }
                 self.moment(Moment::Verify);
             }
+            // AWS has it at once here; a tag of ours is one more hold, and no other.
+            Action::Tag(hold) => {
+                self.world.marks.hold = hold;
+                let at = self.soon(10, 40);
+                self.queue(at, Job::Reply(Box::new(Event::Tagged)));
+            }
             Action::Page(page) => self.pages.push((self.now, page.kind, page.text)),
             Action::Note(record) => {
                 let held = matches!(*record, Record::Held { .. });

@@ -300,6 +300,7 @@ impl Run {
                     | Action::Ask(_)
                     | Action::Verify(..)
                     | Action::Page(_)
+                    | Action::Tag(_)
                     | Action::Note(_) => {}
                 }
             }

@@ -435,7 +435,7 @@ impl Rig {
                 let at = self.now.after(Duration::from_secs(2));
                 self.later(at, Arrival::Proved(op));
             }
-            Action::Page(_) => {}
+            Action::Page(_) | Action::Tag(_) => {}
             Action::Note(record) => self.ledger.push((self.wall(), *record)),
         }
     }

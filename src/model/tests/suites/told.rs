@@ -91,7 +91,12 @@ impl Told {
                 Record::Release { base, .. } => self.armed |= base.is_some(),
                 _ => {}
             },
-            Action::Open(_) | Action::Pace(_) | Action::Ask(_) | Action::Read(..) | Action::Verify(..) => {}
+            Action::Open(_)
+            | Action::Pace(_)
+            | Action::Ask(_)
+            | Action::Read(..)
+            | Action::Verify(..)
+            | Action::Tag(_) => {}
         }
     }
 
