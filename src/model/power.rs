@@ -242,8 +242,7 @@ impl Test {
     pub fn fewest_bad(&self) -> usize {
         let bank = self.bank();
         let most = bank.designs.iter().map(|design| design.up).max().unwrap_or(1).max(1);
-        usize::try_from(bank.needed.div_euclid(most) + i64::from(bank.needed.rem_euclid(most) > 0))
-            .unwrap_or(usize::MAX)
+        usize::try_from(bank.needed.unsigned_abs().div_ceil(most.unsigned_abs())).unwrap_or(usize::MAX)
     }
 
     /// Probes of the judged time.
@@ -272,7 +271,8 @@ impl Test {
         let bank = self.bank();
         let pace = |design| {
             let score = Score { design, needed: bank.needed, grain };
-            Pace::new(&score, share, long - later, gap - later)
+            // Where any come later, a gap of that length ends no run.
+            Pace::new(&score, share, long - later, gap)
         };
         let paces = bank.designs.map(pace);
         let stride = paces.first()?.stride;
@@ -331,14 +331,13 @@ impl Course {
             left = self.within(strides);
         }
         let mean = sum / (1.0 - left);
-        let mut most = 1;
-        while self.quiet(most) > 1.0 - SURE {
-            most *= 2;
-        }
-        let mut low = most / 2;
+        let unsure = |strides: usize| self.quiet(strides) > 1.0 - SURE;
+        let powers = (0..usize::BITS - 1).map(|power| 1 << power);
+        let mut most = { powers }.find(|strides| !unsure(*strides)).unwrap_or(usize::MAX);
+        let mut low = 0;
         while low + 1 < most {
             let middle = low.midpoint(most);
-            if self.quiet(middle) > 1.0 - SURE { low = middle } else { most = middle }
+            if unsure(middle) { low = middle } else { most = middle }
         }
         // An alarm in a stride comes in its middle.
         let (stride, later) = (real(self.stride), real(self.later));

@@ -45,7 +45,7 @@ struct Chain<'a> {
     bursts: Vec<Levels>,
     /// Where the next of these are put together: nothing.
     spare: Vec<Levels>,
-    /// A run that is no blip goes on, by how long ago its last bad answer was, the newest first.
+    /// A run that is no blip goes on, by how long ago its last bad answer was, the newest first; all together where that doesn't matter.
     gaps: VecDeque<Levels>,
     /// Where runs began, at zero and above, the newest first.
     begun: VecDeque<[Levels; 2]>,
@@ -61,7 +61,7 @@ pub(super) fn quiet(pace: &Pace, most: usize) -> Quiet {
     let (mut left, mut hazard, mut keeps) = (1.0, 0.0, 1.0);
     for stride in 1..=most {
         let alarm = chain.step();
-        let now = if left > 0.0 { (alarm / left).min(1.0) } else { 1.0 };
+        let now = (alarm / left).min(1.0);
         left = (left - alarm).max(0.0);
         after.push(left);
         keeps = 1.0 - now;
@@ -69,7 +69,8 @@ pub(super) fn quiet(pace: &Pace, most: usize) -> Quiet {
             break;
         }
         if stride % SETTLED == 0 {
-            if now > 0.0 && (now / hazard - 1.0).abs() < STEADY {
+            // Without any alarm so far, it is no number, and no reason to stop.
+            if (now / hazard - 1.0).abs() < STEADY {
                 break;
             }
             hazard = now;
@@ -87,7 +88,7 @@ impl<'a> Chain<'a> {
             still: Levels::sure(pace.needed, 0),
             bursts: vec![Levels::none(pace.needed); pace.longest() + 1],
             spare: vec![Levels::none(pace.needed); pace.longest() + 1],
-            gaps: VecDeque::new(),
+            gaps: pace.no_gaps(pace.needed),
             begun: VecDeque::new(),
             latest: of_run.iter().flatten().map(|end| end.after).max().unwrap_or(0),
             ends: of_run,
@@ -137,7 +138,6 @@ impl<'a> Chain<'a> {
                     still.pour(&over, Shift::of(0.0), 1.0);
                 }
             }
-            None if self.gaps.is_empty() => self.gaps.push_front(fresh),
             None => {
                 self.gaps[0].pour(&fresh, Shift::of(0.0), 1.0);
             }
@@ -164,5 +164,121 @@ impl<'a> Chain<'a> {
             }
         }
         alarm
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pace::{Grain, Score};
+    use super::*;
+    use crate::detector::sequential::{Bank, DESIGNS, Design, Walk};
+    use crate::time::Mono;
+    use std::time::Duration;
+
+    /// Nanoseconds from one answer to the next.
+    const INTERVAL: u64 = 1_000;
+    /// The alarm: all that is counted is a whole number of levels.
+    const NEEDED: u8 = 16;
+
+    fn pace(up: i64, down: i64, blip: u64, share: f64) -> Pace {
+        let grain = Grain { levels: NEEDED.into(), bad: 0.0 };
+        let score = Score { design: Design { up, down }, needed: NEEDED.into(), grain };
+        let intervals = |n: u64| usize::try_from(n).unwrap();
+        Pace::new(&score, share, intervals(blip.div_ceil(INTERVAL)), intervals(blip / INTERVAL))
+    }
+
+    /// The chances that no alarm has come after 0, 1, 2, … answers: of every course that they can take, by the real walk.
+    fn walked(up: i64, down: i64, blip: u64, share: f64, most: usize) -> Vec<f64> {
+        let bank = Bank { designs: [Design { up, down }; DESIGNS], needed: NEEDED.into() };
+        let mut quiet = vec![0.0; most + 1];
+        let mut open = vec![(Walk::new(bank, Duration::from_nanos(blip)), 0, 1.0)];
+        while let Some((walk, answers, chance)) = open.pop() {
+            quiet[answers] += chance;
+            for (bad, part) in [(true, share), (false, 1.0 - share)] {
+                let mut walk = walk.clone();
+                walk.step(Mono(INTERVAL * u64::try_from(answers).unwrap()), bad);
+                if answers < most && chance * part > 1e-9 && walk.alarm().is_none() {
+                    open.push((walk, answers + 1, chance * part));
+                }
+            }
+        }
+        quiet
+    }
+
+    #[test]
+    fn it_is_as_quiet_as_the_walk_on_every_course() {
+        for (up, down, blip, share, near) in [
+            // No blips; each bad answer is one.
+            (3, 1, 0, 0.4, 1e-6),
+            (5, 2, 0, 0.7, 1e-6),
+            (5, 1, 500, 0.6, 1e-6),
+            // Two of them in a row are none, with or without a good one in between.
+            (3, 1, 1_000, 0.5, 1e-6),
+            (5, 1, 1_500, 0.6, 1e-6),
+            (3, 1, 2_000, 0.4, 1e-6),
+            (3, 2, 2_000, 0.7, 1e-6),
+            (8, 3, 2_000, 0.6, 1e-6),
+            // From zero, a good answer takes off less than it says.
+            (2, 3, 2_000, 0.7, 1e-6),
+            (7, 9, 2_000, 0.6, 1e-6),
+            // Longer runs end at times that are told apart less well.
+            (4, 1, 3_000, 0.6, 0.03),
+            (3, 1, 4_000, 0.7, 0.03),
+            // A gap of four good answers doesn't come.
+            (2, 3, 4_000, 0.97, 1e-4),
+            (1, 0, 4_000, 0.97, 1e-4),
+            (3, 1, 6_000, 1.0, 1e-6),
+        ] {
+            let most = if share > 0.9 { 24 } else { 13 };
+            let (walked, quiet) =
+                (walked(up, down, blip, share, most), quiet(&pace(up, down, blip, share), most));
+            assert!(walked[most] < 0.9, "{up} {down} {blip} {share}: {walked:?}");
+            for (answers, walked) in walked.iter().enumerate() {
+                let said = quiet.after(answers);
+                assert!(
+                    (said - walked).abs() < near,
+                    "{up} {down} {blip} {share}: {said} after {answers}, and it is {walked}"
+                );
+            }
+        }
+    }
+
+    /// The first bad answer alarms.
+    fn first_bad(share: f64, most: usize) -> Quiet {
+        quiet(&pace(16, 1, 0, share), most)
+    }
+
+    #[test]
+    fn a_steady_chain_goes_on_as_it_did() {
+        for (share, most, walked) in [
+            // Settled at the second look; walked to its end before that, or as far as was asked.
+            (0.01, 10_000, 128),
+            (0.01, 100, 100),
+            (0.5, 10_000, 17),
+            (1.0, 10_000, 1),
+        ] {
+            let quiet = first_bad(share, most);
+            assert_eq!(quiet.len(), walked + 1, "{share} {most}");
+            for strides in [0, 1, 2, 17, 90, 127, 128, 129, 130, 500] {
+                let exact = (1.0 - share).powf(real(strides));
+                let said = quiet.after(strides);
+                assert!((said - exact).abs() < 1e-9 * exact + 1e-300, "{share} {strides}: {said} {exact}");
+            }
+        }
+        // While no alarm can come yet, nothing has settled.
+        assert!(quiet(&pace(1, 0, 0, 0.1), 64).len() == 65);
+        let blip = quiet(&pace(16, 1, 300 * INTERVAL, 1.0), 1_000);
+        assert_eq!((blip.len(), blip.after(300), blip.after(301)), (302, 1.0, 0.0));
+        // Two bad answers alarm: less and less is to come until the second, at a rate that nears that of bad ones.
+        let two = quiet(&pace(8, 0, 0, 0.01), 10_000);
+        assert!(two.len() > 1_000, "{}", two.len());
+        for strides in [1, 2, 100, two.len(), two.len() + 100] {
+            let exact = 0.99_f64.powf(real(strides)) * (1.0 + real(strides) / 99.0);
+            assert!(
+                (two.after(strides) / exact - 1.0).abs() < 0.1,
+                "{strides}: {} {exact}",
+                two.after(strides)
+            );
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! One design of a bank on a lattice, and time in strides.
 
-use super::levels::Shift;
+use super::levels::{Levels, Shift};
 use super::{real, whole};
 use crate::detector::sequential::Design;
+use std::collections::VecDeque;
 
 /// What is rarer than this is taken for impossible.
 const RARE: f64 = 1e-4;
@@ -23,11 +24,7 @@ impl Grain {
     /// Probes of a stride. Where few are bad it has at most one that is; where few are good and a blip is long, at most one that is good.
     pub(super) fn stride(self, share: f64, long: usize) -> usize {
         let (of_bad, of_good) = (whole(self.bad / share), whole(2.0 * self.bad / (1.0 - share)));
-        if share < 1.0 && of_bad <= 1 && long > BLIP {
-            long.div_ceil(BLIP).min(of_good).max(1)
-        } else {
-            of_bad.max(1)
-        }
+        if share < 1.0 && of_bad <= 1 { long.div_ceil(BLIP).min(of_good).max(1) } else { of_bad.max(1) }
     }
 }
 
@@ -74,7 +71,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// `share`: of bad answers, 0 < share ≤ 1. `long`: the fewest probe intervals that are no blip; `gap`: the most that connect two
-    /// bad answers.
+    /// bad answers, 0 where `long` is.
     pub(super) fn new(score: &Score, share: f64, long: usize, gap: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "less than 2^40")]
         let (up_score, down_score, needed_score) =
@@ -122,7 +119,12 @@ impl Pace {
 
     /// A run may be a blip, and go on after an answer; else every bad answer is like the other.
     pub(super) fn has_short_runs(&self) -> bool {
-        self.long > 0 && self.gap != Some(0)
+        self.gap != Some(0)
+    }
+
+    /// Nothing, by how long ago the last bad answer of a run was: one place for all where a run never ends.
+    pub(super) fn no_gaps(&self, count: usize) -> VecDeque<Levels> {
+        if self.gap.is_some() { VecDeque::new() } else { VecDeque::from([Levels::none(count)]) }
     }
 
     /// Bursts of this length and longer are alike.
@@ -143,11 +145,117 @@ fn bursts(up: usize, quarter: usize, bad: f64, long: usize, gap: usize) -> (Vec<
     }
     // Longer ones than this don't happen, or add nothing more until they are no blip.
     let seen = if bad < 1.0 { whole((RARE * 0.001).ln() / bad.ln()) } else { usize::MAX };
-    let most = seen.max(quarter / up.max(1) + 2);
+    let most = seen.max(quarter.div_ceil(up)).max(1);
     if most <= long {
         return ((0..=most).map(|n| (n * up).min(quarter)).collect(), 0);
     }
     let mut sums: Vec<usize> = (0..=long).map(|n| (n * up).min(quarter)).collect();
     sums.push((long + 1) * up);
     (sums, up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stride_has_few_of_what_is_rare() {
+        let grain = Grain { levels: 128.0, bad: 0.0625 };
+        for (share, long, stride) in [
+            // A bad answer in sixteen strides, however long a blip is.
+            (0.0078125, 0, 8),
+            (0.0078125, 10_000, 8),
+            (0.0625, 0, 1),
+            (0.0625, 10_000, 1),
+            (0.25, 0, 1),
+            (0.25, 10_000, 1),
+            // A good answer in eight, and three hundred strides a blip.
+            (0.96875, 0, 1),
+            (0.96875, 300, 1),
+            (0.96875, 301, 2),
+            (0.96875, 900, 3),
+            (0.96875, 10_000, 4),
+            // No good ones at all: a stride tells the blip's end exactly.
+            (1.0, 0, 1),
+            (1.0, 10_000, 1),
+        ] {
+            assert_eq!(grain.stride(share, long), stride, "{share} {long}");
+        }
+    }
+
+    #[test]
+    fn a_burst_counts_for_a_quarter_until_it_is_no_blip() {
+        for (up, quarter, bad, long, gap) in [
+            (3, 10, 1.0, 4, 4),
+            (3, 10, 1.0, 20, 20),
+            (1, 10, 1.0, 5, 5),
+            (20, 10, 1.0, 5, 5),
+            (5, 10, 0.9, 3, 2),
+            (3, 10, 0.5, 100, 100),
+            (3, 10, 0.01, 100, 100),
+            (1, 10, 0.01, 100, 100),
+            (20, 10, 1e-9, 100, 100),
+            (3, 10, 0.5, 0, 0),
+        ] {
+            let (burst, last) = bursts(up, quarter, bad, long, gap);
+            let what = format!("{up} {quarter} {bad} {long}: {burst:?} {last}");
+            let mut sum = 0;
+            for length in 1..=burst.len() + 10 {
+                sum += if length < burst.len() { burst[length] - burst[length - 1] } else { last };
+                let whole = length * up;
+                // From its first answer to the last are fewer intervals than answers.
+                let counted = if length > long { whole } else { whole.min(quarter) };
+                if length <= long || burst.len() > long {
+                    assert_eq!(sum, counted, "{what}, after {length}");
+                }
+            }
+            // As long as it is seen once in ten million, or has not yet a quarter; and no longer.
+            let longest = burst.len() - 1;
+            let is_enough = bad.powf(real(longest + 1)) < 1e-7 && longest * up >= quarter || longest > long;
+            assert!(is_enough, "{what}");
+            let is_too_long =
+                bad.powf(real(longest)) < 1e-7 && (longest - 1) * up >= quarter && longest <= long;
+            assert!(!is_too_long && longest <= long + 1, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_bad_answer_that_is_a_burst_of_its_own_counts_for_a_quarter_at_most() {
+        assert_eq!(bursts(3, 10, 0.5, 7, 0), (vec![0, 3], 3));
+        assert_eq!(bursts(30, 10, 0.5, 7, 0), (vec![0, 10], 10));
+        assert_eq!(bursts(30, 10, 0.5, 0, 0), (vec![0, 30], 30));
+    }
+
+    /// An alarm of 1,280, 64 for a bad answer and 8 off for a good one.
+    fn pace(share: f64, long: usize, gap: usize) -> Pace {
+        let grain = Grain { levels: 320.0, bad: 0.0625 };
+        Pace::new(&Score { design: Design { up: 64, down: 8 }, needed: 1_280, grain }, share, long, gap)
+    }
+
+    #[test]
+    fn a_bad_stride_gains_what_its_good_answers_leave() {
+        // Sixteen levels for a bad answer, two off for each of the seven others in its stride.
+        let few_bad = pace(0.0078125, 0, 0);
+        assert_eq!(few_bad.stride, 8);
+        assert_eq!((few_bad.gain(0).mean(), few_bad.gain(1).mean(), few_bad.calm.mean()), (2.0, 2.0, -16.0));
+        // A burst of its own: no more than a quarter either.
+        let short = pace(0.0078125, 100, 50);
+        assert_eq!((short.gain(0).mean(), short.gain(1).mean(), short.longest()), (2.0, 2.0, 1));
+        // Each answer for itself, up to a quarter; then nothing until the fourth interval tells that it is no blip.
+        let many = pace(0.5, 6, 6);
+        let gains: Vec<f64> = (0..9).map(|length| many.gain(length).mean()).collect();
+        assert_eq!(gains, [16.0, 16.0, 16.0, 16.0, 16.0, 0.0, 32.0, 16.0, 16.0]);
+        assert_eq!((many.longest(), many.calm.mean()), (7, -2.0));
+    }
+
+    #[test]
+    fn a_run_is_short_at_first_unless_each_bad_answer_is_one() {
+        for (long, gap, short) in [(0, 0, false), (1, 0, false), (1, 1, true), (2, 1, true), (6, 6, true)] {
+            assert_eq!(pace(0.5, long, gap).has_short_runs(), short, "{long} {gap}");
+        }
+        // So long a gap that it never ends.
+        assert!(pace(0.5, 100, 100).has_short_runs());
+        assert_eq!((pace(0.5, 100, 100).gap, pace(0.5, 100, 100).tail), (None, 14));
+        assert_eq!((pace(0.5, 6, 6).gap, pace(0.5, 6, 6).tail), (Some(6), 6));
+    }
 }

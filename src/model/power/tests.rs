@@ -246,3 +246,217 @@ fn the_old_version_is_shown_better_when_the_forecast_says() {
     // All of a thousand a second are bad: a few good answers beside them are enough.
     assert!(control_seconds(1.0, 1_000.0, 100.0) < 0.1);
 }
+
+/// What the likelihoods of all answers of a second say, from the entropies of both versions together and of each.
+#[test]
+fn what_shows_the_old_version_better_is_what_its_answers_tell_of_the_source() {
+    let entropy = |bad: f64, all: f64| {
+        let part = |count: f64| if count > 0.0 { -count * (count / all).ln() } else { 0.0 };
+        part(bad) + part(all - bad)
+    };
+    for (share, rate_hz, direct_hz) in
+        [(0.05, 100.0, 20.0), (0.3, 10.0, 50.0), (0.99, 7.0, 3.0), (1.0, 4.0, 12.0)]
+    {
+        let bad = share * rate_hz;
+        let nats = entropy(bad, rate_hz + direct_hz) - entropy(bad, rate_hz);
+        let told = control_seconds(share, rate_hz, direct_hz);
+        assert!(close(told * nats, 13.816, 1e-9), "{share} {rate_hz} {direct_hz}: {told} {nats}");
+    }
+}
+
+/// One design that alarms at so many bad answers, however many good ones there are in between, blips aside.
+fn counting(bad_answers: i64, share: f64) -> Quiet {
+    let grain = Grain { levels: 16.0, bad: 0.0 };
+    let design = Design { up: 64 / bad_answers, down: 0 };
+    quiet(&Pace::new(&Score { design, needed: 64, grain }, share, 0, 0), 10_000)
+}
+
+fn course(quiets: Vec<Quiet>) -> Course {
+    Course { quiets, stride: 1, remembers: usize::MAX, later: 0 }
+}
+
+#[test]
+fn designs_together_are_nearly_as_quiet_as_the_quietest() {
+    let course = course(vec![counting(1, 0.1), counting(1, 0.2), counting(1, 0.3)]);
+    // 0.9², 0.8², 0.7²: the lowest, and the product of all.
+    assert!(close(course.within(2), 0.96 * 0.49 + 0.04 * (0.81 * 0.64 * 0.49), 1e-9), "{}", course.within(2));
+    assert!(close(course.within(0), 1.0, 1e-12));
+}
+
+#[test]
+fn what_is_remembered_begins_anew_after_each_stretch() {
+    // No alarm within five answers: none or one of them bad.
+    let within = |n: i32| 0.7_f64.powi(n) + f64::from(n) * 0.3 * 0.7_f64.powi(n - 1);
+    let forgets = Course { remembers: 5, ..course(vec![counting(2, 0.3)]) };
+    for (strides, exact) in [
+        (0, 1.0),
+        (3, within(3)),
+        (5, within(5)),
+        (6, within(5)),
+        (8, within(5) * within(3)),
+        (19, within(5).powi(3) * within(4)),
+    ] {
+        assert!(close(forgets.quiet(strides), exact, 1e-9), "{strides}: {} {exact}", forgets.quiet(strides));
+    }
+    // The mean is the sum of the chances that it takes longer.
+    let delay = forgets.delay(1.0);
+    let exact: f64 = (0..2_000).map(|strides| forgets.quiet(strides)).sum();
+    assert!(close(delay.mean_s, exact, 1e-9), "{delay:?} {exact}");
+    let first = (0..).find(|strides| forgets.quiet(*strides) <= 0.01).unwrap();
+    assert!(close(delay.p99_s, real(first), 1e-12), "{delay:?} {first}");
+    assert!(first > 20);
+}
+
+#[test]
+fn one_bad_answer_takes_as_long_as_its_share_says() {
+    for share in [0.02_f64, 0.1, 0.3, 0.7, 0.98, 1.0] {
+        let Delay { mean_s, p99_s } = course(vec![counting(1, share)]).delay(0.5);
+        assert!(close(mean_s, 0.5 / share, 1e-4), "{share}: {mean_s}");
+        let p99 = (1..).find(|n| (1.0 - share).powi(*n) <= 0.01).unwrap();
+        assert!(close(p99_s, 0.5 * f64::from(p99), 1e-9), "{share}: {p99_s} {p99}");
+    }
+    // In the middle of a stride, and later than all by as much as was left out.
+    let strides = Course { stride: 4, later: 10, ..course(vec![counting(1, 0.3)]) };
+    let Delay { mean_s, p99_s } = strides.delay(0.5);
+    assert!(close(mean_s, 0.5 * (4.0 / 0.3 - 1.5 + 10.0), 1e-4), "{mean_s}");
+    assert!(close(p99_s, 0.5 * (4.0 * 13.0 - 1.5 + 10.0), 1e-9), "{p99_s}");
+    assert_eq!([0, 10, 13, 14, 30].map(|probes| strides.strides(probes)), [0, 0, 0, 1, 5]);
+}
+
+/// A share so well found that exactly one of a hundred takes longer than a probe.
+#[test]
+fn in_99_of_100_cases_is_no_more_than_that() {
+    let share = 0.99;
+    let once = course(vec![counting(1, share)]);
+    assert!(once.quiet(1) <= 1.0 - SURE);
+    assert!(close(once.delay(1.0).p99_s, 1.0, 1e-12));
+}
+
+#[test]
+fn a_course_is_as_long_and_has_as_many_designs_as_matter() {
+    let test = Test { remembers: 6_001, ..test(0.001, 100.0, 0) };
+    assert_eq!(test.judged(), 90_000);
+    let course = |share, enough| test.course(share, FINE, enough).unwrap();
+    // A twentieth of a bad answer a stride.
+    let rare = course(0.005, None);
+    assert_eq!((rare.stride, rare.remembers, rare.later), (10, 600, 0));
+    // No more than is judged.
+    let short = Test { judge_for: Duration::from_secs(3), ..test };
+    let course_of_short = short.course(0.005, FINE, None).unwrap();
+    assert_eq!((course_of_short.stride, course_of_short.remembers), (10, 30));
+    // The designs that a share is above the break-even of, and the mildest: 0.0063, 0.0127, 0.0347 and 0.11.
+    for share in [0.002_f64, 0.005, 0.007, 0.02, 0.05, 0.2, 1.0] {
+        let climbs = |p1: &f64| {
+            let (up, down) = ((p1 / 0.001).ln(), (0.999 / (1.0 - p1)).ln());
+            share * up > (1.0 - share) * down
+        };
+        let climbing = shares(0.001).iter().filter(|p1| climbs(p1)).count();
+        assert_eq!(course(share, None).quiets.len(), climbing.max(1), "{share}");
+    }
+    // One design is enough, or all that there are aren't.
+    assert_eq!(course(1.0, Some(0.5)).quiets.len(), 1);
+    let all = short.course(0.05, FINE, Some(1e-9)).unwrap();
+    assert_eq!(all.quiets.len(), 3);
+    assert!(all.quiet(all.strides(300)) > 1e-9);
+}
+
+#[test]
+fn a_blip_is_told_by_its_intervals() {
+    // At 100 Hz and 250 ms, 25 of them are none; at 30 Hz seven are one and eight are none.
+    for (rate_hz, blip_ms, long) in [(100.0, 250, 25_usize), (30.0, 250, 8), (4_000.0, 525, 2_100)] {
+        let test = test(0.001, rate_hz, blip_ms);
+        for remembers in [long - 1, long, long + 1] {
+            let course = Test { remembers, ..test }.course(1.0, FINE, None);
+            assert_eq!(course.is_some(), remembers > long, "{rate_hz} {blip_ms} {remembers}");
+        }
+        assert_eq!(test.course(1.0, FINE, None).unwrap().later, long.saturating_sub(2_000));
+    }
+    // What comes later than any strides that are walked isn't remembered for longer.
+    let course = Test { remembers: 2_200, ..test(0.001, 4_000.0, 525) }.course(1.0, FINE, None).unwrap();
+    assert_eq!((course.remembers, course.later), (2_100, 100));
+}
+
+#[test]
+fn a_run_of_half_bad_answers_is_found_when_it_is_no_blip() {
+    for (rate_hz, blip_ms) in [(4_000.0, 525), (100.0, 500)] {
+        let Delay { mean_s, p99_s } = delay(&test(0.001, rate_hz, blip_ms), 0.5);
+        let blip_s = f64::from(u32::try_from(blip_ms).unwrap()) / 1_000.0;
+        // After it, the next bad answer alarms: every other one is. The first bad one comes a probe or so late, too.
+        assert!(mean_s > blip_s && mean_s < blip_s + 5.0 / rate_hz, "{rate_hz} {blip_ms}: {mean_s}");
+        assert!(p99_s > mean_s && p99_s < blip_s + 12.0 / rate_hz, "{rate_hz} {blip_ms}: {p99_s}");
+    }
+}
+
+#[test]
+fn the_smallest_share_for_an_alarm_is_one_that_alarms() {
+    let floored = Test { share_min: 0.25, ..test(0.01, 100.0, 250) };
+    assert!(floored.forecast(0.25).delay.is_some());
+    assert_eq!(floored.forecast(0.249).delay, None);
+    // It alarms by luck only, if at all.
+    let forecast = test(0.01, 100.0, 250).forecast(0.012);
+    assert!(forecast.chance > 0.0 && forecast.chance < 1e-3 && forecast.delay.is_none(), "{forecast:?}");
+}
+
+#[test]
+fn the_floor_is_where_the_mildest_design_stands_still() {
+    for share_max in [0.001, 0.01, 0.2, 0.5] {
+        let even = shares(share_max).map(|p1| {
+            let (up, down) = ((p1 / share_max).ln(), ((1.0 - share_max) / (1.0 - p1)).ln());
+            down / (up + down)
+        });
+        let floor = test(share_max, 100.0, 0).floor();
+        assert!(
+            close(floor, even[0], 1e-3) && floor > share_max && even.is_sorted(),
+            "{share_max}: {floor} {even:?}"
+        );
+    }
+}
+
+#[test]
+fn so_many_bad_answers_in_a_row_raise_the_alarm() {
+    for share_max in [0.000_1, 0.001, 0.01, 0.05, 0.2, 0.5] {
+        let test = test(share_max, 100.0, 0);
+        let mut walk = Walk::new(test.bank(), Duration::ZERO);
+        let taken = (1..=1_000).find(|n| {
+            walk.step(Mono(*n * 10_000_000), true);
+            walk.alarm().is_some()
+        });
+        assert_eq!(test.fewest_bad(), usize::try_from(taken.unwrap()).unwrap(), "{share_max}");
+    }
+}
+
+#[test]
+fn a_total_failure_is_slow_beyond_two_seconds_and_beyond_two_blips() {
+    // Four probes in a row, whatever the blip.
+    for (rate_hz, blip_ms, slow_s) in [
+        (2.0, 0, None),
+        (1.96, 0, Some(4.0 / 1.96)),
+        (1.6, 0, Some(2.5)),
+        (1.6, 1_000, Some(2.5)),
+        (1.6, 1_250, None),
+    ] {
+        let test = test(0.001, rate_hz, blip_ms);
+        assert_eq!(test.fewest_bad(), 4);
+        let limits = test.limits(Some(0.5));
+        let slow = match limits[..] {
+            [Limit::Above(0.5)] => None,
+            [Limit::Above(0.5), Limit::Slow(seconds)] => Some(seconds),
+            _ => panic!("{limits:?}"),
+        };
+        assert_eq!(slow.is_some(), slow_s.is_some(), "{rate_hz} {blip_ms}: {slow:?}");
+        assert!(slow.is_none_or(|slow| close(slow, slow_s.unwrap(), 1e-9)), "{rate_hz} {blip_ms}: {slow:?}");
+    }
+}
+
+#[test]
+fn the_smallest_share_is_that_which_is_surely_found() {
+    // A total failure is found by the last probe that is judged, and not by the last but one.
+    let probes = |seconds| Test { judge_for: Duration::from_secs(seconds), ..test(0.001, 1.0, 0) };
+    assert_eq!((probes(4).fewest_bad(), probes(3).smallest()), (4, None));
+    // Four of four are bad in 99 of 100 cases.
+    assert!(probes(4).smallest().is_some_and(|share| share.powi(4) > 0.99 && share <= 1.0));
+    let test = test(0.001, 100.0, 250);
+    let smallest = test.smallest().unwrap();
+    assert!(test.forecast(smallest).chance >= SURE, "{smallest}");
+    assert!(test.forecast(smallest / 1.125).chance < SURE, "{smallest}");
+}
