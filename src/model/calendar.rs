@@ -94,8 +94,8 @@ impl Row {
         self.next += 1;
         let timely = now.before(on_time);
         if self.planned_of(first) < timely {
-            taken = self.first_from(timely, self.next) - 1;
-            self.next = self.first_from(now.before(on_time * 3 / 4), taken + 1);
+            taken = self.first_from(timely) - 1;
+            self.next = self.first_from(now.before(on_time * 3 / 4));
         }
         let planned = self.planned_of(taken);
         let dead = now.since(planned) > late_max;
@@ -103,9 +103,9 @@ impl Row {
         Due { at: self.schedule.due(taken), planned, missed, dead }
     }
 
-    /// The first probe, of number `least` or more, that is planned for `at` or later; the one before `least` isn't.
-    fn first_from(&self, at: Mono, least: u64) -> u64 {
-        let mut number = self.schedule.next_after(at).max(least);
+    /// The first probe that is planned for `at` or later; there is one before it.
+    fn first_from(&self, at: Mono) -> u64 {
+        let mut number = self.schedule.next_after(at);
         // With a quantum, one may be due before and planned in time.
         while self.planned_of(number - 1) >= at {
             number -= 1;

@@ -332,9 +332,7 @@ impl Course {
         }
         let mean = sum / (1.0 - left);
         let unsure = |strides: usize| self.quiet(strides) > 1.0 - SURE;
-        let powers = (0..usize::BITS - 1).map(|power| 1 << power);
-        let mut most = { powers }.find(|strides| !unsure(*strides)).unwrap_or(usize::MAX);
-        let mut low = 0;
+        let (mut low, mut most) = (0, usize::MAX);
         while low + 1 < most {
             let middle = low.midpoint(most);
             if unsure(middle) { low = middle } else { most = middle }
