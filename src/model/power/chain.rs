@@ -243,6 +243,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_run_from_below_three_quarters_alarms_once_it_is_no_blip() {
+        // Four intervals make it none, and four good answers end it.
+        let pace = pace(5, 1, 4_000, 0.6);
+        for level in 0..NEEDED.into() {
+            let mut chain = Chain { still: Levels::sure(NEEDED.into(), level), ..Chain::new(&pace) };
+            let while_short: f64 = (0..4).map(|_| chain.step()).sum();
+            assert_eq!(while_short > 0.0, level >= 12, "{level}: {while_short}");
+            let then = chain.step();
+            assert!(then > 0.0 || !(4..12).contains(&level), "{level}");
+        }
+    }
+
     /// The first bad answer alarms.
     fn first_bad(share: f64, most: usize) -> Quiet {
         quiet(&pace(16, 1, 0, share), most)

@@ -213,8 +213,7 @@ mod tests {
             let longest = burst.len() - 1;
             let is_enough = bad.powf(real(longest + 1)) < 1e-7 && longest * up >= quarter || longest > long;
             assert!(is_enough, "{what}");
-            let is_too_long =
-                bad.powf(real(longest)) < 1e-7 && (longest - 1) * up >= quarter && longest <= long;
+            let is_too_long = bad.powf(real(longest)) < 1e-7 && (longest - 1) * up >= quarter;
             assert!(!is_too_long && longest <= long + 1, "{what}");
         }
     }
