@@ -219,9 +219,9 @@ mod tests {
                 good: 0,
             };
             if after >= pace.long {
-                end(&bad, Some(length))
+                end(&bad, Some(length));
             } else {
-                open.push(bad)
+                open.push(bad);
             }
             let good = Course {
                 after,

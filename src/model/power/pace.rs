@@ -163,8 +163,8 @@ mod tests {
         let grain = Grain { levels: 128.0, bad: 0.0625 };
         for (share, long, stride) in [
             // A bad answer in sixteen strides, however long a blip is.
-            (0.0078125, 0, 8),
-            (0.0078125, 10_000, 8),
+            (1.0 / 128.0, 0, 8),
+            (1.0 / 128.0, 10_000, 8),
             (0.0625, 0, 1),
             (0.0625, 10_000, 1),
             (0.25, 0, 1),
@@ -234,11 +234,11 @@ mod tests {
     #[test]
     fn a_bad_stride_gains_what_its_good_answers_leave() {
         // Sixteen levels for a bad answer, two off for each of the seven others in its stride.
-        let few_bad = pace(0.0078125, 0, 0);
+        let few_bad = pace(1.0 / 128.0, 0, 0);
         assert_eq!(few_bad.stride, 8);
         assert_eq!((few_bad.gain(0).mean(), few_bad.gain(1).mean(), few_bad.calm.mean()), (2.0, 2.0, -16.0));
         // A burst of its own: no more than a quarter either.
-        let short = pace(0.0078125, 100, 50);
+        let short = pace(1.0 / 128.0, 100, 50);
         assert_eq!((short.gain(0).mean(), short.gain(1).mean(), short.longest()), (2.0, 2.0, 1));
         // Each answer for itself, up to a quarter; then nothing until the fourth interval tells that it is no blip.
         let many = pace(0.5, 6, 6);
