@@ -20,11 +20,13 @@
 //! | `guard/preflight.rs` | every condition of acting |
 //! | `guard/weigh.rs` | the judge's word, and what it means for the state that serves |
 //! | `guard/act.rs` | from breach to intent, deadlines, and what a restart owes |
+//! | `guard/course.rs` | how far the writing of an intent has come |
 //! | `guard/write.rs` | from intent to proof: read, compare, write, read back |
 //! | `guard/tell.rs` | pages, latches, refusals, commands, drain |
 //! | `guard/status.rs` | how it stands |
 
 mod act;
+mod course;
 mod groups;
 mod preflight;
 #[cfg(test)]
@@ -51,6 +53,7 @@ use crate::release::{Cause, Earlier, EpochId, Good, ReleaseId, Stage};
 use crate::target::Version;
 use crate::time::Mono;
 use crate::verdict::{Evidence, Verdict};
+use course::Course;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -242,57 +245,6 @@ enum Phase {
     },
 }
 
-/// How far the writing of an intent has come.
-#[derive(Clone, Debug)]
-struct Course {
-    intent: Box<Intent>,
-    /// Of the rule that is to be written next, from 1.
-    attempt: u32,
-    /// An attempt went out whose outcome isn't known: the rule's ARN.
-    doubtful: Option<Box<str>>,
-    /// The rules for which AWS said yes.
-    accepted: BTreeSet<Box<str>>,
-    /// Those for which it said no, after another had been accepted.
-    refused: BTreeSet<Box<str>>,
-}
-
-impl Course {
-    const fn new(intent: Box<Intent>) -> Self {
-        Self { intent, attempt: 1, doubtful: None, accepted: BTreeSet::new(), refused: BTreeSet::new() }
-    }
-
-    /// AWS has taken a write, so the others have to follow.
-    fn is_begun(&self) -> bool {
-        !self.accepted.is_empty()
-    }
-
-    /// One more try of the same rule.
-    fn again(mut self) -> Self {
-        self.attempt += 1;
-        self
-    }
-
-    /// AWS has taken the write of this rule.
-    fn accept(&mut self, arn: &str) {
-        self.accepted.insert(arn.into());
-        (self.attempt, self.doubtful) = (1, None);
-    }
-
-    /// Rules of which nothing is known yet.
-    fn has_more(&self) -> bool {
-        let known = |arn: &Box<str>| self.accepted.contains(arn) || self.refused.contains(arn);
-        self.intent.writes.iter().any(|write| !known(&write.arn))
-    }
-
-    /// For people.
-    fn says(&self) -> String {
-        match self.intent.writes.len() {
-            1 => String::new(),
-            all => format!("; {} of {all} rules are put back", self.accepted.len()),
-        }
-    }
-}
-
 impl Epoch {
     /// The versions that are this state's own, as far as is known: neither those that the state before left behind,
     /// nor those of a cutover that no read has shown yet.
@@ -461,7 +413,8 @@ impl Guard {
 
     /// How long until the next background read, jittered by a tenth so that a fleet doesn't read together.
     fn read_pause(&self, now: Mono) -> Duration {
-        let base = if self.in_release(now) {
+        // Before the first read nothing is known, not even what was begun.
+        let base = if self.in_release(now) || self.epoch.is_none() {
             READ_RELEASE
         } else if self.policy.versions_known && !self.is_blind() {
             READ_PEACE_VERSIONS

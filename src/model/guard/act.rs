@@ -225,17 +225,21 @@ impl Guard {
             self.confirmed(now, Box::new(intent), out);
         } else if left.is_some() && done > 0 {
             // Between two writes. The evidence is gone, so what is left is for a person.
-            if !memory.intent_spent {
-                self.reverts.push(now);
-            }
             if let Some(release) = &mut self.release {
                 release.over = false;
             }
             let why = format!("stopped between two writes: {done} of {all} rules are put back");
             self.begin_epoch(now, now, Cause::OwnRevert, false, out);
-            out.push(Action::note(Record::Abandoned { intent: intent.id, why: why.as_str().into() }));
+            if !memory.intent_spent {
+                self.reverts.push(now);
+                let (outcome, detail) = ("unknown".into(), "found done after a restart".into());
+                out.push(Action::note(Record::Wrote { intent: intent.id, outcome, detail, arn: "".into() }));
+            }
+            let abandoned = Record::Abandoned { intent: intent.id, why: why.as_str().into() };
             self.unproved = Some(Box::new(intent));
+            // The latch first: whoever reads only so far must not begin anew.
             self.partial(now, &why, out);
+            out.push(Action::note(abandoned));
         } else if left.is_some() {
             // Untouched so far. A second attempt needs a verdict of its own.
             if memory.intent_sent {
@@ -253,7 +257,7 @@ impl Guard {
             self.begin_epoch(now, now, Cause::Start, resumes, out);
         } else {
             self.begin_epoch(now, now, Cause::Start, false, out);
-            self.overridden("the listener shows a third state after our restart", out);
+            self.overridden(now, "the listener shows a third state after our restart", out);
             out.push(Action::note(Record::Abandoned {
                 intent: intent.id,
                 why: "a third state after a restart".into(),

@@ -282,3 +282,12 @@ fn a_release_is_under_judgement_until_it_is_over_or_its_time_is() {
     guard.release.as_mut().unwrap().over = true;
     assert!(!guard.in_release(Mono(until.0 - 1)));
 }
+
+#[test]
+fn before_the_first_read_a_failed_one_is_tried_again_within_seconds() {
+    let mut guard = armed();
+    (guard.epoch, guard.release) = (None, None);
+    assert!(guard.read_pause(NOW) < Duration::from_secs(2));
+    guard.read_failed(NOW, ReadError::Timeout);
+    assert!(guard.next_read.since(NOW) < Duration::from_secs(3), "{:?}", guard.next_read.since(NOW));
+}

@@ -65,11 +65,9 @@ impl Guard {
                 match self.phase {
                     Phase::Watching | Phase::Verifying { .. } => self.compare(now, before, out),
                     Phase::Writing { .. } => self.glimpse(now, out),
+                    Phase::Reading { .. } => self.glance(now, out),
                     // The acting path's own reads decide.
-                    Phase::Preflight { .. }
-                    | Phase::Intending { .. }
-                    | Phase::Reading { .. }
-                    | Phase::Confirming { .. } => {}
+                    Phase::Preflight { .. } | Phase::Intending { .. } | Phase::Confirming { .. } => {}
                 }
             }
             Err(error) => self.read_failed(now, error),
@@ -203,10 +201,14 @@ impl Guard {
         if let Phase::Verifying { intent, .. } = &self.phase
             && !intent.is_done(&live.state)
         {
-            self.overridden(&format!("the listener shows {shows} while our revert is being proved"), out);
+            self.overridden(
+                now,
+                &format!("the listener shows {shows} while our revert is being proved"),
+                out,
+            );
         }
         let reverted = self.epoch.as_ref().is_some_and(|epoch| epoch.cause == Cause::OwnRevert);
-        if matches!(self.phase, Phase::Watching)
+        if matches!(self.phase, Phase::Watching | Phase::Preflight { .. })
             && let (Some(live), Some(intent)) = (&self.live, &self.unproved)
         {
             match intent.progress(&live.state) {
@@ -217,8 +219,15 @@ impl Guard {
                     }
                     return;
                 }
-                // Our own too, and not all of them: whoever was called has to see to the rest.
-                Progress::Left { begun: true, .. } if !reverted => {
+                // Our own too, and not all of them: the rest is for a person.
+                Progress::Left { begun: true, writes } if !reverted => {
+                    let (all, left) = (intent.writes.len(), writes.len());
+                    let (intent, why) = (intent.clone(), "a write of ours took effect late");
+                    let latch = self.release.as_ref().and_then(|release| release.latch.as_ref());
+                    if latch.is_none_or(|latch| latch.reason != "partial") {
+                        self.spend_late(&intent, now, out);
+                        self.partial(now, &format!("{why}: {} of {all} rules are put back", all - left), out);
+                    }
                     self.begin_epoch(now, before, Cause::OwnRevert, false, out);
                     return;
                 }

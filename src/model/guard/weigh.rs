@@ -229,7 +229,15 @@ impl Guard {
             }
             return;
         };
-        if release.latch.is_some() || self.draining {
+        if let Some(latch) = &release.latch {
+            // Whoever was told may think that all is well since.
+            if cause == Some(Cause::Start) {
+                let text = format!("{evidence}; nothing more is done for this release: {}", latch.reason);
+                self.page(PageKind::Bad, &text, out);
+            }
+            return;
+        }
+        if self.draining {
             return;
         }
         let (id, first, base) = (release.id, release.first, release.base.clone());

@@ -72,18 +72,38 @@ impl Guard {
             }
             Progress::Left { writes, .. } => writes,
             Progress::Done | Progress::Third(_) => {
-                self.overridden(&format!("the listener shows {label} directly before our write"), out);
+                let says = course.says();
+                self.overridden(
+                    now,
+                    &format!("the listener shows {label} directly before our write{says}"),
+                    out,
+                );
                 return;
             }
         };
+        if !course.stays(&left) {
+            let says = course.says();
+            self.overridden(now, &format!("the listener shows {label} after our write{says}"), out);
+            return;
+        }
         let shown = |arn: &str| left.iter().all(|write| &*write.arn != arn);
-        if let Some(arn) = course.doubtful.clone().filter(|arn| shown(arn)) {
-            // Its effect is its answer.
-            course.accept(&arn);
-            self.spend(&intent, now);
+        // Of a write without an answer, of this intent or of one before a restart, the effect is the answer.
+        let late = self.unproved.as_ref().filter(|late| late.id != intent.id);
+        let is_late = |write: &&Write| late.is_some_and(|late| late.writes.contains(write));
+        let unanswered = |write: &&Write| course.doubtful.as_ref() == Some(&write.arn) || is_late(write);
+        let landed: Vec<&Write> =
+            intent.writes.iter().filter(|write| shown(&write.arn)).filter(unanswered).collect();
+        if !landed.is_empty() {
+            landed.iter().for_each(|write| course.accept(&write.arn));
+            self.spend_late(&intent, now, out);
         }
         if intent.writes.iter().any(|write| shown(&write.arn) && !course.accepted.contains(&write.arn)) {
-            self.overridden(&format!("the listener shows {label}, and we have not written that"), out);
+            let says = course.says();
+            self.overridden(
+                now,
+                &format!("the listener shows {label}, and we have not written that{says}"),
+                out,
+            );
             return;
         }
         let known = |arn: &Box<str>| course.accepted.contains(arn) || course.refused.contains(arn);
@@ -230,7 +250,7 @@ impl Guard {
     /// A read while a write is out and unanswered. Its effect is its answer; waiting for the answer instead could hide
     /// that somebody undid it meanwhile.
     pub(super) fn glimpse(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let Phase::Writing { course, .. } = &self.phase else { return };
+        let Phase::Writing { course, .. } = &mut self.phase else { return };
         let Some(live) = &self.live else { return };
         let intent = course.intent.clone();
         match intent.progress(&live.state) {
@@ -240,9 +260,34 @@ impl Guard {
             }
             Progress::Third(_) => {
                 let label = live.state.label();
-                self.overridden(&format!("the listener shows {label} while our write is out"), out);
+                let says = course.says();
+                self.overridden(
+                    now,
+                    &format!("the listener shows {label} while our write is out{says}"),
+                    out,
+                );
             }
-            Progress::Left { .. } => {}
+            Progress::Left { writes, .. } if course.stays(&writes) => {}
+            Progress::Left { .. } => {
+                let (label, says) = (live.state.label(), course.says());
+                self.overridden(now, &format!("the listener shows {label} after our write{says}"), out);
+            }
+        }
+    }
+
+    /// A background read that comes while the next one of the acting path is waited for: that one decides, and what this one shows
+    /// done is known to have been done.
+    pub(super) fn glance(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let (Phase::Reading { course, .. }, Some(live)) = (&mut self.phase, &self.live) else { return };
+        let intent = course.intent.clone();
+        let left = match intent.progress(&live.state) {
+            Progress::Done => Vec::new(),
+            Progress::Left { writes, .. } => writes,
+            Progress::Third(_) => return,
+        };
+        if !course.stays(&left) {
+            let (label, says) = (live.state.label(), course.says());
+            self.overridden(now, &format!("the listener shows {label} after our write{says}"), out);
         }
     }
 
@@ -271,7 +316,7 @@ impl Guard {
 
     /// One revert of the budget, and a proof that is owed: once an intent.
     pub(super) fn spend(&mut self, intent: &Intent, now: Mono) {
-        if self.unproved.as_ref().is_none_or(|unproved| unproved.id != intent.id) {
+        if self.is_unspent(intent) {
             self.reverts.push(now);
             self.unproved = Some(Box::new(intent.clone()));
         }
@@ -294,7 +339,7 @@ impl Guard {
                 }
                 Progress::Third(_) => {
                     let label = observed.state.label();
-                    self.overridden(&format!("the listener shows {label} after our write"), out);
+                    self.overridden(now, &format!("the listener shows {label} after our write"), out);
                     return;
                 }
                 Progress::Left { .. } => {}
@@ -380,23 +425,41 @@ impl Guard {
         }
     }
 
-    /// The write is in, or may be, and the end is not what it should be: a person is needed.
-    pub(super) fn partial(&mut self, now: Mono, why: &str, out: &mut Vec<Action>) {
+    /// A write without an answer may have had its effect: the budget is spent.
+    fn spend_what_is_out(&mut self, now: Mono, out: &mut Vec<Action>) {
         let sent = match &self.phase {
             Phase::Reading { course, .. } => course.doubtful.is_some().then(|| course.intent.clone()),
             Phase::Writing { course, .. } => Some(course.intent.clone()),
             _ => None,
         };
         if let Some(intent) = sent {
-            // It may have had its effect: the budget is spent.
-            self.spend(&intent, now);
+            self.spend_late(&intent, now, out);
         }
+    }
+
+    /// The same where no answer tells: the ledger has to, for the budget after a restart.
+    pub(super) fn spend_late(&mut self, intent: &Intent, now: Mono, out: &mut Vec<Action>) {
+        if self.is_unspent(intent) {
+            let (outcome, detail) = ("unknown".into(), "known by its effect, if at all".into());
+            out.push(Action::note(Record::Wrote { intent: intent.id, outcome, detail, arn: "".into() }));
+        }
+        self.spend(intent, now);
+    }
+
+    fn is_unspent(&self, intent: &Intent) -> bool {
+        self.unproved.as_ref().is_none_or(|unproved| unproved.id != intent.id)
+    }
+
+    /// The write is in, or may be, and the end is not what it should be: a person is needed.
+    pub(super) fn partial(&mut self, now: Mono, why: &str, out: &mut Vec<Action>) {
+        self.spend_what_is_out(now, out);
         self.page(PageKind::Partial, &format!("PARTIAL: {why}"), out);
         self.latch("partial", true, out);
     }
 
     /// A third state: somebody else is at work, and we never fight.
-    pub(super) fn overridden(&mut self, why: &str, out: &mut Vec<Action>) {
+    pub(super) fn overridden(&mut self, now: Mono, why: &str, out: &mut Vec<Action>) {
+        self.spend_what_is_out(now, out);
         self.abandon(why, out);
         self.unproved = None;
         self.page(PageKind::Overridden, &format!("overridden: {why}; we leave it so"), out);

@@ -264,3 +264,20 @@ fn the_first_bad_answer_of_an_epoch_is_noted_once() {
     }
     assert_eq!(noted, [0, 1, 0]);
 }
+
+#[test]
+fn users_who_are_ill_after_a_restart_with_a_latch_are_told_of_again() {
+    let weighed = |cause, latch: bool| {
+        let mut guard = armed();
+        guard.epoch.as_mut().unwrap().cause = cause;
+        if latch {
+            guard.latch("blue-healthy", true, &mut vec![]);
+        }
+        let mut out = vec![];
+        guard.weigh(NOW, &mut out);
+        told(&out)
+    };
+    assert_eq!(weighed(Cause::Start, true), [PageKind::Bad]);
+    assert_eq!(weighed(Cause::Foreign, true), [], "it was told when it was latched");
+    assert_eq!(weighed(Cause::Start, false), [PageKind::Breach]);
+}

@@ -268,3 +268,86 @@ fn half_of_a_later_release_is_not_taken_for_ours() {
     assert_eq!(guard.next_epoch, epoch + 1);
     assert_eq!(guard.epoch.as_ref().unwrap().cause, Cause::Foreign);
 }
+
+#[test]
+fn a_rule_that_was_shown_put_back_and_is_not_any_more_is_somebody_elses_doing() {
+    // By a read of our own, by one while a write is out, and by one that was sent before and comes late.
+    let mut own = one_in();
+    read(&mut own, ['b', 'g', 'g']);
+    answer(&mut own, WriteOutcome::Throttled);
+    read(&mut own, ['g'; 3]);
+    assert_eq!(latched(&own), Some("overridden"));
+    for late in [false, true] {
+        let mut guard = begun();
+        read(&mut guard, ['g'; 3]);
+        if late {
+            answer(&mut guard, WriteOutcome::Unknown("cut".into()));
+        }
+        let look = |guard: &mut Guard, colours| {
+            guard.take(NOW, shows(three(colours)));
+            if late { guard.glance(NOW, &mut vec![]) } else { guard.glimpse(NOW, &mut vec![]) }
+        };
+        look(&mut guard, ['b', 'g', 'g']);
+        assert_eq!(latched(&guard), None);
+        look(&mut guard, ['g'; 3]);
+        assert_eq!((latched(&guard), guard.reverts.len()), (Some("overridden"), 1), "late: {late}");
+    }
+    let mut all = begun();
+    read(&mut all, ['g'; 3]);
+    answer(&mut all, WriteOutcome::Unknown("cut".into()));
+    all.take(NOW, shows(three(['b'; 3])));
+    all.glance(NOW, &mut vec![]);
+    assert_eq!(latched(&all), None, "its own read decides");
+    all.lands_until = Mono(0);
+    read(&mut all, ['g'; 3]);
+    assert_eq!(latched(&all), Some("overridden"), "done once, and undone");
+}
+
+#[test]
+fn a_third_state_while_something_may_have_landed_costs_the_budget() {
+    let third = || {
+        let mut rules = three(['g'; 3]).rules().to_vec();
+        rules[2] = rule("host", 50, 50);
+        ListenerState::from(rules)
+    };
+    let mut out = begun();
+    read(&mut out, ['g'; 3]);
+    out.take(NOW, shows(third()));
+    out.glimpse(NOW, &mut vec![]);
+    assert_eq!((latched(&out), out.reverts.len()), (Some("overridden"), 1));
+    let mut doubtful = begun();
+    read(&mut doubtful, ['g'; 3]);
+    answer(&mut doubtful, WriteOutcome::Unknown("cut".into()));
+    doubtful.reread(NOW, &Ok(shows(third())), &mut vec![]);
+    assert_eq!(doubtful.reverts.len(), 1);
+    let mut fresh = begun();
+    fresh.reread(NOW, &Ok(shows(third())), &mut vec![]);
+    assert_eq!(fresh.reverts.len(), 0, "nothing was sent");
+}
+
+#[test]
+fn a_write_of_before_a_restart_that_lands_now_is_ours_and_the_rest_follows() {
+    let mut guard = begun();
+    let late = Intent { id: crate::record::IntentId(3), ..*intent(&guard) };
+    guard.unproved = Some(Box::new(late));
+    assert_eq!(written(&read(&mut guard, ['b', 'g', 'g'])), ["80"]);
+    assert_eq!(guard.reverts, [NOW]);
+}
+
+#[test]
+fn half_of_ours_that_lands_in_peace_calls_a_person() {
+    for (latch, pages_sent) in [(None, 1), (Some("cool-down"), 1), (Some("partial"), 0)] {
+        let mut guard = begun();
+        guard.unproved = Some(intent(&guard));
+        if let Some(reason) = latch {
+            guard.latch(reason, true, &mut vec![]);
+        }
+        guard.phase = Phase::Watching;
+        guard.take(NOW, shows(three(['b', 'g', 'g'])));
+        let mut out = vec![];
+        guard.compare(NOW, NOW, &mut out);
+        assert_eq!((latched(&guard), told(&out).len()), (Some("partial"), pages_sent), "{latch:?}");
+        assert!(pages_sent == 0 || pages(&out).contains("took effect late: 1 of 3"), "{}", pages(&out));
+        assert_eq!(guard.epoch.as_ref().unwrap().cause, Cause::OwnRevert);
+    }
+}
