@@ -41,6 +41,34 @@ fn the_tail_is_its_first_term_and_a_geometric_series() {
 }
 
 #[test]
+fn the_tail_is_as_tight_where_its_factors_multiplied_one_kind_after_the_other_would_leave_the_range() {
+    // Summed in rational arithmetic. 0.95 to the 15,184 is below the range, 16,384 over 8,000 above it.
+    for (k, p, exact) in
+        [(1_200, 0.05, 8.745_951_086_504_039e-38), (8_000, 0.45, 4.556_928_743_902_819_4e-23)]
+    {
+        let bound = tail(16_384, k, p);
+        assert!(bound >= exact && bound <= exact * 1.01, "{k} {p}: {bound}");
+    }
+}
+
+#[test]
+fn none_or_more_are_certain_and_rounding_takes_nothing_off() {
+    for (n, p) in [(48, 1.133_023_093_327_643_6e-11), (195, 8.433_759_630_940_714e-12), (10, 0.05), (0, 0.5)]
+    {
+        assert!(tail(n, 0, p) >= 1.0, "{n} {p}");
+    }
+}
+
+#[test]
+fn a_power_is_the_base_so_many_times() {
+    // Of halves of small whole numbers no bit is lost.
+    for (base, exponent) in [(0.5, 0), (0.5, 1), (0.5, 1_022), (1.5, 2), (1.5, 5), (2.5, 13), (0.75, 24)] {
+        let wanted: f64 = (0..exponent).map(|_| base).product();
+        assert_eq!(power(base, exponent).to_bits(), wanted.to_bits(), "{base} {exponent}");
+    }
+}
+
+#[test]
 fn the_fewest_are_the_same_where_the_first_terms_cannot_be_told() {
     let found = fewest(16_384, 16_384, 0.05, 1e-11);
     assert_eq!(found, fewest_by_halves(16_384, 16_384, 0.05, 1e-11));
