@@ -281,11 +281,11 @@ impl Promise {
         }
     }
 
-    /// From the first bad one on: what was good before it changes nothing. A bad answer may be known long after good ones that were
+    /// From the first bad one on, of whichever part: what was good before it changes nothing. A bad answer may be known long after good ones that were
     /// due later, so the order of the window doesn't tell which is first.
     fn events_from_first_bad(&self, window: &Window) -> Vec<Event> {
-        let is_bad = |entry: &&Entry| self.scope.holds(entry.target) && self.is_bad(entry);
-        let first = window.entries().filter(is_bad).map(|entry| entry.due).min();
+        let bad = window.entries().filter(|entry| self.is_bad(entry));
+        let first = bad.map(|entry| entry.due).min();
         first.map(|first| self.events(window, first)).unwrap_or_default()
     }
 

@@ -1,6 +1,7 @@
 //! Each rule of a look at its edge.
 
 use super::*;
+use crate::window::trail::Trail;
 
 #[test]
 fn a_remembered_look_is_as_good_as_a_new_one_and_no_better() {
@@ -105,9 +106,72 @@ fn what_the_new_version_did_before_the_old_one_was_asked_is_not_compared() {
 }
 
 #[test]
+fn bad_answers_just_before_the_old_version_was_asked_are_no_evidence_either() {
+    let baseline = Promise { policies: Policy::Baseline.into(), ..threshold(0) };
+    let new = window(3_000, |i| i < 25);
+    let mut old = Window::new(Duration::from_mins(1));
+    // Four for each of the new version's: beside so many good ones, bad ones would tell much.
+    for entry in window(3_000, |_| false).entries().skip(25) {
+        for quarter in 0..4 {
+            let due = entry.due.after(Duration::from_micros(2_500 * quarter));
+            old.insert(due, Entry { due, ..*entry });
+        }
+    }
+    assert_eq!(baseline.look(&Sight { old: Some(&old), ..sight(&new) }, 0.0), Look::Kept);
+}
+
+#[test]
 fn a_quantile_is_of_the_nearest_rank() {
     let hundred = || (1..=100).rev().map(Span).collect::<Vec<_>>();
     let found = [1, 100, 101, 9_500, 9_501, 10_000].map(|of| quantile(hundred(), of).unwrap().0);
     assert_eq!(found, [1, 1, 2, 95, 96, 100]);
     assert_eq!(quantile(vec![], 9_500), None);
+}
+
+#[test]
+fn a_budget_that_was_spent_before_the_window_is_no_breach() {
+    let burns = vec![Burn { factor: 1.0, long: Duration::from_mins(10), short: Duration::from_secs(30) }];
+    let burning = Promise { policies: Policy::BurnRate(burns.clone()).into(), ..threshold(0) };
+    let mut spent = Spent::new(&burns);
+    (0..1_000).for_each(|_| spent.add(Mono(0), Mono(0)));
+    let look = |bad| {
+        let seen = window(100, |i| bad && i == 0);
+        burning.look(&Sight { spent: Some(&spent), ..sight(&seen) }, 0.0)
+    };
+    assert!(matches!(look(true), Look::Breach(_)));
+    assert_eq!(look(false), Look::Kept, "not one of these is bad");
+}
+
+#[test]
+fn the_threshold_of_a_part_counts_its_own_answers() {
+    let mut parts = Window::new(Duration::from_mins(1)).in_parts();
+    for (n, entry) in (0..).zip(window(1_000, |i| i == 0 || i >= 900 && i % 2 == 1).entries()) {
+        parts.insert(entry.due, Entry { target: TargetId(n % 2), ..*entry });
+    }
+    let look = |target| {
+        let scope = Scope::Part { name: "x".into(), targets: [TargetId(target)].into() };
+        Promise { scope, ..threshold(0) }.look(&sight(&parts), 0.0)
+    };
+    assert!(matches!(look(1), Look::Breach(_)));
+    assert_eq!(look(0), Look::Kept, "one of five hundred, whatever the other half does");
+}
+
+#[test]
+fn of_one_instant_the_bad_ones_are_first() {
+    let promise = sequential(0);
+    let walk = |mut seen: Window| {
+        let like = *window(1, |_| true).entries().next().unwrap();
+        let mut add = |due: u64, bad| {
+            let due = Mono(due * 10_000_000);
+            seen.insert(due, Entry { due, marks: Marks::new(bad, [false]), ..like });
+        };
+        // Five in a row are a breach. Nine good ones after the first of them take it back.
+        (0..9).for_each(|_| add(0, false));
+        (0..5).for_each(|due| add(due, true));
+        promise.look(&sight(&seen), 0.0)
+    };
+    let plain = Window::new(Duration::from_mins(1));
+    let trail = Trail::new(promise.scope.clone(), promise.mark, promise.tolerate_blip);
+    assert_eq!(walk(plain.clone()), Look::Suspect);
+    assert_eq!(walk(plain.with_trails(vec![trail])), Look::Suspect);
 }
