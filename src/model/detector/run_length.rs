@@ -8,7 +8,7 @@
 /// A sum on a lattice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lattice {
-    /// What a bad answer adds, steps.
+    /// What a bad answer adds, steps; at least one.
     pub up: usize,
     /// What a good one takes off, steps; at least one.
     pub down: usize,
@@ -55,15 +55,11 @@ impl Lattice {
         Passage { alarm: p * from.alarm / (1.0 - again), answers, below }
     }
 
-    /// From the level `from` to the first below `to`: one passage after the other.
+    /// From the level `from`, at least `to`, to the first below `to`: one passage after the other.
     fn descend(&self, from: usize, to: usize, passages: &[Passage]) -> Passage {
         let mut way = Passage { alarm: 0.0, answers: 0.0, below: vec![0.0; self.down] };
         if from >= self.needed {
             way.alarm = 1.0;
-            return way;
-        }
-        if from < to {
-            way.below[to - 1 - from] = 1.0;
             return way;
         }
         // The chance to be at a level, from `from` down.
@@ -89,11 +85,11 @@ impl Lattice {
 pub fn exact(p0: f64, p1: f64, fine: usize, run_length: f64) -> Lattice {
     let (up, down) = lattice(p0, p1, fine);
     let long_enough = |needed| Lattice { up, down, needed }.run_length(p0) >= run_length;
-    let mut high = up.max(1);
+    let (mut low, mut high) = (0, up.max(1));
     while !long_enough(high) {
+        low = high;
         high *= 2;
     }
-    let mut low = high / 2;
     while low + 1 < high {
         let middle = low.midpoint(high);
         if long_enough(middle) { high = middle } else { low = middle }
@@ -156,6 +152,65 @@ mod tests {
             let exact = lattice.run_length(p);
             assert!((mean / exact - 1.0).abs() < 0.03, "{lattice:?} {p}: {mean} {exact}");
         }
+    }
+
+    /// One equation a level, the mean from there is one answer and the mean from where it leads: solved by elimination.
+    fn solved(Lattice { up, down, needed }: Lattice, p: f64) -> f64 {
+        let mut rows = vec![vec![0.0; needed + 1]; needed];
+        for level in 0..needed {
+            rows[level][level] += 1.0;
+            rows[level][needed] = 1.0;
+            rows[level][level.saturating_sub(down)] -= 1.0 - p;
+            if level + up < needed {
+                rows[level][level + up] -= p;
+            }
+        }
+        // From the top, so that the floor's equation is what is left.
+        for done in (1..needed).rev() {
+            let by = rows[done].clone();
+            for row in &mut rows[..done] {
+                let share = row[done] / by[done];
+                for (value, taken) in row.iter_mut().zip(&by) {
+                    *value -= share * taken;
+                }
+            }
+        }
+        rows[0][needed] / rows[0][0]
+    }
+
+    #[test]
+    fn it_is_what_the_equations_of_all_levels_say() {
+        for (up, down, needed) in
+            [(5, 2, 30), (13, 3, 40), (9, 4, 25), (1, 1, 8), (3, 7, 11), (4, 4, 4), (2, 5, 1)]
+        {
+            for p in [0.2, 0.5, 0.9, 1.0] {
+                let lattice = Lattice { up, down, needed };
+                let (found, wanted) = (lattice.run_length(p), solved(lattice, p));
+                assert!((found / wanted - 1.0).abs() < 1e-9, "{lattice:?} {p}: {found} {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_is_as_fine_as_was_asked_or_finer() {
+        // ln 50 is 77.8 times ln (0.999 / 0.95): with one step down, the way up has more than 64 already.
+        assert_eq!(lattice(0.001, 0.05, 64), (77, 1));
+        // ln 5 is 39.02 times ln (0.99 / 0.95): one step is too coarse.
+        assert_eq!(lattice(0.01, 0.05, 64), (78, 2));
+        // ln 10 is 3.587 times ln (0.95 / 0.5): 17 steps down would leave 60.99 up, and 18 leave 64.57.
+        assert_eq!(lattice(0.05, 0.5, 64), (64, 18));
+    }
+
+    #[test]
+    fn the_alarm_is_the_lowest_that_is_long_enough() {
+        for (p0, p1, run_length) in [(0.05, 0.5, 1e6), (0.1, 0.5, 300.0), (0.01, 0.2, 1e5), (0.2, 0.4, 21.0)]
+        {
+            let found = exact(p0, p1, 16, run_length);
+            let lower = Lattice { needed: found.needed - 1, ..found };
+            assert!(found.run_length(p0) >= run_length && lower.run_length(p0) < run_length, "{found:?}");
+        }
+        // The first bad answer comes after five on average.
+        assert_eq!(exact(0.2, 0.5, 16, 5.0).needed, 1, "what any bad answer does, the lowest alarm does");
     }
 
     /// The published optimum: one false alarm in 30 days at 100 answers a second.
