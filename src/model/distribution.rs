@@ -136,6 +136,8 @@ impl Distribution {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{RngCore, SeedableRng};
 
     #[test]
     fn every_bucket_is_within_eight_thousandths_of_what_falls_into_it() {
@@ -175,6 +177,35 @@ mod tests {
         for (sample, octaves) in [(1_000, 1), (1_001, 1), (1_050, 2), (900, 3)] {
             distribution.add(sample);
             assert_eq!(distribution.bytes(), octaves * 128, "{sample}");
+        }
+    }
+
+    /// Samples come and go in no order, near each other and far apart.
+    #[test]
+    fn whatever_enters_and_leaves_the_quantile_is_that_of_the_samples_sorted() {
+        for (seed, quantile) in (0..).zip([1, 100, 5_000, 9_500, 9_999, 10_000]) {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut lot = |below: usize| usize::try_from(random.next_u32()).unwrap() % below;
+            let (mut distribution, mut samples) = (Distribution::new(quantile), Vec::new());
+            for step in 0..1_000 {
+                if samples.len() > lot(80) {
+                    distribution.remove(samples.swap_remove(lot(samples.len())));
+                } else {
+                    let near = if lot(3) == 0 { BUCKETS } else { 300 };
+                    samples.push(u16::try_from(lot(near)).unwrap());
+                    distribution.add(samples[samples.len() - 1]);
+                }
+                if lot(200) == 0 {
+                    distribution.clear();
+                    samples.clear();
+                }
+                let mut sorted = samples.clone();
+                sorted.sort_unstable();
+                // The first sample of which at least this share is no greater.
+                let share = |index: usize| (index + 1) * 10_000 >= quantile as usize * sorted.len();
+                let exact = (0..sorted.len()).find(|index| share(*index)).map(|index| sorted[index]);
+                assert_eq!(distribution.quantile(), exact.map(bucket_middle), "{quantile}, step {step}");
+            }
         }
     }
 
