@@ -200,10 +200,14 @@ impl Window {
             .entries
             .iter()
             .rposition(|(_, old)| old.hangs() && old.due == entry.due && old.target == entry.target);
-        let Some((_, old)) = found.and_then(|index| self.entries.get_mut(index)) else { return false };
-        let before = std::mem::replace(old, entry);
+        let Some(index) = found else { return false };
+        let before = self.entries[index].1;
+        // A trail that lets go of a bad one counts the good ones anew: the new one isn't yet among them.
         for trail in &mut self.trails {
             trail.drop(&before, &self.entries);
+        }
+        self.entries[index].1 = entry;
+        for trail in &mut self.trails {
             trail.add(&entry, &self.entries);
         }
         self.news += u64::from(entry.marks != Marks::default());
