@@ -1,0 +1,263 @@
+//! Against the samples themselves, and at the edges.
+
+use super::*;
+use crate::distribution::bucket_middle;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn entry(ms: u64, bad: bool) -> Entry {
+    let response = Span::of(Duration::from_millis(ms));
+    Entry {
+        due: Mono(0),
+        response,
+        marks: Marks::new(bad, [ms > 100]),
+        answered: true,
+        conn: 1,
+        addr: 0,
+        target: TargetId(0),
+        version: VersionId::NONE,
+    }
+}
+
+fn at(ms: u64) -> Mono {
+    Mono(ms * 1_000_000)
+}
+
+/// Every sample with the instant at which it was known: what the window must agree with.
+#[derive(Default)]
+struct Plain {
+    samples: Vec<(Mono, Entry)>,
+}
+
+impl Plain {
+    fn insert(&mut self, now: Mono, entry: Entry) {
+        let newest = self.samples.iter().map(|(at, _)| *at).max().unwrap_or(now);
+        self.samples.push((now.max(newest).max(entry.due), entry));
+        self.expire(now);
+    }
+
+    fn expire(&mut self, now: Mono) {
+        self.samples.retain(|(at, _)| now.0 <= at.0 + 1_000_000_000);
+    }
+
+    fn amend(&mut self, entry: Entry) -> bool {
+        let told = |old: &Entry| {
+            let hangs = old.marks.has(Mark::SLOW) && !old.answered;
+            hangs && (old.due, old.target) == (entry.due, entry.target)
+        };
+        let Some((_, old)) = self.samples.iter_mut().rfind(|(_, old)| told(old)) else { return false };
+        *old = entry;
+        true
+    }
+
+    fn agrees(&self, window: &Window, scopes: &[(Scope, Vec<u16>)]) {
+        let entries = || self.samples.iter().map(|(_, entry)| entry);
+        assert!(window.entries().eq(entries()));
+        assert_eq!(window.count() as usize, self.samples.len());
+        assert_eq!(window.bad() as usize, entries().filter(|entry| entry.bad()).count());
+        assert_eq!(window.slow() as usize, entries().filter(|entry| entry.slow()).count());
+        for (scope, targets) in scopes {
+            for mark in [Mark::BAD, Mark::SLOW, Mark::limit(LIMITS_MAX - 1)] {
+                let of: Vec<_> = entries().filter(|entry| targets.contains(&entry.target.0)).collect();
+                let marked = of.iter().filter(|entry| entry.marks.has(mark)).count();
+                let (all, seen) = window.tally(scope, mark);
+                assert_eq!((all as usize, seen as usize), (of.len(), marked), "{scope:?} {mark:?}");
+            }
+        }
+        let mut times: Vec<Span> =
+            entries().filter(|entry| entry.answered).map(|entry| entry.response).collect();
+        times.sort_unstable();
+        let p95 = (times.len() * 95).div_ceil(100).checked_sub(1).map(|index| times[index]);
+        assert_eq!(window.p95(), p95.map(|span| bucket_middle(bucket(span))));
+    }
+}
+
+/// Late samples, silences, steps back, probes that hang and what comes of them.
+#[test]
+fn whatever_comes_and_goes_a_window_counts_what_its_samples_say() {
+    let part = |targets: &[u16]| Scope::Part {
+        name: "x".into(),
+        targets: targets.iter().map(|target| TargetId(*target)).collect(),
+    };
+    let of = |targets: &[u16]| (part(targets), targets.to_vec());
+    let scopes = [(Scope::Service, vec![0, 1, 2]), of(&[0]), of(&[1, 2]), of(&[7])];
+    let mut amended = 0;
+    for seed in 0..6 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut lot = |below: u64| random.next_u64() % below;
+        let mut window = Window::new(SECOND).with_times().in_parts();
+        let mut plain = Plain::default();
+        let mut hanging: Vec<Entry> = Vec::new();
+        let mut now = at(5_000);
+        for _ in 0..400 {
+            now = match lot(60) {
+                0 => now.after(SECOND + Duration::from_nanos(lot(3))),
+                1 => now.before(Duration::from_millis(100)),
+                _ => now.after(Duration::from_millis(lot(20))),
+            };
+            let hangs = lot(8) == 0;
+            let entry = Entry {
+                due: now.before(Duration::from_millis(lot(5))),
+                target: TargetId(u16::try_from(lot(3)).unwrap()),
+                marks: Marks::new(
+                    lot(5) == 0,
+                    (0..LIMITS_MAX).map(|limit| lot(4) == 0 || limit == 0 && hangs),
+                ),
+                answered: !hangs,
+                ..entry(lot(400), false)
+            };
+            let news = window.news();
+            window.insert(now, entry);
+            plain.insert(now, entry);
+            assert_eq!(window.news() > news, entry.marks != Marks::default());
+            plain.agrees(&window, &scopes);
+            if hangs {
+                hanging.push(entry);
+            } else if let Some(told) = hanging.pop().filter(|_| lot(3) > 0) {
+                let entry = Entry { due: told.due, target: told.target, ..entry };
+                let found = plain.amend(entry);
+                assert_eq!(window.amend(entry), found);
+                plain.agrees(&window, &scopes);
+                amended += u32::from(found);
+            }
+            if lot(150) == 0 {
+                window.clear();
+                plain.samples.clear();
+                plain.agrees(&window, &scopes);
+            }
+        }
+    }
+    assert!(amended > 100, "{amended}");
+}
+
+#[test]
+fn what_leaves_the_window_leaves_every_count() {
+    let mut window = Window::new(Duration::from_secs(1)).with_times();
+    window.insert(at(0), entry(500, true));
+    window.insert(at(600), entry(10, false));
+    assert_eq!((window.count(), window.bad(), window.slow()), (2, 1, 1));
+    window.expire(at(1_000));
+    assert_eq!(window.count(), 2);
+    window.expire(at(1_001));
+    assert_eq!((window.count(), window.bad(), window.slow()), (1, 0, 0));
+    assert!((window.p95().unwrap().millis() - 10.0).abs() < 0.1);
+}
+
+#[test]
+fn each_mark_is_counted_for_the_whole_and_for_its_part() {
+    let part = |target| Scope::Part { name: "x".into(), targets: [TargetId(target)].into() };
+    let mut window = Window::new(Duration::from_secs(1)).in_parts();
+    let of = |target, marks| Entry { target: TargetId(target), marks, ..entry(1, false) };
+    window.insert(at(0), of(0, Marks::new(true, [false, true])));
+    window.insert(at(500), of(2, Marks::new(false, [true, true])));
+    let seen = |window: &Window, scope: &Scope| {
+        [Mark::BAD, Mark::SLOW, Mark::limit(1)].map(|mark| window.tally(scope, mark))
+    };
+    assert_eq!(seen(&window, &Scope::Service), [(2, 1), (2, 1), (2, 2)]);
+    assert_eq!(seen(&window, &part(0)), [(1, 1), (1, 0), (1, 1)]);
+    assert_eq!(seen(&window, &part(2)), [(1, 0), (1, 1), (1, 1)]);
+    assert_eq!(seen(&window, &part(7)), [(0, 0); 3]);
+    window.expire(at(1_100));
+    assert_eq!(seen(&window, &Scope::Service), [(1, 0), (1, 1), (1, 1)]);
+    assert_eq!(seen(&window, &part(0)), [(0, 0); 3]);
+    window.clear();
+    assert_eq!(seen(&window, &part(2)), [(0, 0); 3]);
+}
+
+#[test]
+fn the_recent_ones_are_those_within_the_span() {
+    let mut window = Window::new(Duration::from_secs(10));
+    for second in 0..5 {
+        window.insert(at(second * 1_000), entry(second, false));
+    }
+    assert_eq!(window.recent(at(5_000), Duration::from_secs(2)).count(), 2);
+    assert_eq!(window.recent(at(5_000), Duration::from_mins(1)).count(), 5);
+}
+
+#[test]
+fn an_empty_window_knows_no_quantile() {
+    let mut window = Window::new(Duration::from_secs(1)).with_times();
+    assert_eq!(window.p95(), None);
+    window.insert(at(0), Entry { answered: false, ..entry(1_000, true) });
+    assert_eq!((window.p95(), window.bad()), (None, 1));
+}
+
+#[test]
+fn a_clock_that_jumps_an_hour_empties_the_window_and_one_that_steps_back_harms_nothing() {
+    let mut window = Window::new(Duration::from_secs(1)).with_times();
+    window.insert(at(5_000), entry(10, true));
+    window.insert(at(4_000), entry(10, true));
+    assert_eq!(window.count(), 2);
+    window.expire(at(3_605_000));
+    assert_eq!((window.count(), window.bad()), (0, 0));
+}
+
+#[test]
+fn the_window_is_bounded() {
+    let mut window = Window::new(Duration::from_secs(100));
+    for _ in 0..Window::CAP + 10 {
+        window.insert(at(1), entry(1, true));
+    }
+    assert_eq!(window.entries().count(), Window::CAP);
+    assert_eq!(window.count(), window.bad());
+}
+
+#[test]
+fn the_last_of_the_limits_has_a_mark_and_there_are_no_more() {
+    assert_eq!(Mark::limit(0), Mark::SLOW);
+    assert_eq!(Mark::limit(99), Mark::limit(LIMITS_MAX - 1));
+    let mut window = Window::new(Duration::from_secs(1));
+    let over = (0..9).map(|limit| limit >= LIMITS_MAX - 1);
+    window.insert(at(0), Entry { marks: Marks::new(false, over), ..entry(1, false) });
+    let seen = |index| window.tally(&Scope::Service, Mark::limit(index)).1;
+    assert_eq!([seen(LIMITS_MAX - 2), seen(LIMITS_MAX - 1)], [0, 1]);
+}
+
+#[test]
+fn only_the_probe_that_was_told_of_is_amended() {
+    let mut window = Window::new(Duration::from_secs(1)).in_parts().with_times();
+    let of = |due: u64, target: u16, answered: bool| Entry {
+        due: at(due),
+        target: TargetId(target),
+        answered,
+        ..entry(300, false)
+    };
+    for told in [of(0, 0, false), of(0, 1, false), of(1, 0, true)] {
+        window.insert(at(300), told);
+    }
+    let amended = Entry { marks: Marks::new(true, [true]), ..of(0, 1, true) };
+    assert!(!window.amend(of(0, 2, true)), "another target");
+    assert!(!window.amend(of(2, 0, true)), "another instant");
+    assert!(!window.amend(of(1, 0, true)), "that one has come back");
+    assert!(window.amend(amended) && !window.amend(amended));
+    let part = |target| Scope::Part { name: "x".into(), targets: [TargetId(target)].into() };
+    assert_eq!((window.count(), window.bad(), window.slow()), (3, 1, 3));
+    assert_eq!(window.tally(&part(1), Mark::BAD), (1, 1));
+    assert_eq!(window.tally(&part(0), Mark::BAD), (2, 0));
+    assert_eq!(window.entries().filter(|entry| entry.hangs()).count(), 1);
+    window.expire(at(1_301));
+    assert_eq!((window.count(), window.bad(), window.slow(), window.p95()), (0, 0, 0, None));
+    assert_eq!(window.tally(&part(1), Mark::BAD), (0, 0));
+}
+
+#[test]
+fn what_has_a_mark_is_news_and_so_is_a_cleared_window() {
+    let mut window = Window::new(Duration::from_secs(1));
+    let mut seen = vec![window.news()];
+    let hangs = Entry { answered: false, ..entry(300, false) };
+    window.insert(at(0), entry(1, false));
+    assert_eq!(window.news(), seen[0], "a good answer is none");
+    for bad in [entry(1, true), hangs, Entry { due: at(1), ..hangs }] {
+        window.insert(at(300), bad);
+        seen.push(window.news());
+    }
+    assert!(window.amend(entry(300, false)));
+    seen.push(window.news());
+    assert!(window.amend(Entry { due: at(1), ..entry(1, false) }));
+    assert_eq!(Some(&window.news()), seen.last());
+    window.clear();
+    seen.push(window.news());
+    assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+}
