@@ -79,7 +79,8 @@ impl Laws {
                 self.over |= self.intent.as_ref().is_some_and(|open| open.id == *intent);
             }
             Record::Held { .. } => self.over = true,
-            Record::Wrote { intent, outcome, .. } if &**outcome == "accepted" => {
+            // The rules of no answer are known by what a read shows.
+            Record::Wrote { intent, outcome, arn, .. } if &**outcome == "accepted" || arn.is_empty() => {
                 self.accepted.insert(intent.0);
             }
             Record::Operator { command: Command::Hold { .. } } => self.held_by_word = true,

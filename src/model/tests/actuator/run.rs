@@ -249,7 +249,7 @@ impl Run {
             let known = was_good
                 || told(PageKind::Partial)
                 || told(PageKind::Overridden)
-                || forgot && told(PageKind::Bad);
+                || forgot && (told(PageKind::Bad) || told(PageKind::Refused));
             assert!(known, "seed {seed}: I8: half of it is back, and nobody knows");
         }
         let any =
