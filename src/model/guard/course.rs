@@ -60,10 +60,14 @@ impl Course {
         true
     }
 
+    /// AWS has answered for this rule.
+    pub(super) fn is_known(&self, arn: &str) -> bool {
+        self.accepted.contains(arn) || self.refused.contains(arn)
+    }
+
     /// Rules of which nothing is known yet.
     pub(super) fn has_more(&self) -> bool {
-        let known = |arn: &Box<str>| self.accepted.contains(arn) || self.refused.contains(arn);
-        self.intent.writes.iter().any(|write| !known(&write.arn))
+        self.intent.writes.iter().any(|write| !self.is_known(&write.arn))
     }
 
     /// For people.

@@ -71,10 +71,10 @@ impl Guard {
         let serving = live.state.serving();
         let base = self.release.as_ref().and_then(|release| release.base.as_ref());
         let known = [base, self.good.as_ref()].into_iter().flatten().map(|good| &good.state);
-        let named: BTreeSet<&str> =
+        let idle: BTreeSet<&str> =
             known.chain([&live.state]).flat_map(groups).filter(|group| !serving.contains(group)).collect();
         let names = |groups: BTreeSet<&str>| groups.into_iter().map(|arn| group_name(arn).into()).collect();
-        (names(serving), names(named))
+        (names(serving), names(idle))
     }
 
     /// See [`Outcome`].

@@ -133,6 +133,11 @@ impl Guard {
     fn newcomers(&mut self, out: &mut Vec<Action>) {
         let base = self.release.as_ref().and_then(|release| release.base.as_ref());
         let (true, Some(base), Some(live)) = (self.has_written(), base, &self.live) else { return };
+        // A write whose effect isn't known, or that reached only some of the rules, leaves the new group among those
+        // that serve, and its targets are no newcomers.
+        if live.state.serving() != base.state.serving() {
+            return;
+        }
         let now = serving_targets(&live.state, &live.health);
         let new: Vec<&str> = now.iter().map(|id| &**id).filter(|id| !base.targets.contains(*id)).collect();
         if let Some(first) = new.first()

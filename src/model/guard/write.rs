@@ -106,8 +106,7 @@ impl Guard {
             );
             return;
         }
-        let known = |arn: &Box<str>| course.accepted.contains(arn) || course.refused.contains(arn);
-        match left.into_iter().find(|write| !known(&write.arn)) {
+        match left.into_iter().find(|write| !course.is_known(&write.arn)) {
             Some(next) => self.write_or_leave(now, course, next, out),
             None => self.last_accepted(now, course, out),
         }
@@ -412,8 +411,8 @@ impl Guard {
                 let text = format!(
                     "reverted to {shows}: {answers} of {answers} fresh connections answered by it, {addresses} addresses; because {evidence}{}; live: {}; idle: {}; holding until a person or a new release",
                     sticky.unwrap_or_default(),
-                    names(live),
-                    names(idle)
+                    names(&live),
+                    names(&idle)
                 );
                 self.unproved = None;
                 self.page(PageKind::Reverted, &text, out);
@@ -467,7 +466,7 @@ impl Guard {
     }
 }
 
-fn names(groups: Vec<Box<str>>) -> String {
+fn names(groups: &[Box<str>]) -> String {
     if groups.is_empty() { "none".into() } else { groups.join(", ") }
 }
 

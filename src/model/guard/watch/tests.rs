@@ -487,6 +487,12 @@ fn targets_that_are_new_where_users_are_since_our_revert_are_told_once() {
     let mut over = held();
     over.release.as_mut().unwrap().over = true;
     assert_eq!(seen(&mut over, 3), []);
+    let mut late = held();
+    late.latch("partial", true, &mut vec![]);
+    late.take(NOW, shows(state(0, 1)));
+    let mut out = vec![];
+    late.newcomers(&mut out);
+    assert_eq!(told(&out), [], "the new version serves, as our write has had no effect yet");
     let mut unknown = held();
     unknown.release.as_mut().unwrap().base.as_mut().unwrap().targets.clear();
     assert_eq!(seen(&mut unknown, 3), [], "nobody knows which were there");

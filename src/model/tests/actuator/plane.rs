@@ -21,7 +21,7 @@ pub(crate) struct Plane {
 
 /// The same for each of the first `count` rules.
 fn together(state: &ListenerState, count: usize) -> ListenerState {
-    let named = |arn: &&str| but(state.clone(), |rule| rule.arn = (*arn).into()).rules()[0].clone();
+    let named = |arn: &&str| but(state, |rule| rule.arn = (*arn).into()).rules()[0].clone();
     [LISTENER, LISTENER_80, HOST][..count].iter().map(named).collect::<Vec<RuleState>>().into()
 }
 

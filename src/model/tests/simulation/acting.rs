@@ -269,11 +269,11 @@ fn the_write_restores_the_before_image_field_by_field() {
         let mut app = App::new(seed);
         let sticky = Stickiness { enabled: Some(true), duration_s: Some(3_600) };
         let auth = |rule: &mut RuleState| rule.others.push("authenticate-oidc issuer=x".into());
-        let before = but(blue(), |rule| {
+        let before = but(&blue(), |rule| {
             rule.forward.as_mut().unwrap().stickiness = Some(sticky);
             auth(rule);
         });
-        let after = but(green(), auth);
+        let after = but(&green(), auth);
         app.world.set(secs(0.0), before.clone());
         app.at(CUT, |app| app.world.set(app.now, after));
         app.world.service(GREEN).course.during(secs(CUT + 6.0), secs(1e6), outage());

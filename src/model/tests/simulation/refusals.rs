@@ -159,7 +159,7 @@ fn an_unreferenced_blue_is_returned_to_only_if_every_target_answers_and_was_heal
 fn a_rule_that_is_not_wholly_understood_is_never_written() {
     each_seed(|seed| {
         let mut app = App::new(seed);
-        let odd = but(green(), |rule| rule.unknown.push("Mirroring".into()));
+        let odd = but(&green(), |rule| rule.unknown.push("Mirroring".into()));
         app.at(CUT, |app| app.world.set(app.now, odd));
         app.world.service(GREEN).course.during(secs(CUT + 6.0), secs(1e6), outage());
         app.run_until(40.0);
@@ -168,7 +168,7 @@ fn a_rule_that_is_not_wholly_understood_is_never_written() {
     });
     each_seed(|seed| {
         let mut app = App::new(seed);
-        let auth = but(green(), |rule| rule.others.push("authenticate-oidc".into()));
+        let auth = but(&green(), |rule| rule.others.push("authenticate-oidc".into()));
         app.at(CUT, |app| app.world.set(app.now, auth));
         app.world.service(GREEN).course.during(secs(CUT + 6.0), secs(1e6), outage());
         app.run_until(40.0);

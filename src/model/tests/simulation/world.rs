@@ -135,14 +135,14 @@ pub(crate) fn forward(groups: &[(&str, i32)]) -> ListenerState {
 }
 
 /// The same with something else about its rule.
-pub(crate) fn but(state: ListenerState, change: impl Fn(&mut RuleState)) -> ListenerState {
+pub(crate) fn but(state: &ListenerState, change: impl Fn(&mut RuleState)) -> ListenerState {
     let mut rules = state.rules().to_vec();
     rules.iter_mut().for_each(change);
     rules.into()
 }
 
 /// Two listeners that are governed together: each address of the balancer routes by one of them.
-pub(crate) fn pair(https: ListenerState, http: ListenerState) -> ListenerState {
+pub(crate) fn pair(https: &ListenerState, http: &ListenerState) -> ListenerState {
     let http = but(http, |rule| rule.arn = LISTENER_80.into());
     [https.rules(), http.rules()].concat().into()
 }
