@@ -52,9 +52,8 @@ impl Guard {
             .map(|last| Unprotected { until: last.after(self.policy.cool_down), reason: "cool-down" });
         let spent = |span: Duration, most: u32| {
             let most = usize::try_from(most).unwrap_or(usize::MAX);
-            let recent: Vec<Mono> = reverts.iter().copied().filter(|at| now.since(*at) < span).collect();
-            // So many have to be forgotten until there are fewer than the most.
-            let last = recent.len().checked_sub(most).and_then(|index| recent.get(index))?;
+            // With this one forgotten there are fewer than the most.
+            let last = reverts.len().checked_sub(most).and_then(|index| reverts.get(index))?;
             Some(Unprotected { until: last.after(span), reason: "budget" })
         };
         let all = [
@@ -155,25 +154,25 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_that_is_spent_and_a_time_that_is_told_go_together() {
-        for minutes in 0..=1_500 {
-            let mut guard = armed();
-            guard.reverts = vec![
-                NOW.before(MINUTE * minutes),
-                NOW.before(MINUTE * (minutes / 2)),
-                NOW.before(MINUTE * 90),
-            ];
-            let limited = |name: &str| {
-                guard
-                    .conditions(NOW, None)
-                    .iter()
-                    .any(|(known, condition)| *known == name && !condition.holds)
+    fn nobody_is_protected_for_as_long_as_a_condition_of_acting_says_so() {
+        let mut guard = armed();
+        for (minutes, an_hour) in (0..=1_500).step_by(5).flat_map(|minutes| [(minutes, 1), (minutes, 9)]) {
+            let ago = [minutes, minutes / 2, 90];
+            guard.reverts = ago.map(|minutes| NOW.before(MINUTE * minutes)).to_vec();
+            guard.policy.reverts_per_hour_max = an_hour;
+            let limits = |now: Mono| {
+                let failing =
+                    guard.conditions(now, None).into_iter().filter(|(_, condition)| !condition.holds);
+                let names = failing.map(|(name, _)| name);
+                names.filter(|name| matches!(*name, "cool-down" | "budget")).collect::<Vec<_>>()
             };
-            assert_eq!(
-                guard.unprotected(NOW).is_some(),
-                limited("cool-down") || limited("budget"),
-                "{minutes}"
-            );
+            let Some(one) = guard.unprotected(NOW) else {
+                assert_eq!(limits(NOW), [""; 0], "{ago:?}");
+                continue;
+            };
+            assert!(!limits(NOW).is_empty(), "{ago:?}");
+            assert!(limits(Mono(one.until.0 - 1)).contains(&one.reason), "{ago:?}: {one:?}");
+            assert_eq!(limits(one.until), [""; 0], "{ago:?}: {one:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! From the breach to the intent, at the edges of its deadlines.
 
 use super::*;
-use crate::guard::rig::{NOW, armed, course, evidence, intent, latched, shows, state, told};
+use crate::guard::rig::{NOW, armed, course, evidence, intent, latched, rule, shows, state, told};
 use crate::listener::ListenerState;
 use crate::record::IntentId;
 
@@ -144,8 +144,15 @@ fn a_wait_that_is_over_wakes_the_guard() {
 
 /// After a restart with an intent, the listener showing `now`.
 fn resumed(now: ListenerState, change: impl FnOnce(&mut Recovered)) -> (Guard, Vec<Action>) {
-    let before = armed();
-    let intent = *intent(&before);
+    resumed_from(&armed(), now, change)
+}
+
+fn resumed_from(
+    before: &Guard,
+    now: ListenerState,
+    change: impl FnOnce(&mut Recovered),
+) -> (Guard, Vec<Action>) {
+    let intent = *intent(before);
     let release = before.release.as_ref().unwrap();
     let mut memory = Recovered {
         release: Some(crate::recover::Remembered {
@@ -200,4 +207,29 @@ fn a_revert_that_is_not_in_is_given_up_and_the_release_judged_while_its_time_las
     let (guard, out) = resumed(state(5, 5), |_| {});
     assert!(abandoned(&out));
     assert_eq!((latched(&guard), told(&out)), (Some("overridden"), vec![PageKind::Overridden]));
+}
+
+#[test]
+fn between_two_writes_what_is_left_is_for_a_person_who_is_told_how_much() {
+    let both = |first, second| {
+        ListenerState::from(vec![rule("443", first, 1 - first), rule("80", second, 1 - second)])
+    };
+    let mut before = armed();
+    before.live.as_mut().unwrap().state = both(0, 0);
+    before.release.as_mut().unwrap().base.as_mut().unwrap().state = both(1, 1);
+    for (now, spent) in [(both(1, 0), false), (both(0, 1), false), (both(1, 0), true)] {
+        let (guard, out) = resumed_from(&before, now, |memory| memory.intent_spent = spent);
+        assert_eq!((latched(&guard), told(&out)), (Some("partial"), vec![PageKind::Partial]));
+        let says = |action: &Action| match action {
+            Action::Page(page) => page.text.contains("1 of 2 rules are put back"),
+            _ => false,
+        };
+        assert!(out.iter().any(says), "{out:?}");
+        assert_eq!(guard.reverts.len(), usize::from(!spent), "counted once");
+        assert_eq!(guard.epoch.as_ref().map(|epoch| epoch.cause), Some(Cause::OwnRevert));
+        assert_eq!(guard.release.as_ref().map(|release| release.over), Some(false));
+        assert!(guard.unproved.is_some(), "who puts the rest back gets the proof");
+    }
+    let (guard, out) = resumed_from(&before, both(0, 0), |_| {});
+    assert_eq!((latched(&guard), told(&out), guard.reverts.len()), (None, vec![], 0), "nothing had begun");
 }

@@ -1,7 +1,8 @@
 //! The acting path at its edges, from the intent to the proof.
 
 use super::*;
-use crate::guard::rig::{NOW, armed, course, intent, latched, shows, state, told, writes};
+use crate::guard::rig::{NOW, armed, course, intent, latched, rule, shows, state, told, writes};
+use crate::listener::Stickiness;
 use crate::verdict::Verdict;
 
 const TICK: Duration = Duration::from_nanos(1);
@@ -253,5 +254,38 @@ fn a_write_that_is_refused_is_a_refusal_unless_an_earlier_one_may_be_in() {
         let mut guard = writing(2, sent);
         guard.wrote(NOW, OpId(71), WriteOutcome::Refused("AccessDenied".into()), &mut vec![]);
         assert_eq!(latched(&guard), Some(reason));
+    }
+}
+
+#[test]
+fn a_revert_that_is_proved_is_told_with_the_groups_that_serve_and_those_that_stand_by() {
+    let alone = || {
+        let mut rule = rule("l", 1, 0);
+        rule.forward.as_mut().unwrap().groups.truncate(1);
+        rule
+    };
+    let mut sticky = rule("l", 1, 0);
+    sticky.forward.as_mut().unwrap().stickiness =
+        Some(Stickiness { enabled: Some(true), duration_s: Some(3_600) });
+    for (shown, known, sides, stays) in [
+        (rule("l", 1, 0), state(1, 0), "live: b; idle: g;", false),
+        (sticky, state(1, 0), "live: b; idle: g;", true),
+        (alone(), alone().into(), "live: b; idle: none;", false),
+    ] {
+        let mut guard = armed();
+        guard.phase = Phase::Verifying { op: OpId(73), intent: intent(&guard), at: NOW };
+        guard.good = None;
+        guard.release.as_mut().unwrap().base.as_mut().unwrap().state = known;
+        guard.take(NOW, shows(shown.into()));
+        let (mut out, proof) = (vec![], Proof::Shown { answers: 20, addresses: 2 });
+        guard.verified(NOW, OpId(73), &proof, &mut out);
+        let text = |action: &Action| match action {
+            Action::Page(page) => Some(page.text.to_string()),
+            _ => None,
+        };
+        let page = out.iter().find_map(text).unwrap();
+        assert!(page.contains(sides) && page.contains("reverted to b: 20 of 20"), "{page}");
+        assert_eq!(page.contains("for 3600 s"), stays, "{page}");
+        assert_eq!((latched(&guard), guard.unproved.is_none()), (Some("reverted"), true));
     }
 }
