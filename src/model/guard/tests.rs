@@ -291,3 +291,19 @@ fn before_the_first_read_a_failed_one_is_tried_again_within_seconds() {
     guard.read_failed(NOW, ReadError::Timeout);
     assert!(guard.next_read.since(NOW) < Duration::from_secs(3), "{:?}", guard.next_read.since(NOW));
 }
+
+#[test]
+fn replies_that_nothing_waits_for_are_counted() {
+    let mut guard = peace();
+    let late = OpId(99);
+    let replies = [
+        Event::Durable(late, Ok(())),
+        Event::Wrote(late, WriteOutcome::Throttled),
+        Event::Read(late, Err(ReadError::Throttled)),
+    ];
+    for (counted, reply) in replies.into_iter().enumerate() {
+        assert_eq!(guard.late_replies(), counted as u64);
+        guard.step(NOW, reply, &mut vec![]);
+    }
+    assert_eq!(guard.late_replies(), 3);
+}

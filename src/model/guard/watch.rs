@@ -457,4 +457,6 @@ impl Guard {
 }
 
 #[cfg(test)]
+mod noted;
+#[cfg(test)]
 mod tests;

@@ -83,9 +83,11 @@ fn only_the_reply_that_is_waited_for_is_taken() {
 #[test]
 fn the_intent_may_be_written_while_its_evidence_is_fresh() {
     let mut guard = preflight(Duration::ZERO, 0);
+    guard.next_intent = 9;
     let mut out = vec![];
     guard.decide(NOW, &evidence(), &mut out);
     let Phase::Intending { intent, at, .. } = &guard.phase else { panic!("{:?}", guard.phase) };
+    assert_eq!(intent.id, IntentId(9), "the first that the ledger doesn't have");
     assert_eq!((intent.deadline, *at), (NOW.after(Duration::from_secs(30)), NOW.after(REPLY_MAX)));
     assert!(matches!(out.last(), Some(Action::Persist(..))));
 }

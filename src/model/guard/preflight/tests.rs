@@ -1,7 +1,7 @@
 //! Every condition alone and at its edge.
 
 use super::*;
-use crate::guard::rig::{NOW, armed, evidence, state};
+use crate::guard::rig::{NOW, armed, evidence, health, state};
 use crate::guard::{Latch, ReadError};
 use crate::judge::Direct;
 use crate::recover::Recovered;
@@ -167,6 +167,7 @@ fn blue_is_what_it_was_by_version_or_by_target() {
         renamed(guard);
     };
     assert_eq!(after(unnamed), ["blue-is-what-it-was"]);
+    assert_eq!(after(|guard| guard.policy.versions_known = false), Vec::<&str>::new(), "they are the same");
     let never_named = |guard: &mut Guard| {
         release(guard).base.as_mut().unwrap().versions.clear();
         renamed(guard);
@@ -331,4 +332,20 @@ fn what_was_told_when_it_began_is_not_told_again() {
         }
         assert!(!guard.standing.is_empty(), "{n}");
     }
+}
+
+#[test]
+fn who_is_healthy_is_counted_where_users_are() {
+    use HealthState::{Draining, Healthy, Initial, Unhealthy};
+    let group = |name: &str, states: &[HealthState]| {
+        let all = states.iter().flat_map(|state| health(name, 1, *state).targets);
+        GroupHealth { group: name.into(), targets: all.collect() }
+    };
+    let all = [
+        group("b", &[Healthy, Unhealthy, Healthy, Initial, Healthy]),
+        group("g", &[Healthy, Draining, Healthy]),
+        group("x", &[Healthy]),
+    ];
+    let counted = |blue, green| healthy_serving(&state(blue, green), &all);
+    assert_eq!([counted(1, 0), counted(0, 1), counted(1, 1)], [3, 2, 5]);
 }

@@ -124,3 +124,17 @@ fn a_tag_that_was_changed_is_read_at_once_also_inside_a_release() {
     guard.step(NOW, crate::guard::Event::Tagged, &mut out);
     assert!(out.iter().any(|action| matches!(action, Action::Read(_, crate::guard::Depth::Full))), "{out:?}");
 }
+
+#[test]
+fn who_only_observes_says_so_in_every_page() {
+    for (mode, dry_run) in [(Mode::Observe, true), (Mode::Act, false)] {
+        let mut guard = armed();
+        guard.policy.mode = mode;
+        let mut out = vec![];
+        guard.page(PageKind::Breach, "text", &mut out);
+        let [Action::Note(note), Action::Page(page)] = out.as_slice() else { panic!("{out:?}") };
+        let text = if dry_run { "DRY RUN: text" } else { "text" };
+        assert_eq!((&*page.text, page.dry_run), (text, dry_run));
+        assert_eq!(**note, Record::Paged { kind: "breach".into(), text: text.into() });
+    }
+}

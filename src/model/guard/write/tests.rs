@@ -289,3 +289,21 @@ fn a_revert_that_is_proved_is_told_with_the_groups_that_serve_and_those_that_sta
         assert_eq!((latched(&guard), guard.unproved.is_none()), (Some("reverted"), true));
     }
 }
+
+#[test]
+fn an_intent_that_is_on_disk_is_read_for_and_written_and_one_that_cannot_be_is_refused() {
+    let begin = |result| {
+        let mut guard = armed();
+        guard.phase = Phase::Intending { op: OpId(74), intent: intent(&guard), at: NOW };
+        let mut out = vec![];
+        guard.durable(NOW, OpId(74), result, &mut out);
+        (guard, out)
+    };
+    let (mut guard, out) = begin(Ok(()));
+    let [Action::Read(op, Depth::Marks)] = out.as_slice() else { panic!("{out:?}") };
+    let mut out = vec![];
+    guard.read(NOW, *op, Ok(shows(state(0, 1))), &mut out);
+    assert!(writes(&out) && guard.late_replies() == 0, "{out:?}");
+    let (full, out) = begin(Err(Full("no space".into())));
+    assert_eq!((latched(&full), told(&out)), (Some("ledger"), vec![PageKind::Refused]));
+}
