@@ -94,7 +94,9 @@ impl Guard {
         let landed: Vec<&Write> =
             intent.writes.iter().filter(|write| shown(&write.arn)).filter(unanswered).collect();
         if !landed.is_empty() {
-            landed.iter().for_each(|write| course.accept(&write.arn));
+            for write in landed {
+                course.accept(&write.arn);
+            }
             self.spend_late(&intent, now, out);
         }
         if intent.writes.iter().any(|write| shown(&write.arn) && !course.accepted.contains(&write.arn)) {

@@ -14,6 +14,7 @@ use std::time::Duration;
 const FINISH: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen")]
 pub(crate) struct Laws {
     intent: Option<Intent>,
     over: bool,

@@ -12,11 +12,15 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod judged;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod plane;
 #[cfg(test)]
 mod run;
+#[cfg(test)]
+mod serve;
 #[cfg(test)]
 #[allow(dead_code, reason = "of the world of the simulation only the listener and chance are needed")]
 #[path = "../simulation/world.rs"]
@@ -49,6 +53,7 @@ mod tests {
             *self.0.entry(name).or_default().entry(end).or_default() += 1;
         }
 
+        #[expect(clippy::print_stdout, reason = "the table is what the run is for")]
         fn print(&self) {
             println!("| fault | runs | {} |", End::ALL.map(End::name).join(" | "));
             println!("|---|---|{}", "---|".repeat(End::ALL.len()));
@@ -80,7 +85,9 @@ mod tests {
                         table.add("any", told.end);
                         let names: std::collections::BTreeSet<_> =
                             told.faults.iter().map(|fault| fault.name()).collect();
-                        names.into_iter().for_each(|name| table.add(name, told.end));
+                        for name in names {
+                            table.add(name, told.end);
+                        }
                     }
                 });
             }
@@ -108,6 +115,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "a run that is replayed is there to be read")]
     fn one_run() {
         let Some(seed) = std::env::var("SERIN_REPLAY").ok().and_then(|seed| seed.parse().ok()) else {
             return;

@@ -2,20 +2,16 @@
 
 use crate::faults::{Fault, Planned, When, draw};
 use crate::laws::Laws;
-use crate::plane::{Plane, version};
+use crate::plane::Plane;
 use crate::world::{BLUE, Chance, GREEN};
-use serin_model::guard::{
-    Action, Aim, Command, Depth, Event, Full, Guard, Observed, OpId, PageKind, Proof, ReadError, WriteOutcome,
-};
-use serin_model::judge::{Direct, Judgement};
+use serin_model::guard::{Action, Aim, Command, Depth, Event, Guard, OpId, PageKind};
 use serin_model::listener::RuleState;
 use serin_model::plan::{Style, Write};
 use serin_model::policy::{GuardPolicy, Mode};
 use serin_model::record::{Intent, Record};
 use serin_model::recover::recover;
-use serin_model::release::{Baseline, Stage};
+use serin_model::release::Stage;
 use serin_model::time::{Mono, Span, Wall};
-use serin_model::verdict::{Evidence, Stream, Verdict, Why, WhyBlind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -65,7 +61,7 @@ pub(crate) struct Told {
     pub(crate) trace: Vec<String>,
 }
 
-enum Job {
+pub(crate) enum Job {
     Cut(usize),
     Boot,
     Judge,
@@ -80,37 +76,37 @@ enum Job {
     Reply(Event),
 }
 
-struct Proving {
-    op: OpId,
-    aim: Aim,
-    since: Mono,
+pub(crate) struct Proving {
+    pub(crate) op: OpId,
+    pub(crate) aim: Aim,
+    pub(crate) since: Mono,
 }
 
 pub(crate) struct Run {
     seed: u64,
     chance: Chance,
     policy: GuardPolicy,
-    plane: Plane,
-    laws: Laws,
-    now: Mono,
-    broken: Mono,
+    pub(crate) plane: Plane,
+    pub(crate) laws: Laws,
+    pub(crate) now: Mono,
+    pub(crate) broken: Mono,
     jobs: BTreeMap<(Mono, u64), (u32, Job)>,
     next_job: u64,
-    guard: Option<Guard>,
+    pub(crate) guard: Option<Guard>,
     life: u32,
     drains: bool,
-    stage: Option<Stage>,
-    proving: Option<Proving>,
+    pub(crate) stage: Option<Stage>,
+    pub(crate) proving: Option<Proving>,
     wake: Mono,
-    ledger: Vec<(Wall, Record)>,
+    pub(crate) ledger: Vec<(Wall, Record)>,
     /// So many lines are on disk whatever happens.
-    synced: usize,
+    pub(crate) synced: usize,
     planned: Vec<Planned>,
     /// When each of them happened or began.
     begun: Vec<Option<Mono>>,
     steps: u32,
     /// Somebody else wrote the listener after the cutover.
-    foreign: bool,
+    pub(crate) foreign: bool,
     pages: Vec<(Mono, PageKind)>,
     trace: Option<Vec<String>>,
     /// The trace is told at once, since a run may not come to its end.
@@ -265,16 +261,16 @@ impl Run {
         }
     }
 
-    fn queue(&mut self, at: Mono, job: Job) {
+    pub(crate) fn queue(&mut self, at: Mono, job: Job) {
         self.next_job += 1;
         self.jobs.insert((at.max(self.now), self.next_job), (self.life, job));
     }
 
-    fn soon(&mut self, low_ms: u64, high_ms: u64) -> Mono {
+    pub(crate) fn soon(&mut self, low_ms: u64, high_ms: u64) -> Mono {
         self.now.after(self.chance.millis(low_ms, high_ms))
     }
 
-    fn is_on(&self, fault: Fault) -> bool {
+    pub(crate) fn is_on(&self, fault: Fault) -> bool {
         let begun = self.planned.iter().zip(&self.begun);
         self.now < START.after(QUIET)
             && begun.filter(|(planned, _)| planned.fault == fault).any(|(planned, begun)| {
@@ -282,11 +278,11 @@ impl Run {
             })
     }
 
-    fn lot(&self, fault: Fault) -> u32 {
+    pub(crate) fn lot(&self, fault: Fault) -> u32 {
         self.planned.iter().find(|planned| planned.fault == fault).map_or(0, |planned| planned.lot)
     }
 
-    fn lag(&self) -> Duration {
+    pub(crate) fn lag(&self) -> Duration {
         if self.is_on(Fault::Lag) {
             Duration::from_millis(u64::from(self.lot(Fault::Lag) % 40_000))
         } else {
@@ -294,14 +290,14 @@ impl Run {
         }
     }
 
-    fn say(&mut self, text: impl FnOnce() -> String) {
+    pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
         let seconds = self.now.since(START).as_secs_f64();
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{seconds:.3} {}", text()));
             if self.loud
                 && let Some(line) = trace.last()
             {
-                println!("{line}");
+                told(line);
             }
         }
     }
@@ -398,77 +394,7 @@ impl Run {
         }
     }
 
-    fn judge(&mut self) {
-        let Some(stage) = self.stage.clone() else { return };
-        let serving = self.plane.serving(self.now);
-        let since = self.now.since(stage.since);
-        let ill = serving.contains(GREEN) && self.now >= self.broken;
-        let old_well = self.plane.targets(BLUE) > 0;
-        let new = serving.contains(GREEN) || serving.contains(crate::world::RED);
-        let verdict = if self.is_on(Fault::Partition) || ill && stage.release && !old_well {
-            Verdict::Blind(WhyBlind::Network)
-        } else if ill {
-            Verdict::Bad(self.evidence(&stage))
-        } else if stage.release && !new {
-            Verdict::Inconclusive(Why::NoKnownAnswer)
-        } else {
-            Verdict::Good
-        };
-        let versions: BTreeSet<_> = serving.iter().map(|group| version(group).into()).collect();
-        let asked = self.plane.targets(BLUE);
-        let answers = if asked > 0 && !self.is_on(Fault::Partition) { 20 } else { 0 };
-        let judgement = Judgement {
-            epoch: stage.epoch,
-            at: self.now,
-            verdict: verdict.clone(),
-            answers: 100,
-            bad: 0,
-            p95: None,
-            good_answers: u64::try_from(since.as_millis() / 50).expect("a short run"),
-            settled: if since >= Duration::from_secs(1) { versions.clone() } else { BTreeSet::new() },
-            versions,
-            first_bad: None,
-            direct: Direct {
-                answers,
-                bad: 0,
-                slow: 0,
-                addresses_good: asked,
-                addresses: asked,
-                versions: if answers > 0 { ["v1".into()].into() } else { BTreeSet::new() },
-            },
-            baseline: Baseline { answers: 1_000, ..Baseline::default() },
-            void: (0, 20),
-            attained: None,
-            doubt: false,
-        };
-        if self.guard.is_some() {
-            self.laws.judged(&verdict);
-            self.step(Event::Judged(Box::new(judgement)));
-        }
-    }
-
-    fn evidence(&self, stage: &Stage) -> Evidence {
-        Evidence {
-            stream: Stream::Errors,
-            scope: "".into(),
-            quantile: 9_500,
-            answers: 60,
-            bad: 60,
-            span_ms: 600,
-            share_max: 0.001,
-            luck_one_in: 1_000_000,
-            first_bad: self.broken.max(stage.since),
-            last_bad: self.now,
-            connections: 4,
-            addresses: 2,
-            targets: 1,
-            window_answers: 100,
-            window_p95: None,
-            total: true,
-        }
-    }
-
-    fn step(&mut self, event: Event) {
+    pub(crate) fn step(&mut self, event: Event) {
         let Some(guard) = &mut self.guard else { return };
         let mut out = Vec::new();
         guard.step(self.now, event, &mut out);
@@ -544,7 +470,7 @@ impl Run {
         }
     }
 
-    fn note(&mut self, record: Record) {
+    pub(crate) fn note(&mut self, record: Record) {
         self.laws.note(&record);
         if !matches!(record, Record::Pulse { .. } | Record::Seen { .. }) {
             self.say(|| format!("{record:?}"));
@@ -553,7 +479,7 @@ impl Run {
         self.ledger.push((wall, record));
     }
 
-    fn reply(&mut self, event: Event) {
+    pub(crate) fn reply(&mut self, event: Event) {
         let at = self.soon(5, 40);
         if self.is_on(Fault::Duplicate) {
             let again = self.soon(5, 900);
@@ -561,118 +487,9 @@ impl Run {
         }
         self.queue(at, Job::Reply(event));
     }
+}
 
-    fn serve_read(&mut self, op: OpId, depth: Depth) {
-        if self.is_on(Fault::ReadTimeout) || self.is_on(Fault::Partition) {
-            return;
-        }
-        let denied = self.is_on(Fault::ReadDenied) || self.is_on(Fault::CredentialsExpired);
-        let error = if self.is_on(Fault::ReadThrottled) {
-            Some(ReadError::Throttled)
-        } else if denied {
-            Some(ReadError::Denied("DescribeRules".into()))
-        } else if self.is_on(Fault::RuleDeleted) {
-            Some(ReadError::NotFound("the rule".into()))
-        } else if self.is_on(Fault::ReadFailed) || self.is_on(Fault::NoName) {
-            Some(ReadError::Failed("500".into()))
-        } else {
-            None
-        };
-        let result = match error {
-            Some(error) => Err(error),
-            None => {
-                let stale = Duration::from_millis(u64::from(self.lot(Fault::ReadStale) % 3_000));
-                let state = if self.is_on(Fault::ReadStale) {
-                    self.plane.was(self.now, stale)
-                } else {
-                    self.plane.listener.clone()
-                };
-                let observed = Observed {
-                    state,
-                    marks: (depth != Depth::Listener).then(|| self.plane.marks.clone()),
-                    health: (depth == Depth::Full).then(|| self.plane.health()),
-                };
-                self.laws.read(&observed);
-                Ok(observed)
-            }
-        };
-        self.reply(Event::Read(op, result));
-    }
-
-    fn serve_persist(&mut self, op: OpId, intent: Intent) {
-        if self.is_on(Fault::LedgerSilent) {
-            return;
-        }
-        let result = if self.is_on(Fault::LedgerFull) {
-            Err(Full("no space left on device".into()))
-        } else {
-            self.note(Record::Intent(intent));
-            self.synced = self.ledger.len();
-            Ok(())
-        };
-        self.reply(Event::Durable(op, result));
-    }
-
-    fn serve_write(&mut self, op: OpId, write: Write) {
-        let last = self.plane.listener.rules().last().is_some_and(|rule| rule.arn == write.arn);
-        let several = self.plane.listener.rules().len() > 1;
-        let denied = self.is_on(Fault::WriteDenied)
-            || self.is_on(Fault::CredentialsExpired)
-            || self.is_on(Fault::PartialSuccess) && several && last;
-        let outcome = if self.is_on(Fault::Partition) || self.is_on(Fault::WriteLost) {
-            return;
-        } else if denied {
-            WriteOutcome::Refused("AccessDenied".into())
-        } else if self.is_on(Fault::RuleDeleted) {
-            WriteOutcome::Refused("RuleNotFound".into())
-        } else if self.is_on(Fault::NoName) {
-            WriteOutcome::Unknown("dns error".into())
-        } else if self.is_on(Fault::WriteThrottled) {
-            WriteOutcome::Throttled
-        } else if self.is_on(Fault::WriteLate) {
-            let late = self.soon(500, 4_400);
-            self.queue(late, Job::Effect(write));
-            return;
-        } else if self.is_on(Fault::WriteUnanswered) {
-            self.effect(&write);
-            return;
-        } else if self.is_on(Fault::WriteFailed) {
-            if self.lot(Fault::WriteFailed) % 2 == 0 {
-                self.effect(&write);
-            }
-            WriteOutcome::Unknown("500".into())
-        } else {
-            self.effect(&write);
-            WriteOutcome::Accepted("request-1".into())
-        };
-        self.reply(Event::Wrote(op, outcome));
-    }
-
-    fn effect(&mut self, write: &Write) {
-        let Some(before) = self.plane.listener.rule(&write.arn).cloned() else { return };
-        if before.fingerprint() == write.becomes {
-            return;
-        }
-        self.laws.effect(self.now, write, &before, self.foreign);
-        let (state, lag) = (self.plane.written(write), self.lag());
-        self.say(|| format!("EFFECT {}", state.label()));
-        self.plane.set(self.now, state, lag);
-    }
-
-    fn prove(&mut self) {
-        let Some(Proving { op, aim, since }) = &self.proving else { return };
-        let (op, since, within) = (*op, *since, aim.within);
-        let serving = self.plane.serving(self.now);
-        let shown = serving.iter().all(|group| aim.versions.contains(version(group)));
-        let proof = if shown && !self.is_on(Fault::Sticky) && !self.is_on(Fault::Partition) {
-            Proof::Shown { answers: 10, addresses: 2 }
-        } else if self.now.since(since) >= within {
-            Proof::NotShown("fresh connections did not get it".into())
-        } else {
-            self.queue(self.now.after(Duration::from_millis(200)), Job::Prove);
-            return;
-        };
-        self.proving = None;
-        self.reply(Event::Verified(op, proof));
-    }
+#[expect(clippy::print_stdout, reason = "a run that is replayed is there to be read")]
+fn told(line: &str) {
+    println!("{line}");
 }
