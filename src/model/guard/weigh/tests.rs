@@ -281,3 +281,50 @@ fn users_who_are_ill_after_a_restart_with_a_latch_are_told_of_again() {
     assert_eq!(weighed(Cause::Foreign, true), [], "it was told when it was latched");
     assert_eq!(weighed(Cause::Start, false), [PageKind::Breach]);
 }
+
+#[test]
+fn every_version_of_an_epoch_is_noted_when_it_answers_first() {
+    let mut guard = armed();
+    let (v1, v2) = (Version::from("v1"), Version::from("v2"));
+    let one = BTreeSet::from([v1.clone()]);
+    let both = BTreeSet::from([v1, v2]);
+    for (answering, noted) in [
+        (BTreeSet::new(), None),
+        (one.clone(), Some(&one)),
+        (one.clone(), None),
+        (both.clone(), Some(&both)),
+        (one.clone(), None),
+    ] {
+        let word = Judgement { versions: answering, ..word(&guard, Verdict::Good) };
+        let mut out = vec![];
+        guard.judgement(NOW, word, &mut out);
+        let seen = notes(&out).into_iter().find_map(|line| match line {
+            Record::Seen { versions, .. } => Some(versions),
+            _ => None,
+        });
+        assert_eq!(seen, noted);
+    }
+}
+
+#[test]
+fn a_version_that_no_earlier_state_had_is_a_release_where_it_looked_like_a_way_back() {
+    let release = |cause, versions: &[&str]| {
+        let mut guard = peace();
+        let earlier = BTreeSet::from([Version::from("v1"), Version::from("v2")]);
+        guard.history.push_back(crate::release::Earlier {
+            fingerprint: state(1, 0).fingerprint(),
+            versions: earlier,
+            targets: BTreeSet::new(),
+        });
+        let versions = versions.iter().copied().map(Version::from).collect();
+        guard.judged = Some(Judgement { versions, ..word(&guard, Verdict::Good) });
+        guard.epoch.as_mut().unwrap().cause = cause;
+        let begun = guard.unmask_release(NOW, &mut vec![]);
+        assert_eq!(begun, guard.epoch.is_some_and(|epoch| epoch.cause == Cause::Foreign));
+        begun
+    };
+    assert!(release(Cause::Rollback, &["v1", "v9"]));
+    assert!(!release(Cause::Rollback, &["v1", "v2"]), "the state before may answer on");
+    assert!(!release(Cause::Rollback, &[]));
+    assert!(!release(Cause::Start, &["v9"]), "it never looked like a way back");
+}
