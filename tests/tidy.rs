@@ -161,6 +161,28 @@ fn the_rules_can_fail() {
     assert_eq!(room(Path::new("src/engine.rs")), "engine");
 }
 
+/// The table of hazards names what is there.
+#[test]
+fn every_hazard_has_its_row_and_every_test_that_it_names_exists() {
+    let table = std::fs::read_to_string("src/model/tests/HAZARDS.md").expect("run from the crate's root");
+    let rows: Vec<&str> =
+        table.lines().filter(|line| line.starts_with("| ") && !line.contains("| hazard |")).collect();
+    let numbers: Vec<String> =
+        rows.iter().map(|row| row.split(' ').nth(1).unwrap_or_default().to_owned()).collect();
+    assert_eq!(numbers, (1..=30).map(|number| number.to_string()).collect::<Vec<_>>());
+    let mut code: String = sources("src").into_iter().chain(sources("tests")).map(|(_, text)| text).collect();
+    code.push_str(&std::fs::read_to_string("tests/e2e/test_deploy.py").expect("the end-to-end tests"));
+    for row in rows {
+        let tests = row.rsplit(" | ").next().unwrap_or_default();
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || tests.starts_with('–'), "{row}");
+        for name in names {
+            let exists = code.contains(&format!("fn {name}(")) || code.contains(&format!("def {name}("));
+            assert!(exists, "no test is called {name}: {row}");
+        }
+    }
+}
+
 /// Every Rust file below `folder`.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
