@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub(super) async fn read(State((board, _)): Shared, Path(service): Path<String>) -> Response {
     match word(&board, &service) {
         Ok((_, body)) => Json(body).into_response(),
-        Err(refused) => refused,
+        Err(why) => refusal(StatusCode::NOT_FOUND, &why),
     }
 }
 
@@ -22,15 +22,14 @@ pub(super) async fn rollback(State((board, _)): Shared, Path(service): Path<Stri
     match word(&board, &service) {
         Ok((Outcome::Bad, body)) => Json(body).into_response(),
         Ok((_, body)) => (StatusCode::CONFLICT, Json(body)).into_response(),
-        Err(refused) => refused,
+        Err(why) => refusal(StatusCode::NOT_FOUND, &why),
     }
 }
 
-fn word(board: &super::Board, service: &str) -> Result<(Outcome, Value), Response> {
+fn word(board: &super::Board, service: &str) -> Result<(Outcome, Value), String> {
     let Some(desk) = board.services.get(service) else {
         let names: Vec<&str> = board.services.keys().map(|name| &**name).collect();
-        let why = format!("no service {service:?}; there are: {}", names.join(", "));
-        return Err(refusal(StatusCode::NOT_FOUND, &why));
+        return Err(format!("no service {service:?}; there are: {}", names.join(", ")));
     };
     let shown = desk.read();
     let status = shown.status.as_deref();

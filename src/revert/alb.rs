@@ -36,13 +36,16 @@ const TAG_IRREVERSIBLE: &str = "serin:irreversible";
 /// The pipeline names the release.
 const TAG_RELEASE: &str = "serin:release";
 
+/// A rule's actions, and the state that they describe.
+type Shown = (Fingerprint, Vec<Action>);
+
 /// See the module.
 #[derive(Debug)]
 pub struct Alb {
     client: Client,
     levers: Vec<Lever>,
     /// Each rule's actions as last read, by its ARN and with the state that they describe: what a write sends back field by field.
-    last: Mutex<BTreeMap<Box<str>, (Fingerprint, Vec<Action>)>>,
+    last: Mutex<BTreeMap<Box<str>, Shown>>,
     /// Whether a group's targets speak TLS; it can't change in the life of a group.
     tls: Mutex<BTreeMap<Box<str>, bool>>,
 }
@@ -270,19 +273,16 @@ impl Reverter for Alb {
 
     async fn tag(&self, hold: Option<Box<str>>) -> Result<(), String> {
         let arns: Vec<String> = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
-        let (call, failed) = match hold {
-            Some(reason) => {
-                let tag = Tag::builder().key(TAG_HOLD).value(tag_value(&reason)).build();
-                let call = self.client.add_tags().set_resource_arns(Some(arns)).tags(tag);
-                ("AddTags", call.send().await.err().map(|error| read_error("AddTags", &error)))
-            }
-            None => {
-                let call = self.client.remove_tags().set_resource_arns(Some(arns)).tag_keys(TAG_HOLD);
-                ("RemoveTags", call.send().await.err().map(|error| read_error("RemoveTags", &error)))
-            }
+        let failed = if let Some(reason) = hold {
+            let tag = Tag::builder().key(TAG_HOLD).value(tag_value(&reason)).build();
+            let call = self.client.add_tags().set_resource_arns(Some(arns)).tags(tag);
+            call.send().await.err().map(|error| ("AddTags", read_error("AddTags", &error)))
+        } else {
+            let call = self.client.remove_tags().set_resource_arns(Some(arns)).tag_keys(TAG_HOLD);
+            call.send().await.err().map(|error| ("RemoveTags", read_error("RemoveTags", &error)))
         };
         match failed {
-            Some(error) => Err(format!("{call}: {error}")),
+            Some((call, error)) => Err(format!("{call}: {error}")),
             None => Ok(()),
         }
     }

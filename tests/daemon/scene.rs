@@ -171,14 +171,11 @@ impl Scene {
 
     async fn put_to(&self, rule: Option<String>, actions: Vec<Action>) {
         let (pipeline, actions) = (self.pipeline(), Some(actions));
-        match rule {
-            Some(rule) => {
-                drop(pipeline.modify_rule().rule_arn(rule).set_actions(actions).send().await.unwrap())
-            }
-            None => {
-                let call = pipeline.modify_listener().listener_arn(self.lab.listener_arn());
-                drop(call.set_default_actions(actions).send().await.unwrap());
-            }
+        if let Some(rule) = rule {
+            drop(pipeline.modify_rule().rule_arn(rule).set_actions(actions).send().await.unwrap());
+        } else {
+            let call = pipeline.modify_listener().listener_arn(self.lab.listener_arn());
+            drop(call.set_default_actions(actions).send().await.unwrap());
         }
     }
 
