@@ -1,4 +1,5 @@
-//! One fenced write: read, compare, write, read back, prove. Every outcome that isn't known is resolved by reading.
+//! Fenced writes, one rule after another: read, compare, write, and when all are in read back and prove. Every outcome that isn't known
+//! is resolved by reading.
 
 use super::{
     Action, Aim, Course, Depth, Full, Guard, Latch, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX,
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 /// How long a read-back may go on showing the old state before somebody is called.
 const CONFIRM_MAX: Duration = Duration::from_secs(10);
-/// At most so many writes are sent for one intent, each after a read that shows the judged state.
+/// At most so many writes are sent for one rule of an intent, each after a read that shows the judged state.
 const ATTEMPTS: u32 = 5;
 /// A request whose outcome we don't know may have reached AWS, which does it within this time or not at all [own
 /// guess]: no second one before.
