@@ -6,21 +6,34 @@
 //! | file | what |
 //! |---|---|
 //! | `revert/alb.rs` | the ELBv2 API behind the trait |
+//! | `revert/owner.rs` | who else moves the rules, found out and never guessed |
+//! | `revert/ecs.rs`, `revert/codedeploy.rs` | the owners: their deployments, and the call that rolls one back |
 //! | `revert/actions.rs` | AWS's actions to the core's state, and back |
 //! | `revert/unknown.rs` | what an answer holds that this build doesn't know |
 //! | `revert/fault.rs` | what a failed call means |
 
 mod actions;
 mod alb;
+mod codedeploy;
+mod ecs;
 mod fault;
+mod owner;
 mod unknown;
 
 pub use alb::{Alb, AlbError, client_config};
 
 use crate::model::guard::{Depth, Observed, ReadError, WriteOutcome};
+use crate::model::owner::Call;
 use crate::model::plan::Write;
+use aws_smithy_types::timeout::TimeoutConfig;
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::time::Duration;
+
+/// The SDK sets no bound of its own but on connecting (AWS.md 10); a hung answer must not hold the guard.
+const CONNECT: Duration = Duration::from_secs(1);
+const ATTEMPT: Duration = Duration::from_secs(2);
+const OPERATION: Duration = Duration::from_secs(3);
 
 /// Whoever can read and put back what a release changed.
 pub trait Reverter: Send + Sync + 'static {
@@ -42,4 +55,16 @@ pub trait Reverter: Send + Sync + 'static {
 
     /// Sends one mutating call, once.
     fn write(&self, write: Write) -> impl Future<Output = WriteOutcome> + Send;
+
+    /// Sends one call of the rules' owner, once.
+    fn call(&self, call: Call) -> impl Future<Output = WriteOutcome> + Send;
+}
+
+/// How long AWS may take.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build()
 }

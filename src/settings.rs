@@ -10,6 +10,7 @@
 mod address;
 mod between;
 mod explain;
+mod front;
 mod lever;
 mod objectives;
 mod openslo;
@@ -23,6 +24,8 @@ mod units;
 
 pub use address::forbidden;
 pub use explain::{explain, explain_json};
+pub use front::{Front, Via};
+pub use lever::{Lever, Whose};
 pub use openslo::{Unit, import as import_openslo};
 pub use secret::Secret;
 
@@ -212,8 +215,12 @@ pub struct Service {
     pub levers: Vec<Lever>,
     /// The same as [`GuardPolicy::mode`].
     pub mode: Mode,
-    /// The file says that nobody else (ECS, `CodeDeploy`, a controller) owns the lever.
-    pub unowned: bool,
+    /// Where production probes go.
+    pub via: Via,
+    /// The name of the balancer, for those of its targets that go there.
+    pub front: Front,
+    /// What the file says of whose the levers are.
+    pub whose: Whose,
     /// The file says that this Serin is the only one that may act.
     pub sole_actuator: bool,
     /// How many Serins run this file; 1 to 10,000.
@@ -237,6 +244,15 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether every production probe reaches the balancer itself, so that it can prove what the balancer does.
+    #[must_use]
+    pub fn verifies(&self) -> bool {
+        let reaches = |target: &Target| {
+            front::is_fixed(&target.endpoint, target.connect_to.is_some()) || target.front.is_some()
+        };
+        self.targets.iter().all(reaches)
+    }
+
     /// The time between two probes of `target` at the calm pace.
     #[must_use]
     pub fn calm_interval(&self, target: &Target) -> Duration {
@@ -358,6 +374,8 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// Connect there instead of resolving the host; Host and SNI stay the URL's.
     pub connect_to: Option<SocketAddr>,
+    /// Resolve the balancer's name instead of the host; Host and SNI stay the URL's.
+    pub front: Option<Front>,
     /// GET or HEAD, or another one that the file declared free of side effects.
     pub method: Method,
     /// Sent with each probe; those from a secret are marked sensitive.
@@ -421,43 +439,6 @@ impl StatusSet {
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
-    }
-}
-
-/// What a revert writes to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lever {
-    /// The default rule of this listener.
-    Listener {
-        /// `arn:…:listener/app/…`.
-        arn: String,
-        /// From the ARN.
-        region: String,
-    },
-    /// This rule.
-    Rule {
-        /// `arn:…:listener-rule/app/…`.
-        arn: String,
-        /// From the ARN.
-        region: String,
-    },
-}
-
-impl Lever {
-    /// The ARN.
-    #[must_use]
-    pub fn arn(&self) -> &str {
-        match self {
-            Self::Listener { arn, .. } | Self::Rule { arn, .. } => arn,
-        }
-    }
-
-    /// The region.
-    #[must_use]
-    pub fn region(&self) -> &str {
-        match self {
-            Self::Listener { region, .. } | Self::Rule { region, .. } => region,
-        }
     }
 }
 

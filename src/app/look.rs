@@ -38,7 +38,10 @@ pub async fn look(settings: &Settings) -> Vec<Look> {
     let shared = aws().await;
     for service in &settings.services {
         if service.has_lever() {
-            looks.extend(look_at_lever(service, &Alb::new(&shared, service.levers.clone())).await);
+            looks.extend(
+                look_at_lever(service, &Alb::new(&shared, service.levers.clone(), service.whose.clone()))
+                    .await,
+            );
         }
     }
     looks.extend(look_at_targets(settings).await);
@@ -63,8 +66,23 @@ async fn look_at_lever(service: &Service, alb: &Alb) -> Vec<Look> {
         Err(error) => return vec![look(arn, Err(error.to_string()))],
     };
     let mut looks = vec![look(arn, Ok(format!("shows {}", observed.state.label())))];
+    if service.targets.iter().any(|target| target.front.is_some()) {
+        let name = alb.balancer_name().await.map_err(|error| error.to_string());
+        if let Ok(name) = &name {
+            service.front.know(name.clone());
+        }
+        looks.push(look("balancer".into(), name));
+    }
     if let Some(hold) = observed.marks.as_ref().and_then(|marks| marks.hold.as_ref()) {
         looks.push(look("hold".into(), Err(format!("an operator holds: {hold}"))));
+    }
+    if let Some(marks) = &observed.marks {
+        looks.push(look("owner".into(), marks.owner.standing()));
+        if let Some(keeper) = &marks.keeper {
+            let says =
+                format!("{keeper} keeps the listener's desired state: its next apply may undo a revert");
+            looks.push(look("desired state".into(), Ok(says)));
+        }
     }
     for group in observed.health.iter().flatten() {
         let healthy = group.targets.iter().filter(|target| target.state == HealthState::Healthy).count();

@@ -155,6 +155,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         memory.next_epoch = memory.next_epoch.max(1);
         memory.next_release = memory.next_release.max(1);
         let (lever, read_error) = lever(service, shared.as_ref()).await?.unzip();
+        let wants_front = service.targets.iter().any(|target| target.front.is_some());
         stewards.push(Steward {
             name: service.name.as_str().into(),
             guard: Guard::new(service.guard.clone(), memory, clock::now()),
@@ -164,6 +165,8 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
             lever,
             hold_file: service.hold_file.clone(),
             read_error: read_error.flatten(),
+            front: wants_front.then(|| service.front.clone()),
+            verifies: service.verifies(),
             ledger: kept.ledger,
             publisher: Arc::clone(&publisher),
             board: Arc::clone(&board),
@@ -229,7 +232,7 @@ async fn lever(
     shared: Option<&SdkConfig>,
 ) -> Result<Option<(Arc<Alb>, Option<Box<str>>)>, AppError> {
     let Some(shared) = shared.filter(|_| service.has_lever()) else { return Ok(None) };
-    let alb = Alb::new(shared, service.levers.clone());
+    let alb = Alb::new(shared, service.levers.clone(), service.whose.clone());
     match alb.governable().await {
         Ok(state) => {
             tracing::info!(service = %service.name, shows = state.label(), "the listener was read");

@@ -8,12 +8,13 @@ use crate::clock;
 use crate::engine::{Chapter, Finding, Order};
 use crate::evidence::ledger::LedgerHandle;
 use crate::model::guard::{
-    Action, Command, Depth, Event, Full, Guard, Observed, OpId, ReadError, Status, WriteOutcome,
+    Action, Command, Depth, Event, Full, Guard, Observed, OpId, Proof, ReadError, Status, WriteOutcome,
 };
 use crate::model::record::{Intent, Record};
 use crate::model::time::Mono;
 use crate::publish::{Item, Publisher};
 use crate::revert::{Alb, Reverter};
+use crate::settings::Front;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,9 @@ use tokio::task::JoinSet;
 
 /// The board and the figures are refreshed at least so often.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// The pause before the balancer's name is asked for again.
+const FRONT_AGAIN: Duration = Duration::from_secs(5);
 
 /// Everything that one service's loop owns.
 pub(super) struct Steward {
@@ -32,6 +36,10 @@ pub(super) struct Steward {
     pub(super) commands: mpsc::Receiver<(Command, oneshot::Sender<Taken>)>,
     pub(super) lever: Option<Arc<Alb>>,
     pub(super) hold_file: Option<PathBuf>,
+    /// The balancer's name, if probes need it.
+    pub(super) front: Option<Front>,
+    /// The probes reach the balancer itself, so that they can prove a revert.
+    pub(super) verifies: bool,
     /// Why the last read brought nothing, as it was logged.
     pub(super) read_error: Option<Box<str>>,
     pub(super) ledger: LedgerHandle,
@@ -50,6 +58,9 @@ impl Steward {
             self.note(Box::new(record));
         }
         let mut replies: JoinSet<Event> = JoinSet::new();
+        if let (Some(front), Some(lever)) = (self.front.clone(), self.lever.clone()) {
+            replies.spawn(find_front(Arc::clone(&self.name), front, lever));
+        }
         let mut shown = Shown { at: Mono(0), state: "" };
         let mut drained = false;
         let mut asker: Option<oneshot::Sender<Taken>> = None;
@@ -126,6 +137,10 @@ impl Steward {
             }
             Action::Pace(cadence) => self.order(Order::Pace(cadence)).await,
             Action::Ask(targets) => self.order(Order::Ask(targets)).await,
+            Action::Verify(op, _) if !self.verifies => {
+                let why = "via = \"public\": the probes go through whatever stands before the balancer, and prove nothing of it";
+                replies.spawn(async move { Event::Verified(op, Proof::NotShown(why.into())) });
+            }
             Action::Verify(op, aim) => self.order(Order::Verify(op, aim)).await,
             Action::Read(op, depth) => {
                 replies.spawn(read(
@@ -141,6 +156,16 @@ impl Steward {
                 replies.spawn(async move {
                     let outcome = match lever {
                         Some(lever) => lever.write(write).await,
+                        None => WriteOutcome::Refused("no lever".into()),
+                    };
+                    Event::Wrote(op, outcome)
+                });
+            }
+            Action::Call(op, call) => {
+                let lever = self.lever.clone();
+                replies.spawn(async move {
+                    let outcome = match lever {
+                        Some(lever) => lever.call(call).await,
                         None => WriteOutcome::Refused("no lever".into()),
                     };
                     Event::Wrote(op, outcome)
@@ -275,6 +300,23 @@ fn chapter(record: &Record) -> Option<Chapter> {
             since: *since,
         }),
         _ => None,
+    }
+}
+
+/// Asks for the balancer's name until AWS tells it; without it the probes that need it are void, and nothing is judged.
+async fn find_front(service: Arc<str>, front: Front, lever: Arc<Alb>) -> Event {
+    loop {
+        match lever.balancer_name().await {
+            Ok(name) => {
+                tracing::info!(%service, balancer = name, "the probes go to the balancer's own addresses");
+                front.know(name);
+                return Event::Tick;
+            }
+            Err(error) => {
+                tracing::warn!(%service, %error, "the balancer's name can't be had, so nothing can be probed until it can");
+            }
+        }
+        tokio::time::sleep(FRONT_AGAIN).await;
     }
 }
 

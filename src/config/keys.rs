@@ -48,7 +48,16 @@ pub const KEYS: &[Key] = &[
         Text("weights"),
         "the state of before, as it was; with stickiness some users stay until their cookie ends",
     ),
-    bare("owner", "needed by act; \"none\" says that no ECS, CodeDeploy or controller owns the lever"),
+    key(
+        "owner",
+        Text("auto"),
+        "ECS, CodeDeploy and Kubernetes' tags are asked; what they own is put back through them, or refused",
+    ),
+    bare(
+        "via",
+        "balancer, where one is governed: its own addresses, with the URL's host; \"public\" measures through a CDN and verifies nothing",
+    ),
+    bare("ecs_service", "every ECS service of the account is looked through, up to 500"),
     bare("sole_actuator", "needed by act; true says that no other Serin may act on the lever"),
     key("instances", Int(1), "one task of its own; a sidecar states the number of tasks"),
     key("max_rate", Text("1000/s"), "more than this is a load test, not a probe"),

@@ -7,7 +7,7 @@ use super::link::{Job, Link};
 use super::marks::{Marks, Step};
 use super::wire::Stream;
 use crate::model::sample::{Ours, Outcome};
-use crate::settings::Target;
+use crate::settings::{Front, Target};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +25,8 @@ pub(super) struct Place {
     port: u16,
     tls: bool,
     connect_to: Option<SocketAddr>,
+    /// Which balancer's name is resolved instead of the host's.
+    front: Option<usize>,
     ca_file: Option<PathBuf>,
     fresh: bool,
     http2: bool,
@@ -66,6 +68,8 @@ pub(super) struct Origin {
     place: Place,
     room: Cell<Room>,
     dialer: Rc<Dialer>,
+    /// The balancer's own name.
+    front: Option<Front>,
     /// The host, where it is an address itself.
     literal: Option<IpAddr>,
     tls: Option<Tls>,
@@ -98,6 +102,7 @@ impl Place {
             port: target.endpoint.port,
             tls: direct.map_or(target.endpoint.tls, |direct| direct.tls),
             connect_to: target.connect_to,
+            front: target.front.as_ref().map(Front::id),
             ca_file: target.ca_file.clone(),
             fresh: target.fresh,
             http2: target.http2,
@@ -122,6 +127,7 @@ impl Origin {
             place,
             room: Cell::new(room),
             dialer: Rc::clone(dialer),
+            front: target.front.clone(),
             literal: target.endpoint.host.parse().ok(),
             tls,
             warm: RefCell::default(),
@@ -233,7 +239,18 @@ impl Origin {
             return Ok((SocketAddr::new(address, self.place.port), self.index_of(address)));
         }
         marks.enter(Step::Resolve);
-        let addresses = self.dialer.resolve(&self.place.host).await?;
+        let addresses = match &self.front {
+            // What AWS has not told yet is our fault, and no target's.
+            Some(front) => {
+                let name = front.name().ok_or(Outcome::Failed(Ours::Resolve))?;
+                match name.parse() {
+                    // An emulator's balancer may have no name.
+                    Ok(address) => vec![address],
+                    Err(_) => self.dialer.resolve(name).await?,
+                }
+            }
+            None => self.dialer.resolve(&self.place.host).await?,
+        };
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         let address = addresses[turn % addresses.len()];

@@ -459,6 +459,7 @@ fn control_target(endpoint: &Endpoint) -> Target {
         group: None,
         endpoint: endpoint.clone(),
         connect_to: None,
+        front: None,
         method: http::Method::GET,
         headers: http::HeaderMap::new(),
         version_header: None,

@@ -1,8 +1,9 @@
 //! The control plane: the ELBv2 Query API (version 2015-12-01), so that the real SDK client works against it,
-//! signed and all. Form-encoded in, XML out.
+//! signed and all. Form-encoded in, XML out. Calls of ECS and `CodeDeploy` come here too, in JSON, and find nobody.
 
 pub(in crate::lab) mod actions;
 mod gate;
+mod owners;
 mod params;
 mod reads;
 pub(in crate::lab) mod records;
@@ -77,7 +78,12 @@ impl ControlPlane {
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, HangUp> {
         let (head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, BODY_MAX).collect().await else { return Err(HangUp) };
-        let params = Params::parse(&body.to_bytes());
+        let json = owners::action(&head.headers);
+        let params = match json {
+            Some(action) => Params::parse(format!("Action={action}").as_bytes()),
+            None => Params::parse(&body.to_bytes()),
+        };
+        let told = if json.is_some() { json_response } else { response };
         let id = self.request_id();
         let (result, ending, access_key) = self.decide(&head.headers, &params, &id).await;
         let applied = result.is_ok();
@@ -96,9 +102,9 @@ impl ControlPlane {
         });
         match (ending, result) {
             (Ending::Hang, _) => std::future::pending().await,
-            (Ending::InternalError, _) => Ok(refused(&Refusal::internal(), &id)),
-            (Ending::Answer, Err(refusal)) => Ok(refused(&refusal, &id)),
-            (Ending::Answer, Ok(body)) => Ok(response(StatusCode::OK, body, &id)),
+            (Ending::InternalError, _) => Ok(refused(&Refusal::internal(), &id, json.is_some())),
+            (Ending::Answer, Err(refusal)) => Ok(refused(&refusal, &id, json.is_some())),
+            (Ending::Answer, Ok(body)) => Ok(told(StatusCode::OK, body, &id)),
         }
     }
 
@@ -110,7 +116,9 @@ impl ControlPlane {
         id: &str,
     ) -> (Result<String, Refusal>, Ending, Option<String>) {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = match access_key(authorization) {
+        let scopes: &[&str] =
+            if owners::action(headers).is_some() { &owners::SCOPES } else { &["elasticloadbalancing"] };
+        let key = match access_key(authorization, scopes) {
             Ok(key) => key.to_owned(),
             Err(refusal) => return (Err(refusal), Ending::Answer, None),
         };
@@ -123,7 +131,11 @@ impl ControlPlane {
                 if !delay.is_zero() {
                     tokio::time::sleep(delay).await;
                 }
-                (self.carry_out(action, params, id), ending, Some(key))
+                let done = match owners::action(headers) {
+                    Some(action) => owners::answer(action),
+                    None => self.carry_out(action, params, id),
+                };
+                (done, ending, Some(key))
             }
         }
     }
@@ -186,8 +198,19 @@ fn envelope(action: &str, result: &str, id: &str) -> String {
     xml.finish()
 }
 
-fn refused(refusal: &Refusal, id: &str) -> Answer {
-    response(refusal.status, refusal.body(id), id)
+fn refused(refusal: &Refusal, id: &str, json: bool) -> Answer {
+    if json {
+        json_response(refusal.status, owners::refused(refusal), id)
+    } else {
+        response(refusal.status, refusal.body(id), id)
+    }
+}
+
+fn json_response(status: StatusCode, body: String, id: &str) -> Answer {
+    let mut response = response(status, body, id);
+    let kind = HeaderValue::from_static("application/x-amz-json-1.1");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 fn response(status: StatusCode, body: String, id: &str) -> Answer {

@@ -16,19 +16,25 @@
 //! |---|---|
 //! | `guard.rs` | events in, actions out, the clockwork |
 //! | `guard/words.rs` | the vocabulary: events, actions, outcomes |
+//! | `guard/memory.rs` | the listener as last read, the open epoch, the release, where the acting path stands |
 //! | `guard/watch.rs` | reads, epochs, releases, what is good |
 //! | `guard/preflight.rs` | every condition of acting |
 //! | `guard/weigh.rs` | the judge's word, and what it means for the state that serves |
 //! | `guard/act.rs` | from breach to intent, deadlines, and what a restart owes |
 //! | `guard/course.rs` | how far the writing of an intent has come |
 //! | `guard/write.rs` | from intent to proof: read, compare, write, read back |
+//! | `guard/owned.rs` | the same through the owner's own call |
+//! | `guard/prove.rs` | the data plane shows it, or not |
 //! | `guard/tell.rs` | pages, latches, refusals, commands, drain |
 //! | `guard/status.rs` | how it stands |
 
 mod act;
 mod course;
 mod groups;
+mod memory;
+mod owned;
 mod preflight;
+mod prove;
 #[cfg(test)]
 pub(crate) mod rig;
 mod status;
@@ -45,15 +51,15 @@ pub use words::{
 };
 
 use crate::judge::Judgement;
-use crate::listener::{Fingerprint, GroupHealth, ListenerState};
 use crate::policy::GuardPolicy;
 use crate::record::{Intent, IntentId, Record};
 use crate::recover::Recovered;
-use crate::release::{Cause, Earlier, EpochId, Good, ReleaseId, Stage};
+use crate::release::{Cause, Earlier, EpochId, Good, Stage};
 use crate::target::Version;
 use crate::time::Mono;
-use crate::verdict::{Evidence, Verdict};
+use crate::verdict::Verdict;
 use course::Course;
+use memory::{Epoch, Latch, Live, Mark, Phase, Release, Standing};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -65,6 +71,8 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 const READ_RELEASE: Duration = Duration::from_secs(1);
 /// Inside a release, health and tags too, every so often.
 const READ_FULL: Duration = Duration::from_secs(5);
+/// In peace, where the open state was judged good: the health of groups. Tags are read each time.
+const READ_FULL_PEACE: Duration = Duration::from_mins(4);
 /// In peace, where a changed version would tell.
 const READ_PEACE_VERSIONS: Duration = Duration::from_mins(1);
 /// In peace, where only reading tells.
@@ -119,148 +127,16 @@ pub struct Guard {
     unproved: Option<Box<Intent>>,
     /// Until then a write whose outcome isn't known may still take effect.
     lands_until: Mono,
+    /// Since when the owner has had nothing more to do for our call, and the rules aren't back.
+    owner_ended: Option<Mono>,
     asked: BTreeSet<Box<str>>,
     cadence: Option<Cadence>,
-    standing: BTreeMap<&'static str, (Mono, bool)>,
+    standing: BTreeMap<&'static str, Standing>,
     next_standing: Mono,
     next_pulse: Mono,
     last_full: Option<Mono>,
     draining: bool,
     late_replies: u64,
-}
-
-/// The listener as last read.
-#[derive(Clone, Debug)]
-struct Live {
-    state: ListenerState,
-    fingerprint: Fingerprint,
-    health: Vec<GroupHealth>,
-    hold: Option<Box<str>>,
-    irreversible: Option<Box<str>>,
-    label: Option<Box<str>>,
-    read: Mono,
-}
-
-/// The epoch that is open.
-#[derive(Clone, Debug)]
-struct Epoch {
-    id: EpochId,
-    cause: Cause,
-    fingerprint: Option<Fingerprint>,
-    after: Mono,
-    since: Mono,
-    /// Every version that answered.
-    versions: BTreeSet<Version>,
-    /// Those that still did when the change had spread, and since when.
-    settled: BTreeMap<Version, Mono>,
-    /// When the last read was sent that showed this state: what answered before then is this state's.
-    confirmed: Mono,
-    /// A version answered that the good state didn't have: since then.
-    stranger: Option<Mono>,
-    /// The groups that get requests.
-    serving: BTreeSet<Box<str>>,
-    targets: BTreeSet<Box<str>>,
-    good_since: Option<Mono>,
-    bad_since: Option<Mono>,
-    first_bad_told: bool,
-    established: bool,
-}
-
-/// The release that is under judgement, or was last.
-#[derive(Clone, Debug)]
-struct Release {
-    id: ReleaseId,
-    label: Option<Box<str>>,
-    base: Option<Good>,
-    /// The versions that were there before it: the base's, and those of the state that it replaced.
-    old_versions: BTreeSet<Version>,
-    /// Its first epoch.
-    first: EpochId,
-    cutover: Mono,
-    /// Authority to act ends here. Not reckoned from `cutover`: after a reboot that may lie before the clock's origin.
-    until: Mono,
-    irreversible: bool,
-    /// The listener is a lever for it: its state differs from the base's.
-    lever: bool,
-    latch: Option<Latch>,
-    over: bool,
-}
-
-/// Why nothing more is done automatically for a release.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Latch {
-    reason: &'static str,
-    needs_human: bool,
-}
-
-/// What the pipeline said of a release that isn't seen yet.
-#[derive(Clone, Debug)]
-struct Mark {
-    label: Option<Box<str>>,
-    irreversible: bool,
-    at: Mono,
-    /// How old it was then already.
-    spent: Duration,
-}
-
-/// Where the acting path stands.
-#[derive(Clone, Debug)]
-enum Phase {
-    Watching,
-    Preflight {
-        op: Option<OpId>,
-        evidence: Evidence,
-        since: Mono,
-        tries: u32,
-        at: Mono,
-    },
-    Intending {
-        op: OpId,
-        intent: Box<Intent>,
-        at: Mono,
-    },
-    /// The read that stands directly before a write, or resolves an unknown one.
-    Reading {
-        op: Option<OpId>,
-        course: Course,
-        at: Mono,
-    },
-    Writing {
-        op: OpId,
-        course: Course,
-        /// The rule that is written.
-        arn: Box<str>,
-        at: Mono,
-    },
-    Confirming {
-        op: Option<OpId>,
-        intent: Box<Intent>,
-        at: Mono,
-        since: Mono,
-    },
-    Verifying {
-        op: OpId,
-        intent: Box<Intent>,
-        at: Mono,
-    },
-}
-
-impl Epoch {
-    /// The versions that are this state's own, as far as is known: neither those that the state before left behind,
-    /// nor those of a cutover that no read has shown yet.
-    fn own_versions(&self, good: Option<&Good>) -> BTreeSet<Version> {
-        let own: BTreeSet<Version> = self
-            .settled
-            .iter()
-            .filter(|(_, since)| **since <= self.confirmed)
-            .map(|(version, _)| version.clone())
-            .collect();
-        match good.filter(|good| good.epoch == self.id) {
-            _ if !own.is_empty() => own,
-            Some(good) => good.versions.clone(),
-            None => self.versions.clone(),
-        }
-    }
 }
 
 impl Guard {
@@ -299,6 +175,7 @@ impl Guard {
             reverts: recovered.reverts_ago.iter().map(|ago| now.before(*ago)).collect(),
             unproved: None,
             lands_until: Mono(0),
+            owner_ended: None,
             asked: BTreeSet::new(),
             cadence: None,
             standing: BTreeMap::new(),
@@ -377,10 +254,7 @@ impl Guard {
             self.begin_epoch(now, now, Cause::Start, false, out);
         }
         if self.reading.is_none() && now >= self.next_read && self.reads_in_background() {
-            let depth = match self.last_full {
-                Some(full) if self.in_release(now) && now.since(full) < READ_FULL => Depth::Listener,
-                _ => Depth::Full,
-            };
+            let depth = self.depth(now);
             let op = self.op();
             self.reading = Some((op, now));
             self.last_sent = Some(now);
@@ -402,6 +276,17 @@ impl Guard {
             | Phase::Intending { .. }
             | Phase::Reading { .. }
             | Phase::Confirming { .. } => false,
+        }
+    }
+
+    /// How much the next background read must bring. In peace a thousand services have to share one account's calls.
+    fn depth(&self, now: Mono) -> Depth {
+        let age = self.last_full.map(|full| now.since(full));
+        let peace = self.policy.versions_known && self.epoch.as_ref().is_some_and(|epoch| epoch.established);
+        match age {
+            Some(age) if self.in_release(now) && age < READ_FULL => Depth::Listener,
+            Some(age) if !self.in_release(now) && peace && age < READ_FULL_PEACE => Depth::Marks,
+            _ => Depth::Full,
         }
     }
 

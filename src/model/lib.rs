@@ -34,6 +34,7 @@ pub mod judge;
 pub mod power;
 
 pub mod listener;
+pub mod owner;
 pub mod release;
 
 pub mod plan;

@@ -5,6 +5,7 @@
 
 use crate::guard::{Command, Condition};
 use crate::listener::{Fingerprint, ListenerState};
+use crate::owner::Call;
 use crate::plan::{self, Progress, Write};
 use crate::release::{Baseline, Cause, EpochId, Good, ReleaseId};
 use crate::several;
@@ -270,6 +271,9 @@ pub struct Intent {
     pub evidence: Evidence,
     /// No write goes out after this.
     pub deadline: Mono,
+    /// The owner's call that has these effects; none where we write ourselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
 }
 
 impl Intent {

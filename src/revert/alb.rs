@@ -3,11 +3,13 @@
 use super::Reverter;
 use super::actions::{state, write_back};
 use super::fault::{read_error, write_outcome};
+use super::owner::{Owners, balancer_of, controller, keeper};
 use super::unknown;
 use crate::model::guard::{Depth, Marks, Observed, ReadError, WriteOutcome};
 use crate::model::listener::{Fingerprint, GroupHealth, HealthState, ListenerState, TargetHealth};
+use crate::model::owner::{Call, Owner};
 use crate::model::plan::Write;
-use crate::settings::Lever;
+use crate::settings::{Lever, Whose};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::operation::RequestId;
@@ -20,15 +22,11 @@ use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationI
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
-/// The SDK sets no bound of its own but on connecting (AWS.md 10); a hung answer must not hold the guard.
-const CONNECT: Duration = Duration::from_secs(1);
-const ATTEMPT: Duration = Duration::from_secs(2);
-const OPERATION: Duration = Duration::from_secs(3);
+/// One call takes so many ARNs.
+const TAGGED: usize = 20;
 /// An operator forbids acting.
 const TAG_HOLD: &str = "canary:hold";
 /// The pipeline says that the release must not be reverted.
@@ -44,6 +42,7 @@ type Shown = (Fingerprint, Vec<Action>);
 pub struct Alb {
     client: Client,
     levers: Vec<Lever>,
+    owners: Owners,
     /// Each rule's actions as last read, by its ARN and with the state that they describe: what a write sends back field by field.
     last: Mutex<BTreeMap<Box<str>, Shown>>,
     /// Whether a group's targets speak TLS; it can't change in the life of a group.
@@ -73,23 +72,18 @@ pub fn client_config(shared: &SdkConfig, region: &str) -> aws_sdk_elasticloadbal
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region.to_owned()))
         .retry_config(RetryConfig::disabled())
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT)
-                .operation_attempt_timeout(ATTEMPT)
-                .operation_timeout(OPERATION)
-                .build(),
-        )
+        .timeout_config(super::timeouts())
         .build()
 }
 
 impl Alb {
     /// The levers of one service: at least one, all of one region, the most important first.
     #[must_use]
-    pub fn new(shared: &SdkConfig, levers: Vec<Lever>) -> Self {
+    pub fn new(shared: &SdkConfig, levers: Vec<Lever>, whose: Whose) -> Self {
         let region = levers.first().map_or("", Lever::region);
         let client = Client::from_conf(client_config(shared, region));
-        Self { client, levers, last: Mutex::default(), tls: Mutex::default() }
+        let owners = Owners::new(shared, client.clone(), levers.clone(), whose);
+        Self { client, levers, owners, last: Mutex::default(), tls: Mutex::default() }
     }
 
     /// Reads the rules once and says whether they are such that may be governed.
@@ -108,6 +102,18 @@ impl Alb {
         let rules = self.rules(lever).await;
         let rules = rules.unwrap_or_else(|error| format!("(its rules can't be listed: {error})"));
         Err(AlbError::NotGovernable(format!("{}: {why}; the listener has:\n{rules}", lever.arn())))
+    }
+
+    /// The DNS name of the balancer of the first lever, whose addresses are its nodes.
+    ///
+    /// # Errors
+    /// It couldn't be read now, or AWS doesn't name it.
+    pub async fn balancer_name(&self) -> Result<String, ReadError> {
+        let arn = self.levers.first().and_then(|lever| balancer_of(lever.arn())).unwrap_or_default();
+        let answer = self.client.describe_load_balancers().load_balancer_arns(&arn).send().await;
+        let answer = answer.map_err(|error| read_error("DescribeLoadBalancers", &error))?;
+        let name = answer.load_balancers().first().and_then(|balancer| balancer.dns_name());
+        name.map(str::to_owned).ok_or_else(|| ReadError::NotFound(format!("the DNS name of {arn}").into()))
     }
 
     /// All rules as they are now, in the order of the levers.
@@ -170,29 +176,59 @@ impl Alb {
         Ok(described.collect())
     }
 
-    /// Tags of the rules: a hold or a mark on any of them counts for all.
-    async fn marks(&self) -> Result<Marks, ReadError> {
-        let arns = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
-        let answer = self.client.describe_tags().set_resource_arns(Some(arns)).send().await;
-        let answer = answer.map_err(|error| read_error("DescribeTags", &error))?;
-        let mut marks = Marks::default();
-        for tag in answer
-            .tag_descriptions()
-            .iter()
-            .flat_map(aws_sdk_elasticloadbalancingv2::types::TagDescription::tags)
-        {
+    /// Tags of the rules, of their balancers and groups, and whose all that is. A hold or a mark on any of them counts for all; the
+    /// release's marks are the rules' alone.
+    async fn marks(&self, state: &ListenerState) -> Result<Marks, ReadError> {
+        let (tags, owner) = tokio::join!(self.tags(state), self.owners.owner(state));
+        let mut marks = Marks::of(owner);
+        for (resource, tag) in tags? {
             let value: Box<str> = tag.value().unwrap_or_default().into();
+            if let Some(who) = controller(&resource, &tag) {
+                marks.owner = Owner::Other(who.into());
+            }
+            let own = self.levers.iter().any(|lever| lever.arn() == resource);
             match tag.key() {
-                Some(TAG_RELEASE) => marks.label = Some(value),
-                Some(TAG_IRREVERSIBLE) if &*value != "false" => marks.irreversible = Some(value),
+                Some(TAG_RELEASE) if own => marks.label = Some(value),
+                Some(TAG_IRREVERSIBLE) if own && &*value != "false" => marks.irreversible = Some(value),
                 // `canary:hold` and `canary:hold=<anything>`, the tag's key with or without a suffix.
                 Some(key) if key == TAG_HOLD || key.starts_with("canary:hold:") => {
                     marks.hold = Some(format!("tag {key} = {value}").into());
                 }
-                _ => {}
+                _ => {
+                    let who = keeper(&tag).filter(|_| own);
+                    marks.keeper = marks.keeper.or(who.map(Into::into));
+                }
             }
         }
         Ok(marks)
+    }
+
+    /// Every tag of the rules, their balancers and groups, with the ARN that it is on.
+    async fn tags(&self, state: &ListenerState) -> Result<Vec<(String, Tag)>, ReadError> {
+        let mut arns: Vec<String> = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
+        let forwards = state.rules().iter().filter_map(|rule| rule.forward.as_ref());
+        let groups = forwards.flat_map(|forward| forward.weights()).map(|(arn, _)| arn.to_owned());
+        let others: BTreeSet<String> =
+            self.levers.iter().filter_map(|lever| balancer_of(lever.arn())).chain(groups).collect();
+        arns.extend(others);
+        let mut all = Vec::new();
+        for some in arns.chunks(TAGGED) {
+            let ask =
+                |arns: &[String]| self.client.describe_tags().set_resource_arns(Some(arns.to_vec())).send();
+            let answer = match ask(some).await.map_err(|error| read_error("DescribeTags", &error)) {
+                // A group that is gone has no tags; the rules themselves were read just now.
+                Err(ReadError::NotFound(_)) => {
+                    let own = &some[..some.len().min(self.levers.len())];
+                    ask(own).await.map_err(|error| read_error("DescribeTags", &error))?
+                }
+                answer => answer?,
+            };
+            for described in answer.tag_descriptions() {
+                let arn = described.resource_arn().unwrap_or_default();
+                all.extend(described.tags().iter().map(|tag| (arn.to_owned(), tag.clone())));
+            }
+        }
+        Ok(all)
     }
 
     async fn health(&self, groups: &BTreeSet<Box<str>>) -> Result<Vec<GroupHealth>, ReadError> {
@@ -257,7 +293,7 @@ impl Reverter for Alb {
         let state = self.state().await?;
         let marks = match depth {
             Depth::Listener => None,
-            Depth::Marks | Depth::Full => Some(self.marks().await?),
+            Depth::Marks | Depth::Full => Some(self.marks(&state).await?),
         };
         let health = match depth {
             Depth::Listener | Depth::Marks => None,
@@ -285,6 +321,10 @@ impl Reverter for Alb {
             Some((call, error)) => Err(format!("{call}: {error}")),
             None => Ok(()),
         }
+    }
+
+    async fn call(&self, call: Call) -> WriteOutcome {
+        self.owners.call(call).await
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {

@@ -1,11 +1,84 @@
 //! `listener` and `rule`: what a revert may write to.
 
+use super::Mode;
 use super::reader::{Fault, Leaf, Noted, Section};
-use super::{Lever, Mode};
 use crate::config::quoted;
 
 /// One call of AWS describes so many listeners or rules, and the tags of so many.
 const LEVERS_MAX: usize = 20;
+
+/// What a revert writes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lever {
+    /// The default rule of this listener.
+    Listener {
+        /// `arn:…:listener/app/…`.
+        arn: String,
+        /// From the ARN.
+        region: String,
+    },
+    /// This rule.
+    Rule {
+        /// `arn:…:listener-rule/app/…`.
+        arn: String,
+        /// From the ARN.
+        region: String,
+    },
+}
+
+impl Lever {
+    /// The ARN.
+    #[must_use]
+    pub fn arn(&self) -> &str {
+        match self {
+            Self::Listener { arn, .. } | Self::Rule { arn, .. } => arn,
+        }
+    }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        match self {
+            Self::Listener { region, .. } | Self::Rule { region, .. } => region,
+        }
+    }
+}
+
+/// What the file says of whose the levers are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// Nobody deploys to them by ECS or `CodeDeploy`, so that neither is asked. A Kubernetes controller's tags count all the same.
+    pub nobodys: bool,
+    /// The cluster and the ECS service behind them, so that no other is looked at.
+    pub service: Option<(String, String)>,
+}
+
+/// `owner` and `ecs_service`.
+pub(super) fn whose(section: &Section<'_>) -> Result<Whose, Noted> {
+    let nobodys = section.get("owner", |leaf| leaf.choice(&[("auto", false), ("none", true)]));
+    let service = section.maybe("ecs_service", |leaf| {
+        let text = leaf.text()?;
+        let plain = |name: &str| {
+            let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            (1..=255).contains(&name.len()) && name.bytes().all(letter)
+        };
+        match text.split_once('/') {
+            Some((cluster, service)) if plain(cluster) && plain(service) => {
+                Ok((cluster.to_owned(), service.to_owned()))
+            }
+            _ => Err(Fault::new(
+                "it is cluster/service, each of letters, digits, - and _",
+                "write both names, as in \"prod/checkout\"",
+            )),
+        }
+    });
+    let (nobodys, service) = (nobodys?, service?);
+    if nobodys && service.is_some() {
+        let rule = "owner = \"none\" says that no ECS service is behind the lever";
+        return Err(section.refuse("ecs_service", Fault::new(rule, "leave out one of the two")));
+    }
+    Ok(Whose { nobodys, service })
+}
 
 /// What moves together, the most important first: listeners in their order, then rules. None for a service that is only measured.
 pub(super) fn read(section: &Section<'_>) -> Result<Vec<Lever>, Noted> {
@@ -55,7 +128,6 @@ pub(super) fn check_mode(
     section: &Section<'_>,
     mode: Mode,
     levers: &[Lever],
-    unowned: bool,
     sole_actuator: bool,
 ) -> Result<(), Noted> {
     if mode == Mode::Observe {
@@ -67,11 +139,6 @@ pub(super) fn check_mode(
             "act needs a lever, and there is neither listener nor rule",
             "name one, or observe",
         ));
-    }
-    if !unowned {
-        let rule = "act needs owner = \"none\": who owns the listener isn't looked up yet, and a write beside ECS, \
-                    CodeDeploy or a controller is undone or fights it";
-        faults.push(Fault::new(rule, "add owner = \"none\" if that is so, or observe"));
     }
     if !sole_actuator {
         let rule = "act needs sole_actuator = true: the API has no compare-and-swap, so two Serins with one lever \

@@ -2,7 +2,7 @@
 
 use super::reader::{Fault, Leaf, Log, Noted, Section};
 use super::target::{self, Shared};
-use super::{Mode, Pace, Service, Target, address, lever, policy, units};
+use super::{Front, Mode, Pace, Service, Target, Via, address, front, lever, policy, units};
 use crate::config::{Node, quoted};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,19 +19,17 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
     let name = root.get("service", name);
     let mode = root.get("mode", |leaf| leaf.choice(&[("observe", Mode::Observe), ("act", Mode::Act)]));
     let levers = lever::read(&root);
-    let owner = root.maybe("owner", |leaf| leaf.choice(&[("none", ())]));
+    let whose = lever::whose(&root);
+    let via = front::via(&root, &levers);
     let sole_actuator = root.maybe("sole_actuator", Leaf::switch);
     let instances = root.get("instances", |leaf| leaf.count(1..=10_000));
     let max_rate = root.get("max_rate", |leaf| leaf.rate(1.0 / 3600.0..=10_000_000.0));
     let control = root.maybe("control", |leaf| address::endpoint(leaf.text()?));
     let ca_file = root.maybe("ca_file", target::ca_file);
     let pace = policy::pace(&root);
-    let (unowned, sole_actuator) =
-        (owner.map(|owner| owner.is_some()), sole_actuator.map(|sole| sole == Some(true)));
-    let allowed = match (mode, &levers, unowned, sole_actuator) {
-        (Ok(mode), Ok(levers), Ok(unowned), Ok(sole)) => {
-            lever::check_mode(&root, mode, levers, unowned, sole)
-        }
+    let sole_actuator = sole_actuator.map(|sole| sole == Some(true));
+    let allowed = match (mode, &levers, sole_actuator) {
+        (Ok(mode), Ok(levers), Ok(sole)) => lever::check_mode(&root, mode, levers, sole),
         _ => Err(Noted),
     };
     let targets = targets(&root, pace, ca_file.clone().ok().flatten());
@@ -46,16 +44,25 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
     let guard = policy::guard(&root, mode, &judge, targets.as_deref().unwrap_or_default(), has_lever);
     allowed.and(ca_file)?;
     let (guard, hold_file) = guard?;
+    let (mut targets, balancer) = (targets?, Front::default());
+    if matches!(via, Ok(Via::Balancer)) {
+        for target in &mut targets {
+            let fixed = front::is_fixed(&target.endpoint, target.connect_to.is_some());
+            target.front = (!fixed).then(|| balancer.clone());
+        }
+    }
     let service = Service {
         name: name?,
         levers: levers?,
         mode: mode?,
-        unowned: unowned?,
+        via: via?,
+        front: balancer,
+        whose: whose?,
         sole_actuator: sole_actuator?,
         instances: instances?,
         max_rate_hz: max_rate?,
         control: control?,
-        targets: targets?,
+        targets,
         judge: judge?,
         guard,
         hold_file,

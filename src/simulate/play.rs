@@ -7,6 +7,7 @@ use crate::model::judge::Judge;
 use crate::model::listener::{
     Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth,
 };
+use crate::model::owner::Owner;
 use crate::model::policy::{GuardPolicy, JudgePolicy, Mode};
 use crate::model::record::Record;
 use crate::model::recover::recover;
@@ -346,7 +347,7 @@ impl<'a> Theatre<'a> {
             Action::Read(op, depth) => {
                 let observed = Observed {
                     state: self.listener.clone(),
-                    marks: (depth != Depth::Listener).then(Marks::default),
+                    marks: (depth != Depth::Listener).then(|| Marks::of(Owner::Nobody)),
                     health: (depth == Depth::Full).then(health),
                 };
                 self.queue(now.after(CALL), reply(Event::Read(op, Ok(observed))));
@@ -372,7 +373,8 @@ impl<'a> Theatre<'a> {
                     self.played.refused.push(reason.into());
                 }
             }
-            Action::Page(_) | Action::Tag(_) => {}
+            // Nobody owns the listener of a simulation.
+            Action::Page(_) | Action::Tag(_) | Action::Call(..) => {}
         }
     }
 }

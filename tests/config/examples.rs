@@ -132,3 +132,18 @@ fn production_may_act_and_says_so() {
     assert_eq!(settings.services[0].never_acts(), None);
     assert!(!explain(&settings).contains("will never act"));
 }
+
+#[test]
+fn with_a_lever_the_probes_go_to_the_balancer_unless_the_file_says_where() {
+    let lever = "listener = \"arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/shop/50dc6c495c0c9188/f2f7dc8efc522ab2\"";
+    let named = "[[targets]]\nname = \"named\"\nurl = \"https://shop.example.com/\"\n\
+                 [[targets]]\nname = \"fixed\"\nurl = \"https://shop.example.com/x\"\nconnect_to = \"127.0.0.1:2\"\n";
+    let of = |more: &str| {
+        let service = crate::load_text(&crate::document(more, named)).unwrap().services.remove(0);
+        let fronts: Vec<bool> = service.targets.iter().map(|target| target.front.is_some()).collect();
+        (fronts, service.verifies())
+    };
+    assert_eq!(of(lever), (vec![false, true, false], true));
+    assert_eq!(of(&format!("{lever}\nvia = \"public\"")), (vec![false; 3], false));
+    assert_eq!(of(""), (vec![false; 3], false), "no balancer is known");
+}

@@ -26,6 +26,7 @@ mod flow;
 mod input;
 mod lifecycle;
 mod odd;
+mod owner;
 mod pace;
 mod probing;
 mod refusals;

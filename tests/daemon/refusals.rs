@@ -13,7 +13,7 @@ async fn scene() -> Scene {
 }
 
 /// Green goes bad; Serin refuses for this reason, calls somebody, and green still serves.
-async fn is_refused(scene: &Scene, daemon: &Daemon, reason: &str) -> Value {
+pub(crate) async fn is_refused(scene: &Scene, daemon: &Daemon, reason: &str) -> Value {
     scene.lab.service("green").set_fault(Fault::Outage);
     daemon.until(reason, async || daemon.events("refused").iter().any(|line| line["reason"] == reason)).await;
     let refused = daemon.events("refused").into_iter().find(|line| line["reason"] == reason).unwrap();
@@ -29,7 +29,7 @@ async fn is_refused(scene: &Scene, daemon: &Daemon, reason: &str) -> Value {
     refused
 }
 
-async fn never_writes(scene: &Scene, daemon: &Daemon, reason: &str) {
+pub(crate) async fn never_writes(scene: &Scene, daemon: &Daemon, reason: &str) {
     let refused = is_refused(scene, daemon, reason).await;
     assert_eq!(scene.writes().0, 0, "no write was even tried: {refused}");
 }

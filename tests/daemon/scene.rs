@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) admin: String,
     /// Whole sections.
     pub(crate) more: String,
+    /// The name in the URLs, instead of the balancer's addresses.
+    pub(crate) host: Option<&'static str>,
 }
 
 impl Config {
@@ -53,6 +55,7 @@ impl Config {
             guard: String::new(),
             admin: String::new(),
             more: String::new(),
+            host: None,
         }
     }
 }
@@ -70,15 +73,16 @@ impl Scene {
 
     /// The configuration as a document.
     pub(crate) fn text(&self) -> String {
-        let Config { service, lever, mode, target, settle, judge, guard, admin, more } = &self.config;
+        let Config { service, lever, mode, target, settle, judge, guard, admin, more, host } = &self.config;
         let mut text = format!(
-            "service = \"{service}\"\n{lever}\nmode = \"{mode}\"\nowner = \"none\"\nsole_actuator = true\ncontrol = \"{}\"\n",
+            "service = \"{service}\"\n{lever}\nmode = \"{mode}\"\nsole_actuator = true\ncontrol = \"{}\"\n",
             self.lab.control_url()
         );
         for (index, address) in self.lab.balancer_addresses().iter().enumerate() {
+            let host = host.map_or(address.to_string(), |host| format!("{host}:{}", address.port()));
             let _ = write!(
                 text,
-                "[[targets]]\nname = \"zone-{index}\"\nurl = \"http://{address}/\"\nversion = {{ header = \"x-version\" }}\n{target}\n"
+                "[[targets]]\nname = \"zone-{index}\"\nurl = \"http://{host}/\"\nversion = {{ header = \"x-version\" }}\n{target}\n"
             );
         }
         let evidence = self.path("evidence");

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon import Daemon, ledger_path
+from owners import Owners
 from peers import Answer, Collector, Ministack, Nginx, ask
 from referee import Referee
 
@@ -31,6 +32,7 @@ class World:
         }
         self.listener = self._load_balancer()
         self.host = f"shop.alb.localhost:{self.ministack.port}"
+        self.owners = self._owned(Owners(self.cut_over))
         self.referee = self._owned(Referee(self.ministack.port, ledger_path(folder)))
 
     def start_nginx(self, name: str) -> Nginx:
@@ -44,6 +46,7 @@ class World:
                 balancer=self.host,
                 aws=self.referee.url,
                 collector=self.collector.url,
+                owners=self.owners.url,
                 **options,
             )
         )

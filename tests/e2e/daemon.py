@@ -27,6 +27,8 @@ class Daemon:
         mode: str = "act",
         judge_for: str = "2m",
         control: str | None = None,
+        owner: str = "auto",
+        owners: str | None = None,
     ) -> None:
         self.admin_port = free_port()
         self._folder = folder
@@ -39,6 +41,7 @@ class Daemon:
                 balancer_port=balancer.rsplit(":", 1)[1],
                 collector=collector,
                 mode=mode,
+                owner=owner,
                 judge_for=judge_for,
                 control=f'control = "{control}"' if control else "",
                 admin_port=self.admin_port,
@@ -48,6 +51,8 @@ class Daemon:
         env = environment(
             AWS_ENDPOINT_URL=aws, AWS_REGION=REGION, AWS_EC2_METADATA_DISABLED="true", **CREDENTIALS
         )
+        if owners:
+            env |= {"AWS_ENDPOINT_URL_ECS": owners, "AWS_ENDPOINT_URL_CODEDEPLOY": owners}
         self._process = Process(
             [release_binary(), "run", "--config", self._config], folder / "serin.log", env
         )
@@ -76,6 +81,10 @@ class Daemon:
         """Whether it says that it would act on a breach."""
         status, body = self._get("/-/armed")
         return status == 200 and '"armed":true' in body.replace(" ", "")
+
+    def conditions(self) -> list[dict]:
+        """What `/-/armed` says of each."""
+        return json.loads(self._get("/-/armed")[1])["services"][SERVICE]["conditions"] or []
 
     def wait_armed(self) -> None:
         self.wait_event("good", 30)
@@ -126,7 +135,7 @@ def of_event(records: list[dict], event: str) -> list[dict]:
 _TEMPLATE = """service = "{service}"
 listener = "{listener}"
 mode = "{mode}"
-owner = "none"
+owner = "{owner}"
 sole_actuator = true
 max_rate = "200/s"
 {control}

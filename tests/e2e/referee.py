@@ -29,7 +29,7 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        return not self.action.startswith(("Describe", "PutMetricData"))
+        return not self.action.startswith(("Describe", "PutMetricData", "List", "BatchGet", "Get"))
 
 
 class Referee:

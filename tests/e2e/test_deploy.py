@@ -21,9 +21,17 @@ from processes import environment
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 TASKS = ("ecs-sidecar.json", "ecs-service.json")
-POLICIES = ("iam-sensor.json", "iam-actuator.json")
+POLICIES = ("iam-sensor.json", "iam-actuator.json", "iam-owner.json")
 # botocore's name of a service → the prefix of its IAM actions.
-PREFIXES = {"elbv2": "elasticloadbalancing", "cloudwatch": "cloudwatch"}
+PREFIXES = {
+    "elbv2": "elasticloadbalancing",
+    "cloudwatch": "cloudwatch",
+    "codedeploy": "codedeploy",
+    "ecs": "ecs",
+}
+READS = ("Describe", "List", "Get", "BatchGet")
+# botocore's own list of resources has none for this call (IAM's table: `*` alone).
+UNBOUND = {"StopDeployment"}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,8 @@ def test_sidecar_neither_stops_its_task_nor_acts() -> None:
 def test_actuator_is_alone_in_its_task_and_never_two() -> None:
     assert [each["name"] for each in load("ecs-service.json")["containerDefinitions"]] == ["serin"]
     document = config("ecs-service.json")
-    assert (document["mode"], document["owner"], document["sole_actuator"]) == ("act", "none", True)
+    assert (document["mode"], document["sole_actuator"]) == ("act", True)
+    assert "owner" not in document, "it is found out"
     service = load("ecs-service-create.json")
     assert service["taskDefinition"] == load("ecs-service.json")["family"]
     assert service["desiredCount"] == document["instances"] == 1
@@ -97,8 +106,13 @@ def test_serin_accepts_the_configuration(file: str) -> None:
 
 def test_policies_allow_what_the_code_calls_and_nothing_else() -> None:
     called = calls("src/revert", "src/publish", "src/cli", "src/app")
-    assert actions("iam-actuator.json") == called
-    reads = {action for action in called if ":Describe" in action}
+    # Who writes the listener needs no right to another's deployments, and the other way round.
+    rolls = {"ecs:ContinueServiceDeployment", "ecs:StopServiceDeployment", "codedeploy:StopDeployment"}
+    writes = {"elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"}
+    assert rolls < called and writes < called
+    assert actions("iam-actuator.json") == called - rolls
+    assert actions("iam-owner.json") == called - writes
+    reads = {action for action in called if action.split(":")[1].startswith(READS)}
     assert actions("iam-sensor.json") == reads | {"cloudwatch:PutMetricData"}
 
 
@@ -110,14 +124,20 @@ def test_policies_name_exact_resources(file: str) -> None:
             service, operation = action.split(":")
             known = {PREFIXES[name]: set(model(name).operation_names) for name in PREFIXES}
             assert operation in known[service], "an action that AWS has, and no wildcard"
-            (resource,) = listed(statement["Resource"])
+            resources = listed(statement["Resource"])
             if operation == "PutMetricData":
                 assert statement["Condition"] == {
                     "StringEquals": {"cloudwatch:namespace": namespace()}
                 }
-            elif operation.startswith("Describe"):
-                assert resource == "*", "ELB has no resource-level permission for reads"
+            elif operation.startswith(READS) or operation in UNBOUND:
+                assert resources == ["*"], "no resource-level permission, or a look for who it is"
+            elif service == "ecs":
+                scope = r"arn:aws:ecs:[a-z0-9-]+:\d{12}:"
+                one, its = resources
+                assert re.fullmatch(scope + r"service/prod/checkout", one)
+                assert its == one.replace(":service/", ":service-deployment/") + "/*"
             else:
+                (resource,) = resources
                 assert re.fullmatch(
                     r"arn:aws:elasticloadbalancing:[a-z0-9-]+:\d{12}:listener(-rule)?/app/[\w/-]+",
                     resource,

@@ -131,9 +131,10 @@ pub(crate) fn intent(id: u64, release: u32) -> Intent {
         versions: BTreeSet::from(["v1".into()]),
         evidence: evidence(),
         deadline: ms(95_290),
+        call: None,
     }
 }
 
 pub(crate) fn condition(name: &str, holds: bool) -> Condition {
-    Condition { name: name.into(), holds, detail: format!("{name} is so").into() }
+    Condition { name: name.into(), holds, detail: format!("{name} is so").into(), age_s: None }
 }

@@ -128,7 +128,6 @@ fn text(lab: &Lab, propagation: Duration, evidence: &Path, socket: &Path) -> Str
          service       = \"checkout\"\n\
          listener      = \"{}\"\n\
          mode          = \"act\"\n\
-         owner         = \"none\"\n\
          sole_actuator = true\n\
          control       = \"{}\"\n",
         lab.listener_arn(),

@@ -184,7 +184,7 @@ impl CredentialFault {
 
 /// The access key id of a signed request, or what AWS says of one that isn't signed for this service. The
 /// signature itself is not verified: the lab knows no secrets.
-pub(super) fn access_key(authorization: Option<&str>) -> Result<&str, Refusal> {
+pub(super) fn access_key<'a>(authorization: Option<&'a str>, scopes: &[&str]) -> Result<&'a str, Refusal> {
     let unsigned =
         || Refusal::forbidden("MissingAuthenticationToken", "Request is missing Authentication Token");
     let signed =
@@ -194,7 +194,7 @@ pub(super) fn access_key(authorization: Option<&str>) -> Result<&str, Refusal> {
     let mut scope = credential.split('/');
     let key = scope.next().unwrap_or_default();
     let [_, _, service, ending] = scope.collect::<Vec<_>>()[..] else { return Err(unsigned()) };
-    if (service, ending) != ("elasticloadbalancing", "aws4_request") {
+    if !scopes.contains(&service) || ending != "aws4_request" {
         return Err(Refusal::forbidden(
             "SignatureDoesNotMatch",
             "Credential should be scoped to correct service: 'elasticloadbalancing'.",
@@ -257,14 +257,15 @@ mod tests {
 
     #[test]
     fn only_a_signature_for_this_service_passes() {
+        const SCOPE: [&str; 1] = ["elasticloadbalancing"];
         let signed = |scope: &str| {
             format!("AWS4-HMAC-SHA256 Credential=AKID/{scope}, SignedHeaders=host, Signature=0")
         };
         let good = signed("20261121/eu-west-1/elasticloadbalancing/aws4_request");
-        assert_eq!(access_key(Some(&good)).unwrap(), "AKID");
+        assert_eq!(access_key(Some(&good), &SCOPE).unwrap(), "AKID");
         let other = signed("20261121/eu-west-1/monitoring/aws4_request");
-        assert_eq!(access_key(Some(&other)).unwrap_err().code, "SignatureDoesNotMatch");
-        assert_eq!(access_key(Some("Bearer x")).unwrap_err().code, "MissingAuthenticationToken");
-        assert_eq!(access_key(None).unwrap_err().code, "MissingAuthenticationToken");
+        assert_eq!(access_key(Some(&other), &SCOPE).unwrap_err().code, "SignatureDoesNotMatch");
+        assert_eq!(access_key(Some("Bearer x"), &SCOPE).unwrap_err().code, "MissingAuthenticationToken");
+        assert_eq!(access_key(None, &SCOPE).unwrap_err().code, "MissingAuthenticationToken");
     }
 }

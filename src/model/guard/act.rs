@@ -5,7 +5,7 @@ use super::{
     Action, Condition, Course, Depth, Guard, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX, ReadError,
     WriteOutcome,
 };
-use crate::plan::{self, Progress};
+use crate::plan::{self, Progress, Style};
 use crate::policy::Mode;
 use crate::record::{Intent, Record};
 use crate::recover::Recovered;
@@ -112,7 +112,10 @@ impl Guard {
             return;
         }
         let (Some(live), Some(base), Some(epoch)) = (&self.live, base, &self.epoch) else { return };
-        let writes = plan::revert(&live.state, &base.state, self.policy.revert_style);
+        let Ok(call) = live.marks.owner.call() else { return };
+        // An owner puts back what was there, whatever we would have written.
+        let style = if call.is_some() { Style::Weights } else { self.policy.revert_style };
+        let writes = plan::revert(&live.state, &base.state, style);
         let Ok(writes @ [_, ..]) = writes.as_deref() else { return };
         let writes = writes.to_vec();
         if self.policy.mode == Mode::Observe {
@@ -131,6 +134,7 @@ impl Guard {
             versions: base.versions.clone(),
             evidence: evidence.clone(),
             deadline: evidence.last_bad.after(self.policy.evidence_age_max),
+            call,
         };
         let intent = Box::new(Intent { id: self.new_intent(), ..intent });
         let op = self.op();
@@ -180,9 +184,7 @@ impl Guard {
                 if op.is_some() {
                     self.read_back(now, &Err(ReadError::Timeout), out);
                 } else {
-                    let op = self.op();
-                    out.push(Action::Read(op, Depth::Listener));
-                    self.phase = Phase::Confirming { op: Some(op), intent, at: now.after(REPLY_MAX), since };
+                    self.read_back_at(now, intent, since, out);
                 }
             }
             Phase::Verifying { op, at, .. } if now >= at => {
@@ -240,6 +242,16 @@ impl Guard {
             // The latch first: whoever reads only so far must not begin anew.
             self.partial(now, &why, out);
             out.push(Action::note(abandoned));
+        } else if left.is_some() && memory.intent_sent && self.is_rolling_back(&intent) {
+            // The owner has our word, and works on it.
+            if let Some(release) = &mut self.release {
+                release.over = false;
+            }
+            self.begin_epoch(now, now, Cause::Start, false, out);
+            if !memory.intent_spent {
+                self.spend_late(&intent, now, out);
+            }
+            self.accepted(now, Box::new(intent), out);
         } else if left.is_some() {
             // Untouched so far. A second attempt needs a verdict of its own.
             if memory.intent_sent {

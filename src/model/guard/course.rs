@@ -49,6 +49,14 @@ impl Course {
         (self.attempt, self.doubtful) = (1, None);
     }
 
+    /// The same; an owner's call is for all rules at once.
+    pub(super) fn accept_with(&mut self, arn: &str) {
+        if self.intent.call.is_some() {
+            self.accepted = self.intent.writes.iter().map(|write| write.arn.clone()).collect();
+        }
+        self.accept(arn);
+    }
+
     /// Keeps what a read shows of the rules. False when one that was as it should be isn't any more: somebody undoes what we do.
     pub(super) fn stays(&mut self, left: &[&Write]) -> bool {
         let is_left = |arn: &str| left.iter().any(|write| &*write.arn == arn);

@@ -1,6 +1,6 @@
 //! Every condition of acting. All must hold; each says in words how it stands.
 
-use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING, STANDING_LOOK};
+use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING, STANDING_LOOK, Standing};
 use crate::detector::tail;
 use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};
 use crate::plan;
@@ -28,6 +28,9 @@ pub struct Condition {
     pub holds: bool,
     /// How it stands, in words.
     pub detail: Box<str>,
+    /// For how long it has stood so, seconds; `None` at the breach, when only now counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
 }
 
 impl Condition {
@@ -36,7 +39,7 @@ impl Condition {
             Ok(detail) => (true, detail),
             Err(detail) => (false, detail),
         };
-        (name, Self { name: name.into(), holds, detail: detail.into() })
+        (name, Self { name: name.into(), holds, detail: detail.into(), age_s: None })
     }
 }
 
@@ -51,6 +54,7 @@ impl Guard {
         let base = release.map_or(self.good.as_ref(), |release| release.base.as_ref());
         let mut all = vec![
             Condition::of("lever", self.lever(release)),
+            Condition::of("owner", self.owned(release)),
             Condition::of("known-good", known_good(base)),
             Condition::of("understood", self.understood(release, base)),
             Condition::of("listener-read", self.listener_read(now)),
@@ -73,22 +77,26 @@ impl Guard {
         all
     }
 
-    /// What forbids acting and has done so for minutes is told in peace, not found out at the breach.
+    /// Since when each condition stands as it does. What forbids acting and has done so for minutes is told in peace, not found out at
+    /// the breach.
     pub(super) fn tell_standing(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let quiet = self.policy.mode == Mode::Observe || self.epoch.is_none() || !self.may_stop();
-        if quiet || now < self.next_standing {
+        if now < self.next_standing {
             return;
         }
         self.next_standing = now.after(STANDING_LOOK);
-        let failing: Vec<(&'static str, Condition)> =
-            self.conditions(now, None).into_iter().filter(|(_, condition)| !condition.holds).collect();
-        self.standing.retain(|name, _| failing.iter().any(|(failed, _)| failed == name));
-        for (name, condition) in failing {
-            let (since, told) = self.standing.entry(name).or_insert((now, false));
+        let all = self.conditions(now, None);
+        self.standing.retain(|name, _| all.iter().any(|(asked, _)| asked == name));
+        let quiet = self.policy.mode == Mode::Observe || self.epoch.is_none() || !self.may_stop();
+        for (name, condition) in all {
+            let new = Standing { holds: condition.holds, since: now, told: false };
+            let standing = self.standing.entry(name).or_insert(new);
+            if standing.holds != condition.holds {
+                *standing = new;
+            }
             // A latched release and a passing budget are told when they begin.
-            let quiet = matches!(name, "one-action" | "cool-down" | "budget" | "authority");
-            if !*told && !quiet && now.since(*since) >= STANDING {
-                *told = true;
+            let quiet = quiet || matches!(name, "one-action" | "cool-down" | "budget" | "authority");
+            if !standing.holds && !standing.told && !quiet && now.since(standing.since) >= STANDING {
+                standing.told = true;
                 let text =
                     format!("a breach now would not be reverted: {}: {}", condition.name, condition.detail);
                 self.page_for(PageKind::Standing, name, &text, out);
@@ -105,8 +113,26 @@ impl Guard {
             Some(release) if release.base.is_some() && !release.lever => {
                 Err("no-lever: the version changed behind the same listener state".into())
             }
-            _ => Ok("the rule is ours alone, as the configuration says".into()),
+            _ => Ok("a rule is governed".into()),
         }
+    }
+
+    /// Whoever else moves the rule decides what may be called; what isn't known is never taken for nobody.
+    fn owned(&self, release: Option<&Release>) -> Result<String, String> {
+        let Some(live) = &self.live else { return Err("the listener was not read yet".into()) };
+        let says = match release {
+            None => live.marks.owner.standing()?,
+            Some(_) => live.marks.owner.call()?.map_or_else(
+                || "nobody else moves the rule".to_owned(),
+                |call| format!("{call} puts it back"),
+            ),
+        };
+        Ok(match &live.marks.keeper {
+            Some(keeper) => {
+                format!("{says}; {keeper} keeps its desired state: the next apply may undo a revert")
+            }
+            None => says,
+        })
     }
 
     fn understood(&self, release: Option<&Release>, base: Option<&Good>) -> Result<String, String> {
@@ -135,7 +161,7 @@ impl Guard {
     }
 
     fn no_hold(&self) -> Result<String, String> {
-        let tagged = self.live.as_ref().and_then(|live| live.hold.as_ref());
+        let tagged = self.live.as_ref().and_then(|live| live.marks.hold.as_ref());
         match self.hold.as_ref().or(tagged) {
             Some(why) => Err(format!("an operator holds: {why}")),
             None => Ok("nobody holds".into()),

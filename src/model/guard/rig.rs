@@ -1,8 +1,9 @@
 //! What the guard's own tests begin with.
 
-use super::{Action, Course, Guard, Live, Observed, PageKind};
+use super::{Action, Course, Guard, Live, Marks, Observed, PageKind};
 use crate::judge::{Direct, Judgement};
 use crate::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth};
+use crate::owner::Owner;
 use crate::plan::{Style, revert};
 use crate::policy::{GuardPolicy, Mode};
 use crate::record::{Intent, IntentId};
@@ -89,9 +90,7 @@ pub(crate) fn armed() -> Guard {
         fingerprint: live.fingerprint(),
         state: live,
         health: vec![health("b", 2, HealthState::Healthy), health("g", 2, HealthState::Healthy)],
-        hold: None,
-        irreversible: None,
-        label: None,
+        marks: Marks::of(Owner::Nobody),
         read: NOW,
     });
     guard.good = Some(base.clone());
@@ -131,6 +130,7 @@ pub(crate) fn intent(guard: &Guard) -> Box<Intent> {
         versions: base.versions.clone(),
         evidence: evidence(),
         deadline: NOW.after(Duration::from_secs(30)),
+        call: None,
     })
 }
 

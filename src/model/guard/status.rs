@@ -12,7 +12,11 @@ impl Guard {
     /// How the guard stands.
     #[must_use]
     pub fn status(&self, now: Mono) -> Status {
-        let conditions = self.conditions(now, None);
+        let mut conditions = self.conditions(now, None);
+        for (name, condition) in &mut conditions {
+            let standing = self.standing.get(name).filter(|standing| standing.holds == condition.holds);
+            condition.age_s = Some(standing.map_or(0, |standing| now.since(standing.since).as_secs()));
+        }
         let all_hold = conditions.iter().all(|(_, condition)| condition.holds);
         let release = self.release.as_ref();
         let latch = release.filter(|release| !release.over).and_then(|release| release.latch.as_ref());

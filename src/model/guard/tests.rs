@@ -113,14 +113,24 @@ fn while_the_acting_path_reads_nothing_else_does_except_while_a_write_is_out() {
 }
 
 #[test]
-fn health_and_tags_are_read_every_five_seconds_of_a_release_and_every_time_in_peace() {
+fn health_is_read_every_five_seconds_of_a_release_and_every_four_minutes_of_an_established_peace() {
     let depth = |mut guard: Guard, ago: Duration| {
         (guard.reading, guard.next_read, guard.last_full) = (None, NOW, Some(NOW.before(ago)));
         read(&tick(&mut guard, NOW))
     };
     assert_eq!(depth(armed(), READ_FULL.saturating_sub(TICK)), Some(Depth::Listener));
     assert_eq!(depth(armed(), READ_FULL), Some(Depth::Full));
-    assert_eq!(depth(peace(), Duration::ZERO), Some(Depth::Full));
+    assert_eq!(depth(peace(), Duration::ZERO), Some(Depth::Full), "nothing was judged good yet");
+    let established = || {
+        let mut guard = peace();
+        guard.epoch.as_mut().unwrap().established = true;
+        guard
+    };
+    assert_eq!(depth(established(), READ_FULL_PEACE.saturating_sub(TICK)), Some(Depth::Marks));
+    assert_eq!(depth(established(), READ_FULL_PEACE), Some(Depth::Full));
+    let mut unversioned = established();
+    unversioned.policy.versions_known = false;
+    assert_eq!(depth(unversioned, Duration::ZERO), Some(Depth::Full), "targets tell of a new build");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use super::preflight::serving_targets;
 use super::{
-    Action, Epoch, Guard, HISTORY, Latch, Live, Observed, OpId, PageKind, Phase, ReadError, Release,
+    Action, Epoch, Guard, HISTORY, Latch, Live, Marks, Observed, OpId, PageKind, Phase, ReadError, Release,
 };
 use crate::judge::Notice;
+use crate::owner::Owner;
 use crate::plan::Progress;
 use crate::record::Record;
 use crate::recover::Recovered;
@@ -89,14 +90,12 @@ impl Guard {
         if observed.health.is_some() {
             self.last_full = Some(now);
         }
-        let (hold, irreversible, label) = match (observed.marks, &old) {
-            (Some(marks), _) => (marks.hold, marks.irreversible, marks.label),
-            (None, Some(old)) => (old.hold.clone(), old.irreversible.clone(), old.label.clone()),
-            (None, None) => (None, None, None),
+        let (marks, health) = match old {
+            Some(old) => (old.marks, old.health),
+            None => (Marks::of(Owner::Unknown("it was not looked up yet".into())), Vec::new()),
         };
-        let health = observed.health.or_else(|| old.map(|old| old.health)).unwrap_or_default();
-        self.live =
-            Some(Live { state: observed.state, fingerprint, health, hold, irreversible, label, read: now });
+        let (marks, health) = (observed.marks.unwrap_or(marks), observed.health.unwrap_or(health));
+        self.live = Some(Live { state: observed.state, fingerprint, health, marks, read: now });
     }
 
     /// Has the governed rule changed?
@@ -303,7 +302,8 @@ impl Guard {
     pub(super) fn begin(&mut self, now: Mono, after: Mono, cause: Cause, new: bool, out: &mut Vec<Action>) {
         if new {
             let mark = self.mark.take().filter(|mark| now.since(mark.at) + mark.spent < MARK_FOR);
-            let tags = self.live.as_ref().map(|live| (live.label.clone(), live.irreversible.is_some()));
+            let marks = self.live.as_ref().map(|live| &live.marks);
+            let tags = marks.map(|marks| (marks.label.clone(), marks.irreversible.is_some()));
             let (tag_label, tag_irreversible) = tags.unwrap_or_default();
             let (label, irreversible) = mark.map_or((None, false), |mark| (mark.label, mark.irreversible));
             self.unproved = None;
@@ -431,9 +431,9 @@ impl Guard {
     pub(super) fn apply_marks(&mut self) {
         let Some(live) = &self.live else { return };
         if let Some(release) = self.release.as_mut().filter(|release| !release.over) {
-            release.irreversible |= live.irreversible.is_some();
+            release.irreversible |= live.marks.irreversible.is_some();
             if release.label.is_none() {
-                release.label.clone_from(&live.label);
+                release.label.clone_from(&live.marks.label);
             }
         }
     }

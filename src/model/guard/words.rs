@@ -3,6 +3,7 @@
 use super::preflight::Condition;
 use crate::judge::{Judgement, Notice};
 use crate::listener::{GroupHealth, ListenerState};
+use crate::owner::{Call, Owner};
 use crate::plan::Write;
 use crate::record::{Intent, Record};
 use crate::release::{Cause, EpochId, ReleaseId, Stage};
@@ -58,6 +59,8 @@ pub enum Action {
     Persist(OpId, Box<Intent>),
     /// One mutating call, one attempt.
     Write(OpId, Write),
+    /// One call of the rules' owner, one attempt.
+    Call(OpId, Call),
     /// Prove it with fresh connections.
     Verify(OpId, Aim),
     /// Tell somebody.
@@ -79,7 +82,7 @@ impl Action {
 pub enum Depth {
     /// The rule's actions.
     Listener,
-    /// And the tags: an operator's hold, the pipeline's marks.
+    /// And the tags, an operator's hold and the pipeline's marks; and how far its owner's deployment has come.
     Marks,
     /// And the health of every target group that the rule or the before-image names.
     Full,
@@ -96,8 +99,8 @@ pub struct Observed {
     pub health: Option<Vec<GroupHealth>>,
 }
 
-/// What tags and files say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What tags, files and the owners' own APIs say.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marks {
     /// An operator forbids acting (tag `canary:hold`, the hold file).
     pub hold: Option<Box<str>>,
@@ -105,6 +108,18 @@ pub struct Marks {
     pub irreversible: Option<Box<str>>,
     /// What the pipeline calls the release (tag `serin:release`).
     pub label: Option<Box<str>>,
+    /// Who moves the rules besides us.
+    pub owner: Owner,
+    /// Whoever keeps the rules' desired state elsewhere (`CloudFormation`, Terraform): its next apply may undo a revert.
+    pub keeper: Option<Box<str>>,
+}
+
+impl Marks {
+    /// Nothing is marked, and this is whose the rules are. There is no default: an owner that nobody looked for is not "nobody".
+    #[must_use]
+    pub const fn of(owner: Owner) -> Self {
+        Self { hold: None, irreversible: None, label: None, owner, keeper: None }
+    }
 }
 
 /// Why a read brought nothing.

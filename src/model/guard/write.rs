@@ -2,18 +2,16 @@
 //! is resolved by reading.
 
 use super::{
-    Action, Aim, Course, Depth, Full, Guard, Latch, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX,
-    ReadError, WriteOutcome,
+    Action, Course, Depth, Full, Guard, Observed, OpId, PageKind, Phase, REPLY_MAX, ReadError, WriteOutcome,
 };
 use crate::listener::short;
 use crate::plan::{Progress, Write};
 use crate::record::{Intent, Record};
-use crate::release::Cause;
 use crate::time::Mono;
 use std::time::Duration;
 
 /// How long a read-back may go on showing the old state before somebody is called.
-const CONFIRM_MAX: Duration = Duration::from_secs(10);
+pub(super) const CONFIRM_MAX: Duration = Duration::from_secs(10);
 /// At most so many writes are sent for one rule of an intent, each after a read that shows the judged state.
 const ATTEMPTS: u32 = 5;
 /// A request whose outcome we don't know may have reached AWS, which does it within this time or not at all [own
@@ -60,6 +58,10 @@ impl Guard {
                 self.again(now, course, &error.to_string(), out);
                 return;
             }
+        }
+        if course.intent.call.is_some() {
+            self.reread_owned(now, course, out);
+            return;
         }
         let Some(live) = &self.live else { return };
         let owed = self.unproved.as_ref().is_some_and(|late| late.is_done(&live.state));
@@ -118,9 +120,10 @@ impl Guard {
     /// The last look before a call: hold, drain, deadline and verdict, as they are now. Once a rule is written, the others have to follow:
     /// then only a person's word or time stops it, and that is a partial revert.
     pub(super) fn write_or_leave(&mut self, now: Mono, course: Course, write: &Write, out: &mut Vec<Action>) {
-        let hold = self.hold.as_ref().or_else(|| self.live.as_ref().and_then(|live| live.hold.as_ref()));
+        let tagged = self.live.as_ref().and_then(|live| live.marks.hold.as_ref());
+        let hold = self.hold.as_ref().or(tagged);
         let irreversible = self.release.as_ref().is_some_and(|release| release.irreversible)
-            || self.live.as_ref().is_some_and(|live| live.irreversible.is_some());
+            || self.live.as_ref().is_some_and(|live| live.marks.irreversible.is_some());
         let deadline = course.intent.deadline;
         let (begun, doubtful) = (course.is_begun(), course.doubtful.is_some());
         let last = if begun { deadline.after(CONFIRM_MAX) } else { deadline };
@@ -157,8 +160,12 @@ impl Guard {
         } else {
             let op = self.op();
             let (intent, attempt, arn) = (course.intent.id, course.attempt, write.arn.clone());
-            out.push(Action::note(Record::WriteSent { intent, attempt, arn: arn.clone() }));
-            out.push(Action::Write(op, write.clone()));
+            let (named, action) = match course.intent.call.clone() {
+                Some(call) => (call.deployment().into(), Action::Call(op, call)),
+                None => (arn.clone(), Action::Write(op, write.clone())),
+            };
+            out.push(Action::note(Record::WriteSent { intent, attempt, arn: named }));
+            out.push(action);
             self.phase = Phase::Writing { op, course, arn, at: now.after(REPLY_MAX) };
         }
     }
@@ -191,14 +198,15 @@ impl Guard {
         }
         let (mut course, arn) = (course.clone(), arn.clone());
         let lands_until = at.before(REPLY_MAX).after(LANDS_WITHIN);
-        let (intent, named) = (course.intent.id, arn.clone());
+        let call = course.intent.call.as_ref();
+        let (intent, named) = (course.intent.id, call.map_or(arn.clone(), |call| call.deployment().into()));
         let note = |word: &str, detail: Box<str>| {
             Action::note(Record::Wrote { intent, outcome: word.into(), detail, arn: named })
         };
         match outcome {
             WriteOutcome::Accepted(request) => {
                 out.push(note("accepted", request));
-                course.accept(&arn);
+                course.accept_with(&arn);
                 self.spend(&course.intent, now);
                 self.go_on(now, course, out);
             }
@@ -260,6 +268,8 @@ impl Guard {
                 self.spend(&intent, now);
                 self.confirmed(now, intent, out);
             }
+            // On its way back an owner may pass through states of its own.
+            Progress::Third(_) if intent.call.is_some() => {}
             Progress::Third(_) => {
                 let label = live.state.label();
                 let says = course.says();
@@ -310,10 +320,22 @@ impl Guard {
     }
 
     pub(super) fn accepted(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
+        self.owner_ended = None;
+        self.read_back_at(now, intent, now, out);
+    }
+
+    /// Reads what became of it; of an owner's call, how far its deployment has come too.
+    pub(super) fn read_back_at(
+        &mut self,
+        now: Mono,
+        intent: Box<Intent>,
+        since: Mono,
+        out: &mut Vec<Action>,
+    ) {
         self.reading = None;
         let op = self.op();
-        out.push(Action::Read(op, Depth::Listener));
-        self.phase = Phase::Confirming { op: Some(op), intent, at: now.after(REPLY_MAX), since: now };
+        out.push(Action::Read(op, if intent.call.is_some() { Depth::Marks } else { Depth::Listener }));
+        self.phase = Phase::Confirming { op: Some(op), intent, at: now.after(REPLY_MAX), since };
     }
 
     /// One revert of the budget, and a proof that is owed: once an intent.
@@ -339,92 +361,23 @@ impl Guard {
                     self.confirmed(now, intent, out);
                     return;
                 }
-                Progress::Third(_) => {
+                Progress::Third(_) if intent.call.is_none() => {
                     let label = observed.state.label();
                     self.overridden(now, &format!("the listener shows {label} after our write"), out);
                     return;
                 }
-                Progress::Left { .. } => {}
+                Progress::Left { .. } | Progress::Third(_) => {}
             }
+        }
+        if intent.call.is_some() {
+            self.wait_for_owner(now, intent, since, out);
+            return;
         }
         if now.since(since) >= CONFIRM_MAX {
             self.partial(now, "the write was accepted, and reading back doesn't show it", out);
             return;
         }
         self.phase = Phase::Confirming { op: None, intent, at: now.after(RETRY), since };
-    }
-
-    /// The API shows what was written; now the data plane has to.
-    pub(super) fn confirmed(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
-        out.push(Action::note(Record::Confirmed { intent: intent.id }));
-        let before = self.epoch.as_ref().map_or(now, |epoch| epoch.since);
-        self.begin_epoch(now, before, Cause::OwnRevert, false, out);
-        if self.draining {
-            self.interrupted(out);
-            return;
-        }
-        let op = self.op();
-        out.push(Action::Verify(
-            op,
-            Aim {
-                versions: intent.versions.clone(),
-                answers: self.policy.verify_answers,
-                within: self.policy.verify_for,
-            },
-        ));
-        let at = now.after(self.policy.verify_for).after(REPLY_MAX);
-        self.phase = Phase::Verifying { op, intent, at };
-    }
-
-    /// We stop between the write and its proof. The intent stays open in the ledger, so that whoever starts next owes
-    /// the proof.
-    pub(super) fn interrupted(&mut self, out: &mut Vec<Action>) {
-        self.page(PageKind::Partial, "PARTIAL: stopped before the revert was proved", out);
-        if let Some(release) = &mut self.release {
-            release.latch = Some(Latch { reason: "interrupted", needs_human: true });
-        }
-        self.phase = Phase::Watching;
-    }
-
-    /// The proof came, or not.
-    pub(super) fn verified(&mut self, now: Mono, op: OpId, proof: &Proof, out: &mut Vec<Action>) {
-        let Phase::Verifying { op: open, intent, .. } = &self.phase else {
-            self.late_replies += 1;
-            return;
-        };
-        if *open != op {
-            self.late_replies += 1;
-            return;
-        }
-        let (id, evidence) = (intent.id, intent.evidence.to_string());
-        match proof {
-            Proof::Shown { answers, addresses } => {
-                out.push(Action::note(Record::Verified {
-                    intent: id,
-                    answers: *answers,
-                    addresses: *addresses,
-                }));
-                let shows = self.live.as_ref().map(|live| live.state.label()).unwrap_or_default();
-                let (live, idle) = self.sides();
-                let sticky = self.live.as_ref().and_then(|live| live.state.sticky_s()).map(|seconds| {
-                    format!(
-                        "; stickiness is on: a user whom the new version served may stay with it for {seconds} s (revert_style = \"exclusive\" lets nobody)"
-                    )
-                });
-                let text = format!(
-                    "reverted to {shows}: {answers} of {answers} fresh connections answered by it, {addresses} addresses; because {evidence}{}; live: {}; idle: {}; holding until a person or a new release",
-                    sticky.unwrap_or_default(),
-                    names(&live),
-                    names(&idle)
-                );
-                self.unproved = None;
-                self.page(PageKind::Reverted, &text, out);
-                self.latch("reverted", false, out);
-            }
-            Proof::NotShown(why) => {
-                self.partial(now, &format!("the listener is back, and users may not be: {why}"), out);
-            }
-        }
     }
 
     /// A write without an answer may have had its effect: the budget is spent.
@@ -467,10 +420,6 @@ impl Guard {
         self.page(PageKind::Overridden, &format!("overridden: {why}; we leave it so"), out);
         self.latch("overridden", true, out);
     }
-}
-
-fn names(groups: &[Box<str>]) -> String {
-    if groups.is_empty() { "none".into() } else { groups.join(", ") }
 }
 
 #[cfg(test)]

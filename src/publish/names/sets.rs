@@ -3,8 +3,9 @@
 use crate::model::sample::{Fault, Ours};
 
 /// Names of the guard's conditions, which are reasons of refusal too.
-pub const CONDITIONS: [&str; 14] = [
+pub const CONDITIONS: [&str; 15] = [
     "lever",
+    "owner",
     "known-good",
     "understood",
     "listener-read",

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::guard::rig::{NOW, armed, evidence, health, state};
-use crate::guard::{Latch, ReadError};
+use crate::guard::{Latch, Marks, ReadError};
 use crate::judge::Direct;
+use crate::owner::{By, Deployer, Deployment, DeploymentStage, Owner};
 use crate::recover::Recovered;
 use crate::release::{EpochId, ReleaseId};
 use crate::target::Version;
@@ -36,7 +37,7 @@ fn blue(guard: &mut Guard) -> &mut Vec<TargetHealth> {
 fn when_all_is_well_every_condition_holds() {
     let guard = armed();
     assert_eq!(failing(&guard), Vec::<&str>::new());
-    assert_eq!(guard.conditions(NOW, Some(&evidence())).len(), 14);
+    assert_eq!(guard.conditions(NOW, Some(&evidence())).len(), 15);
     assert_eq!(guard.release.as_ref().map(|release| release.id), Some(ReleaseId(0)));
 }
 
@@ -72,9 +73,58 @@ fn what_was_read_must_be_fresh_and_understood() {
 }
 
 #[test]
+fn whose_the_rule_is_is_asked_in_peace_and_in_a_release() {
+    let owner = |guard: &Guard| {
+        let all = guard.conditions(NOW, None);
+        let (_, condition) = all.iter().find(|(name, _)| *name == "owner").unwrap();
+        (condition.holds, condition.detail.to_string())
+    };
+    let of = |stage| {
+        let newest = Some(Deployment { id: "d".into(), stage });
+        Owner::Deployer(Deployer { by: By::CodeDeploy, service: "shop".into(), newest })
+    };
+    let mut guard = armed();
+    let marks = |guard: &mut Guard, owner| guard.live.as_mut().unwrap().marks = Marks::of(owner);
+    marks(&mut guard, of(DeploymentStage::Running { hook: None }));
+    assert_eq!(owner(&guard), (true, "StopDeployment of d puts it back".into()));
+    marks(&mut guard, of(DeploymentStage::Over("Succeeded".into())));
+    let over =
+        "CodeDeploy owns the rule (shop), and its deployment d can't be rolled back any more: Succeeded";
+    assert_eq!(owner(&guard), (false, over.into()));
+    release(&mut guard).over = true;
+    let peace = "CodeDeploy owns the rule (shop): its deployments are rolled back";
+    assert_eq!(owner(&guard), (true, peace.into()));
+    guard.live.as_mut().unwrap().marks.keeper = Some("Terraform".into());
+    let undone = "; Terraform keeps its desired state: the next apply may undo a revert";
+    assert_eq!(owner(&guard), (true, format!("{peace}{undone}")));
+    marks(&mut guard, Owner::Unknown("denied".into()));
+    assert_eq!(owner(&guard), (false, "who owns the rule is not known: denied".into()));
+    guard.live = None;
+    assert!(!owner(&guard).0);
+}
+
+#[test]
+fn each_condition_tells_for_how_long_it_has_stood_so() {
+    let mut guard = held();
+    let age = |guard: &Guard, name: &str, seconds| {
+        let status = guard.status(NOW.after(Duration::from_secs(seconds)));
+        status.conditions.iter().find(|condition| &*condition.name == name).unwrap().age_s
+    };
+    assert_eq!(age(&guard, "no-hold", 0), Some(0), "not looked at yet");
+    standing(&mut guard, 10);
+    assert_eq!((age(&guard, "no-hold", 70), age(&guard, "lever", 70)), (Some(60), Some(60)));
+    guard.hold = None;
+    assert_eq!(age(&guard, "no-hold", 71), Some(0), "it has just changed");
+    standing(&mut guard, 71);
+    assert_eq!((age(&guard, "no-hold", 81), age(&guard, "lever", 81)), (Some(10), Some(71)));
+    let at_breach = guard.conditions(NOW, Some(&evidence()));
+    assert!(at_breach.iter().all(|(_, condition)| condition.age_s.is_none()));
+}
+
+#[test]
 fn a_hold_and_a_mark_forbid() {
     assert_eq!(after(|guard| guard.hold = Some("x".into())), ["no-hold"]);
-    assert_eq!(after(|guard| guard.live.as_mut().unwrap().hold = Some("x".into())), ["no-hold"]);
+    assert_eq!(after(|guard| guard.live.as_mut().unwrap().marks.hold = Some("x".into())), ["no-hold"]);
     assert_eq!(after(|guard| release(guard).irreversible = true), ["reversible"]);
 }
 
@@ -228,7 +278,8 @@ fn every_condition_says_in_words_how_it_stands() {
     let all = guard.conditions(NOW, Some(&evidence()));
     let said: Vec<String> = all.iter().map(|(name, how)| format!("{name}: {}", how.detail)).collect();
     let expected = [
-        "lever: the rule is ours alone, as the configuration says".to_owned(),
+        "lever: a rule is governed".to_owned(),
+        "owner: nobody else moves the rule".into(),
         "known-good: b was good, version v1".into(),
         "understood: g can be put back to b".into(),
         "listener-read: read 0 s ago".into(),
@@ -295,9 +346,9 @@ fn conditions_are_looked_at_once_a_second() {
     let mut out = vec![];
     guard.hold = None;
     guard.tell_standing(Mono(guard.next_standing.0 - 1), &mut out);
-    assert!(!guard.standing.is_empty(), "not yet");
+    assert!(!guard.standing["no-hold"].holds, "not yet");
     guard.tell_standing(guard.next_standing, &mut out);
-    assert!(guard.standing.is_empty());
+    assert!(guard.standing["no-hold"].holds);
 }
 
 #[test]

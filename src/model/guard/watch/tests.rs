@@ -83,13 +83,18 @@ fn each_read_that_fails_is_one_more_and_one_that_succeeds_ends_them() {
 #[test]
 fn what_a_read_did_not_ask_for_stays_as_it_was() {
     let mut guard = armed();
-    let marks = Marks { hold: Some("h".into()), irreversible: Some("i".into()), label: Some("l".into()) };
+    let marks = Marks {
+        hold: Some("h".into()),
+        irreversible: Some("i".into()),
+        label: Some("l".into()),
+        ..Marks::of(Owner::Nobody)
+    };
     guard.take(NOW, Observed { marks: Some(marks), ..shows(state(0, 1)) });
     guard.last_full = None;
     guard.take(NOW, shows(state(0, 1)));
     let live = guard.live.as_ref().unwrap();
     assert_eq!(
-        (live.hold.as_deref(), live.irreversible.as_deref(), live.label.as_deref()),
+        (live.marks.hold.as_deref(), live.marks.irreversible.as_deref(), live.marks.label.as_deref()),
         (Some("h"), Some("i"), Some("l"))
     );
     assert_eq!((live.health.len(), guard.last_full), (2, None));
@@ -222,7 +227,7 @@ fn a_mark_names_the_release_that_begins_within_an_hour() {
 fn tags_forbid_and_name_a_release_when_it_begins_and_after() {
     let tag = |guard: &mut Guard| {
         let live = guard.live.as_mut().unwrap();
-        (live.irreversible, live.label) = (Some("tag".into()), Some("7.2".into()));
+        (live.marks.irreversible, live.marks.label) = (Some("tag".into()), Some("7.2".into()));
     };
     let mut guard = armed();
     tag(&mut guard);
@@ -235,7 +240,7 @@ fn tags_forbid_and_name_a_release_when_it_begins_and_after() {
     let release = guard.release.as_mut().unwrap();
     assert_eq!((release.irreversible, release.label.take().as_deref()), (true, Some("7.2")));
     release.label = Some("7.1".into());
-    guard.live.as_mut().unwrap().irreversible = None;
+    guard.live.as_mut().unwrap().marks.irreversible = None;
     guard.apply_marks();
     let release = guard.release.as_ref().unwrap();
     assert_eq!((release.irreversible, release.label.as_deref()), (true, Some("7.1")), "what was said stays");

@@ -3,6 +3,7 @@
 use super::*;
 use crate::guard::rig::{NOW, armed, course, intent, latched, rule, shows, told};
 use crate::listener::ListenerState;
+use crate::release::Cause;
 use crate::verdict::Verdict;
 
 /// The listeners of 443, 80 and a host's rule, by the colour that each serves.

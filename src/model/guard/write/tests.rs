@@ -1,6 +1,7 @@
 //! The acting path at its edges, from the intent to the proof.
 
 use super::*;
+use crate::guard::Proof;
 use crate::guard::rig::{NOW, armed, course, intent, latched, rule, shows, state, told, writes};
 use crate::listener::Stickiness;
 use crate::verdict::Verdict;
@@ -84,8 +85,8 @@ fn a_write_goes_out_until_its_deadline_and_five_times_at_most() {
 fn after_a_write_that_is_unknown_whatever_forbids_the_next_calls_a_person() {
     let forbids: [fn(&mut Guard); 5] = [
         |guard| guard.hold = Some("incident".into()),
-        |guard| guard.live.as_mut().unwrap().hold = Some("incident".into()),
-        |guard| guard.live.as_mut().unwrap().irreversible = Some("tag".into()),
+        |guard| guard.live.as_mut().unwrap().marks.hold = Some("incident".into()),
+        |guard| guard.live.as_mut().unwrap().marks.irreversible = Some("tag".into()),
         |guard| guard.draining = true,
         |guard| guard.judged.as_mut().unwrap().verdict = Verdict::Good,
     ];
@@ -133,7 +134,7 @@ fn while_a_write_may_still_land_no_second_one_is_sent() {
 fn a_release_that_is_irreversible_is_not_written_over_by_word_or_by_tag() {
     let marks: [fn(&mut Guard); 2] = [
         |guard| guard.release.as_mut().unwrap().irreversible = true,
-        |guard| guard.live.as_mut().unwrap().irreversible = Some("tag".into()),
+        |guard| guard.live.as_mut().unwrap().marks.irreversible = Some("tag".into()),
     ];
     for mark in marks {
         let mut guard = reading(1, false);

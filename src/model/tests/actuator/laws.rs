@@ -2,6 +2,7 @@
 
 use serin_model::guard::{Command, Observed};
 use serin_model::listener::{Fingerprint, GroupHealth, HealthState, ListenerState, RuleState};
+use serin_model::owner::Call;
 use serin_model::plan::Write;
 use serin_model::policy::GuardPolicy;
 use serin_model::record::{Intent, Record};
@@ -40,8 +41,8 @@ pub(crate) struct Laws {
 }
 
 impl Laws {
-    /// A read came back.
-    pub(crate) fn read(&mut self, observed: &Observed) {
+    /// A read came back. Health counts where it is what was asked for last: who asks anew has given the earlier question up.
+    pub(crate) fn read(&mut self, observed: &Observed, is_newest: bool) {
         self.reads += 1;
         self.shown = Some(observed.state.clone());
         for ((release, arn), becomes) in &self.effective {
@@ -52,7 +53,7 @@ impl Laws {
         if let Some(marks) = &observed.marks {
             self.held_by_tag = marks.hold.is_some();
         }
-        if let Some(health) = &observed.health {
+        if let Some(health) = observed.health.as_ref().filter(|_| is_newest) {
             self.health.clone_from(health);
         }
     }
@@ -144,6 +145,38 @@ impl Laws {
         // A revert whose line was lost, and that somebody undid meanwhile, is one that nobody can know of.
         let unknown = self.lost && foreign;
         assert!(other < policy.reverts_per_hour_max || unknown, "I11: over the budget of an hour");
+    }
+
+    /// One call of the owner is about to go out: it stands for every write of the intent that isn't shown yet.
+    pub(crate) fn call(
+        &mut self,
+        now: Mono,
+        call: &Call,
+        ledger: &[(Wall, Record)],
+        policy: &GuardPolicy,
+        foreign: bool,
+    ) {
+        let intent = self.intent.clone().expect("I1: no call without an intent");
+        let named = intent.call.as_ref().map(Call::deployment);
+        assert_eq!(named, Some(call.deployment()), "I1: the intent is for another deployment");
+        let shows = |write: &Write| self.shown.as_ref()?.rule(&write.arn).map(RuleState::fingerprint);
+        let left: Vec<&Write> =
+            intent.writes.iter().filter(|write| shows(write).as_ref() != Some(&write.becomes)).collect();
+        assert!(!left.is_empty(), "I2: nothing is left to put back");
+        for write in left {
+            self.write(now, write, ledger, policy, foreign);
+        }
+    }
+
+    /// The owner has put back what our call named.
+    pub(crate) fn returned(&mut self, now: Mono, state: &ListenerState) {
+        let Some(intent) = self.intent.as_ref().filter(|intent| intent.call.is_some()) else { return };
+        for write in &intent.writes {
+            if state.rule(&write.arn).is_some_and(|rule| rule.fingerprint() == write.becomes) {
+                self.effective.insert((intent.release.0, write.arn.clone()), write.becomes.clone());
+            }
+        }
+        self.reverts.entry(intent.id.0).or_insert(now);
     }
 
     /// Our write changed the rule from `before`. Another writer between our read and our write can't be prevented.

@@ -1,6 +1,6 @@
 //! The acting path against a control plane in which anything may go wrong: the real guard, its ledger and its restarts, in virtual time.
 //!
-//! Each seed draws a release that breaks, one to three rules that move together, and up to four of the [`faults::Fault`]s, at a random
+//! Each seed draws a release that breaks, one to three rules that move together, in one run of four by the hand of ECS, and up to four of the [`faults::Fault`]s, at a random
 //! time or at a random step of the acting path. Then nothing goes wrong any more, and what was left has to come to rest: users on the
 //! old version again, or somebody told. What must be true at every step stands in `laws.rs`.
 //!
@@ -10,11 +10,15 @@
 //! | `SERIN_REPLAY=seed` | one run, with all that is said and done (test `one_run`) |
 
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod owned;
 #[cfg(test)]
 mod plane;
 #[cfg(test)]
@@ -28,8 +32,9 @@ mod world;
 
 #[cfg(test)]
 mod tests {
+    use crate::ends::End;
     use crate::faults::Fault;
-    use crate::run::{End, Run};
+    use crate::run::Run;
     use std::collections::BTreeMap;
     use std::ops::Range;
     use std::sync::Mutex;

@@ -3,6 +3,7 @@
 use crate::world::{BLUE, GREEN, LISTENER, LISTENER_80, RED, blue, but, forward, green, targets};
 use serin_model::guard::Marks;
 use serin_model::listener::{GroupHealth, ListenerState, RuleState, TargetHealth};
+use serin_model::owner::Owner;
 use serin_model::plan::{Write, after};
 use serin_model::time::Mono;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +33,7 @@ impl Plane {
         Self {
             states: vec![(Mono(0), Mono(0), listener.clone())],
             listener,
-            marks: Marks::default(),
+            marks: Marks::of(Owner::Nobody),
             groups: groups.map(|(group, prefix)| (group, targets(prefix, 3))).into(),
         }
     }

@@ -1,11 +1,14 @@
 //! One run: a release that breaks, faults, and a time in which nothing goes wrong any more.
 
+use crate::ends::{End, Told};
 use crate::faults::{Fault, Planned, When, draw};
 use crate::laws::Laws;
+use crate::owned::Step;
 use crate::plane::Plane;
 use crate::world::{BLUE, Chance, GREEN};
 use serin_model::guard::{Action, Aim, Command, Depth, Event, Guard, OpId, PageKind};
 use serin_model::listener::RuleState;
+use serin_model::owner::Call;
 use serin_model::plan::{Style, Write};
 use serin_model::policy::{GuardPolicy, Mode};
 use serin_model::record::{Intent, Record};
@@ -22,45 +25,6 @@ const QUIET: Duration = Duration::from_secs(26);
 const END: Duration = Duration::from_secs(90);
 const JUDGED_EVERY: Duration = Duration::from_millis(200);
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum End {
-    /// By us, and proved.
-    Reverted,
-    /// A person was called to what stayed half done or unproved.
-    Partial,
-    /// Somebody else was at work, and we left it to them.
-    Overridden,
-    /// Not done, for a reason that was told.
-    Refused,
-    /// Users are well without us.
-    Well,
-    /// Users are not, there was nothing that we might have done, and somebody was told.
-    Told,
-}
-
-impl End {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Reverted, Self::Partial, Self::Overridden, Self::Refused, Self::Well, Self::Told];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Reverted => "reverted",
-            Self::Partial => "partial",
-            Self::Overridden => "overridden",
-            Self::Refused => "refused",
-            Self::Well => "well without us",
-            Self::Told => "told",
-        }
-    }
-}
-
-pub(crate) struct Told {
-    pub(crate) end: End,
-    pub(crate) faults: Vec<Fault>,
-    pub(crate) trace: Vec<String>,
-}
-
 pub(crate) enum Job {
     Cut(usize),
     Boot,
@@ -72,6 +36,9 @@ pub(crate) enum Job {
     Write(OpId, Write),
     /// Of a write, however long after it was sent.
     Effect(Write),
+    Call(OpId, Call),
+    /// The owner of the rules has worked on a call for long enough.
+    Owner(Step),
     Prove,
     Reply(Event),
 }
@@ -97,6 +64,8 @@ pub(crate) struct Run {
     drains: bool,
     pub(crate) stage: Option<Stage>,
     pub(crate) proving: Option<Proving>,
+    /// The health of groups was asked for last by this.
+    pub(crate) newest_full: Option<OpId>,
     wake: Mono,
     pub(crate) ledger: Vec<(Wall, Record)>,
     /// So many lines are on disk whatever happens.
@@ -143,6 +112,11 @@ impl Run {
             START.after(CUT).before(Duration::from_secs(1)),
             Span::of(Duration::from_secs(16)),
         );
+        let mut plane = plane;
+        // One in four is ECS's: derived from the seed, so that the others are what they were.
+        if seed % 4 == 3 {
+            plane.owned();
+        }
         let mut run = Self {
             seed,
             policy: GuardPolicy {
@@ -160,6 +134,7 @@ impl Run {
             drains: false,
             stage: None,
             proving: None,
+            newest_full: None,
             wake: Mono(u64::MAX),
             ledger: vec![],
             synced: 0,
@@ -203,7 +178,14 @@ impl Run {
             // What is on its way to AWS outlives us; what is on its way to us doesn't.
             let outlives = matches!(
                 job,
-                Job::Cut(_) | Job::Boot | Job::Judge | Job::Fault(_) | Job::Write(..) | Job::Effect(_)
+                Job::Cut(_)
+                    | Job::Boot
+                    | Job::Judge
+                    | Job::Fault(_)
+                    | Job::Write(..)
+                    | Job::Effect(_)
+                    | Job::Call(..)
+                    | Job::Owner(_)
             );
             if outlives || life == self.life {
                 self.job(job);
@@ -309,6 +291,10 @@ impl Run {
     fn job(&mut self, job: Job) {
         match job {
             Job::Cut(rule) => {
+                if rule == 1 {
+                    let lot = u32::try_from(self.seed % 1_000).expect("a small number");
+                    self.plane.deploy(lot);
+                }
                 let (state, lag) = (self.plane.cut(rule), self.lag());
                 self.plane.set(self.now, state, lag);
             }
@@ -326,6 +312,8 @@ impl Run {
             Job::Persist(op, intent) => self.serve_persist(op, *intent),
             Job::Write(op, write) => self.serve_write(op, write),
             Job::Effect(write) => self.effect(&write),
+            Job::Call(op, call) => self.serve_call(op, &call),
+            Job::Owner(step) => self.owner_does(step),
             Job::Prove => self.prove(),
             Job::Reply(event) => self.step(event),
         }
@@ -367,7 +355,10 @@ impl Run {
         let few = usize::try_from(lot % 3).expect("a small number");
         let foreign = match fault {
             Fault::ThirdParty => Some(self.plane.third(few)),
-            Fault::OwnerMovesOn => Some(self.plane.onward()),
+            Fault::OwnerMovesOn => {
+                self.plane.deploy(lot);
+                Some(self.plane.onward())
+            }
             Fault::SecondActuator => Some(self.plane.back(1 + few)),
             Fault::AlreadyEqual => Some(self.plane.back(3)),
             Fault::GoesForward => Some(self.plane.cut(3)),
@@ -439,6 +430,9 @@ impl Run {
             Action::Tag(hold) => self.plane.marks.hold = hold,
             Action::Read(op, depth) => {
                 if self.lives_to() {
+                    if depth == Depth::Full {
+                        self.newest_full = Some(op);
+                    }
                     let at = self.soon(5, 40);
                     self.queue(at, Job::Read(op, depth));
                 }
@@ -457,6 +451,14 @@ impl Run {
                 if self.lives_to() {
                     let at = self.soon(5, 40);
                     self.queue(at, Job::Write(op, write));
+                }
+            }
+            Action::Call(op, call) => {
+                let stale = self.planned.iter().any(|planned| planned.fault == Fault::ReadStale);
+                self.laws.call(self.now, &call, &self.ledger, &self.policy, self.foreign || stale);
+                if self.lives_to() {
+                    let at = self.soon(5, 40);
+                    self.queue(at, Job::Call(op, call));
                 }
             }
             Action::Verify(op, aim) => {

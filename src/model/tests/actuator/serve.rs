@@ -40,7 +40,7 @@ impl Run {
                     marks: (depth != Depth::Listener).then(|| self.plane.marks.clone()),
                     health: (depth == Depth::Full).then(|| self.plane.health()),
                 };
-                self.laws.read(&observed);
+                self.laws.read(&observed, self.newest_full == Some(op));
                 Ok(observed)
             }
         };

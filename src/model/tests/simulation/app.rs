@@ -446,6 +446,7 @@ impl App {
                 self.queue(at, Job::ServeWrite(op, write, trouble));
                 self.moment(Moment::WriteSent);
             }
+            Action::Call(_, call) => panic!("nobody owns the listener of these stories: {call}"),
             Action::Verify(op, aim) => {
                 if let Some(process) = &mut self.process {
                     process.proving = Some(Proving { op, aim, since: self.now, answers: [0; 2] });

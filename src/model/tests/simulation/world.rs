@@ -6,6 +6,7 @@ use serin_model::guard::Marks;
 use serin_model::listener::{
     Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth,
 };
+use serin_model::owner::Owner;
 use serin_model::time::Mono;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -185,7 +186,7 @@ impl World {
             chance,
             routed: vec![(Mono(0), listener.clone())],
             listener,
-            marks: Marks::default(),
+            marks: Marks::of(Owner::Nobody),
             services,
             balancer: Course::default(),
             network_down: vec![],

@@ -14,6 +14,7 @@ use crate::told::Word;
 use serin_model::guard::{Action, Depth, Event, Guard, Marks, Observed, OpId};
 use serin_model::judge::Judge;
 use serin_model::listener::{GroupHealth, ListenerState};
+use serin_model::owner::Owner;
 use serin_model::release::EpochId;
 use serin_model::sample::{Fault, Outcome, Purpose, Sample};
 use serin_model::target::{TargetId, VersionId};
@@ -294,7 +295,7 @@ impl Run {
                 match action {
                     Action::Read(op, depth) => events.push(self.opened.read(op, depth)),
                     Action::Persist(op, _) => events.push(Event::Durable(op, Ok(()))),
-                    Action::Write(..) => self.told.written = true,
+                    Action::Write(..) | Action::Call(..) => self.told.written = true,
                     Action::Open(stage) => self.judge.open(stage),
                     Action::Pace(_)
                     | Action::Ask(_)
@@ -337,7 +338,7 @@ impl Opened {
     fn read(&self, op: OpId, depth: Depth) -> Event {
         let observed = Observed {
             state: self.state.clone(),
-            marks: (depth != Depth::Listener).then(Marks::default),
+            marks: (depth != Depth::Listener).then(|| Marks::of(Owner::Nobody)),
             health: (depth == Depth::Full).then(|| self.health.clone()),
         };
         Event::Read(op, Ok(observed))

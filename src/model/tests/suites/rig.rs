@@ -14,6 +14,7 @@ use serin_model::guard::{
 };
 use serin_model::judge::Judge;
 use serin_model::listener::{GroupHealth, ListenerState};
+use serin_model::owner::Owner;
 use serin_model::plan::{Write, after};
 use serin_model::record::{Intent, Record};
 use serin_model::recover::recover;
@@ -133,7 +134,7 @@ impl Rig {
             versions: [VersionId::NONE; 3],
             state,
             health: (0..3).map(group).collect(),
-            marks: Marks::default(),
+            marks: Marks::of(Owner::Nobody),
             trouble: None,
             ledger_full: false,
             unheard: false,
@@ -435,7 +436,8 @@ impl Rig {
                 let at = self.now.after(Duration::from_secs(2));
                 self.later(at, Arrival::Proved(op));
             }
-            Action::Page(_) | Action::Tag(_) => {}
+            // Nobody owns the listener of these stories.
+            Action::Page(_) | Action::Tag(_) | Action::Call(..) => {}
             Action::Note(record) => self.ledger.push((self.wall(), *record)),
         }
     }

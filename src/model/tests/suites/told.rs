@@ -75,7 +75,7 @@ impl Told {
             let _ = writeln!(trace, "{seconds:.6} {action:?}");
         }
         match action {
-            Action::Write(..) => self.writes.push(seconds),
+            Action::Write(..) | Action::Call(..) => self.writes.push(seconds),
             Action::Persist(..) => self.intent = self.intent.or(Some(seconds)),
             Action::Page(page) => {
                 self.labels.insert(format!("paged {}", page.kind.name()));
