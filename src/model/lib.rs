@@ -44,4 +44,6 @@ pub mod guard;
 pub mod record;
 pub mod recover;
 
+pub mod message;
+
 mod several;
