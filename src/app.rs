@@ -3,7 +3,7 @@
 //! ```text
 //!  engine thread ──findings──▶ steward (one a service) ──jobs──▶ ledger thread
 //!        ▲                       │   │   │
-//!        └──────orders───────────┘   │   └──items──▶ publisher ──▶ Prometheus, OTLP, CloudWatch, webhook
+//!        └──────orders───────────┘   │   └──items──▶ publisher ──▶ Prometheus, OTLP, CloudWatch, people
 //!                                    └──calls──▶ reverter ──▶ AWS
 //! ```
 //!

@@ -4,19 +4,30 @@
 //!            ┌─ queue ─▶ figures ◀─ scrape of /metrics        (always)
 //!  send ─────┼─ queue ─▶ OTLP, every interval                 ([publish.otlp] or OTEL_EXPORTER_OTLP_ENDPOINT)
 //!  (never    ├─ queue ─▶ CloudWatch, every interval           ([publish.cloudwatch])
-//!   blocks)  └─ queue ─▶ webhook, a page at a time            ([publish.webhook])
+//!   blocks)  └─ message ┬─ queue ─▶ webhook                   ([publish.webhook])
+//!                       ├─ queue ─▶ Slack and its likes       ([publish.slack])
+//!                       ├─ queue ─▶ SNS                       ([publish.sns])
+//!                       └─ queue ─▶ EventBridge               ([publish.eventbridge])
 //! ```
+//!
+//! What people are told is made into one [`Message`] first, the same for all of them.
 //!
 //! Nothing that happens here changes a verdict or delays a probe: a destination that hangs fills its own queue
 //! and loses what doesn't fit, and `serin_dropped_total` says so. What the figures are called stands in [`names`].
 
+mod aws;
 mod cloudwatch;
+mod delivery;
+mod eventbridge;
 mod figures;
 mod labels;
+mod message;
 pub mod names;
 mod otlp;
 mod post;
 mod prometheus;
+mod slack;
+mod sns;
 mod versions;
 mod webhook;
 
@@ -26,16 +37,22 @@ use crate::clock;
 use crate::model::budget::BudgetFigures;
 use crate::model::delta::Second;
 use crate::model::guard::{Page, Status};
+use crate::model::message::Message;
 use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::time::Wall;
 use crate::settings;
+use eventbridge::EventBridge;
 use figures::Figures;
+use message::Desk;
+use slack::Slack;
+use sns::Sns;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use webhook::Webhook;
 
 /// Items that wait for a destination at most: minutes of seconds of a handful of services.
 const QUEUE: usize = 1_024;
@@ -71,9 +88,12 @@ pub struct Roster {
 /// Why publishing can't begin. Each is the configuration's fault; a destination that is away is none.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The URL of the webhook is none. The URL itself is a secret and isn't told.
-    #[error("publish.webhook.url is no http or https URL with a host and without user info")]
-    WebhookUrl,
+    /// The URL under this key is none. The URL itself is a secret and isn't told.
+    #[error("{0} is no http or https URL with a host and without user info")]
+    Url(&'static str),
+    /// Messages can't be told apart.
+    #[error("the machine has no random numbers")]
+    Chance,
     /// The endpoint can't be used. It may carry a token, so it isn't told either.
     #[error(
         "the OTLP endpoint (publish.otlp.endpoint, else OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or \
@@ -93,7 +113,9 @@ pub enum PublishError {
 #[derive(Debug)]
 pub struct Publisher {
     figures: Arc<Mutex<Figures>>,
-    lanes: Vec<Lane>,
+    lanes: Vec<Lane<Dated>>,
+    desk: Desk,
+    tellers: Vec<Lane<Arc<Message>>>,
     losses: Arc<Losses>,
     tasks: JoinSet<()>,
 }
@@ -122,18 +144,21 @@ impl Publisher {
         if let Some(cloudwatch) = &settings.cloudwatch {
             lanes.push(cloudwatch::start(cloudwatch, roster, &losses, &mut tasks));
         }
-        if let Some(webhook) = &settings.webhook {
-            lanes.push(webhook::start(webhook, &losses, &mut tasks)?);
-        }
-        Ok(Self { figures, lanes, losses, tasks })
+        let tellers = tellers(settings, roster, &losses, &mut tasks)?;
+        Ok(Self { figures, lanes, desk: Desk::new(roster, instance)?, tellers, losses, tasks })
     }
 
     /// Tells every destination that cares. Never blocks: what doesn't fit into a queue is dropped and counted.
     pub fn send(&self, item: Item) {
         let dated = Dated { at: clock::wall(), item };
+        let message = self.desk.message(&dated.item, dated.at).map(Arc::new);
         for lane in self.lanes.iter().filter(|lane| lane.destination.wants(&dated.item)) {
-            if lane.queue.try_send(dated.clone()).is_err() {
-                self.losses.add(lane.destination, 1);
+            lane.send(dated.clone(), &self.losses);
+        }
+        let Some(message) = message else { return };
+        for teller in &self.tellers {
+            if !teller.send(Arc::clone(&message), &self.losses) {
+                delivery::lost(teller.destination, &message, "its queue is full");
             }
         }
     }
@@ -147,8 +172,8 @@ impl Publisher {
 
     /// Closes the queues and gives every destination until `within` to send what it has; the rest is lost.
     pub async fn drain(self, within: Duration) {
-        let Self { lanes, mut tasks, .. } = self;
-        drop(lanes);
+        let Self { lanes, tellers, mut tasks, .. } = self;
+        drop((lanes, tellers));
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(within, all).await.is_err() {
             tracing::warn!(
@@ -169,9 +194,46 @@ struct Dated {
 
 /// The way to one destination.
 #[derive(Debug)]
-struct Lane {
+struct Lane<T> {
     destination: Destination,
-    queue: mpsc::Sender<Dated>,
+    queue: mpsc::Sender<T>,
+}
+
+impl<T> Lane<T> {
+    /// Whether there was room.
+    fn send(&self, item: T, losses: &Losses) -> bool {
+        let taken = self.queue.try_send(item).is_ok();
+        if !taken {
+            losses.add(self.destination, 1);
+        }
+        taken
+    }
+}
+
+/// Every destination of messages that `settings` name, each with a queue and a task of its own.
+fn tellers(
+    settings: &settings::Publish,
+    roster: &Roster,
+    losses: &Arc<Losses>,
+    tasks: &mut JoinSet<()>,
+) -> Result<Vec<Lane<Arc<Message>>>, PublishError> {
+    let settings::Publish { webhook, slack, sns, eventbridge, .. } = settings.clone();
+    let mut tellers = Vec::new();
+    if let Some(webhook) = webhook {
+        let webhook = Webhook::new(&webhook)?;
+        tellers.push(delivery::start(std::future::ready(webhook), losses, tasks));
+    }
+    if let Some(slack) = slack {
+        let slack = Slack::new(&slack)?;
+        tellers.push(delivery::start(std::future::ready(slack), losses, tasks));
+    }
+    if let Some(sns) = sns {
+        tellers.push(delivery::start(Sns::new(sns), losses, tasks));
+    }
+    if let Some(eventbridge) = eventbridge {
+        tellers.push(delivery::start(EventBridge::new(eventbridge, roster.region.clone()), losses, tasks));
+    }
+    Ok(tellers)
 }
 
 /// Who is told.
@@ -181,10 +243,21 @@ enum Destination {
     Otlp,
     CloudWatch,
     Webhook,
+    Slack,
+    Sns,
+    EventBridge,
 }
 
 impl Destination {
-    const ALL: [Self; 4] = [Self::Prometheus, Self::Otlp, Self::CloudWatch, Self::Webhook];
+    const ALL: [Self; 7] = [
+        Self::Prometheus,
+        Self::Otlp,
+        Self::CloudWatch,
+        Self::Webhook,
+        Self::Slack,
+        Self::Sns,
+        Self::EventBridge,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -192,22 +265,26 @@ impl Destination {
             Self::Otlp => "otlp",
             Self::CloudWatch => "cloudwatch",
             Self::Webhook => "webhook",
+            Self::Slack => "slack",
+            Self::Sns => "sns",
+            Self::EventBridge => "eventbridge",
         }
     }
 
+    /// Whether it gets `item` as it is; what people are told goes to the others as messages.
     const fn wants(self, item: &Item) -> bool {
         match self {
             Self::Prometheus => true,
             Self::Otlp => matches!(item, Item::Second(_)),
             Self::CloudWatch => !matches!(item, Item::Page(..) | Item::Budget(..)),
-            Self::Webhook => matches!(item, Item::Page(..)),
+            Self::Webhook | Self::Slack | Self::Sns | Self::EventBridge => false,
         }
     }
 }
 
 /// What each destination has lost, in whole items, exports or data.
 #[derive(Debug, Default)]
-struct Losses([AtomicU64; 4]);
+struct Losses([AtomicU64; Destination::ALL.len()]);
 
 impl Losses {
     fn add(&self, destination: Destination, lost: u64) {
@@ -220,7 +297,7 @@ impl Losses {
 }
 
 /// Folding has its own queue too: a scrape of many series holds the lock for milliseconds.
-fn figures_lane(figures: &Arc<Mutex<Figures>>, losses: &Arc<Losses>, tasks: &mut JoinSet<()>) -> Lane {
+fn figures_lane(figures: &Arc<Mutex<Figures>>, losses: &Arc<Losses>, tasks: &mut JoinSet<()>) -> Lane<Dated> {
     let (queue, mut items) = mpsc::channel::<Dated>(QUEUE);
     let (figures, losses) = (Arc::clone(figures), Arc::clone(losses));
     tasks.spawn(async move {

@@ -8,26 +8,33 @@
 //! [`crate::config::KEYS`]; `config/serin.toml` is the same table for people.
 
 mod address;
+mod arn;
 mod between;
 mod explain;
 mod front;
 mod lever;
+mod notify;
 mod objectives;
 mod openslo;
 mod policy;
 mod process;
+mod publish;
 mod reader;
 mod secret;
 mod service;
 mod target;
+mod template;
 mod units;
 
 pub use address::forbidden;
 pub use explain::{explain, explain_json};
 pub use front::{Front, Via};
 pub use lever::{Lever, Whose};
+pub use notify::{EventBridge, Slack, Sns, Webhook};
 pub use openslo::{Unit, import as import_openslo};
-pub use secret::Secret;
+pub use publish::{CloudWatch, Otlp, Publish};
+pub use secret::{Secret, SigningKey};
+pub use template::Template;
 
 use crate::config::{self, ConfigError, Origin, Problem, Sources};
 use crate::model::policy::{GuardPolicy, JudgePolicy, Mode};
@@ -142,48 +149,6 @@ pub struct EvidenceStore {
     pub stdout: bool,
     /// The disk budget for raw samples, in bytes.
     pub max_disk: u64,
-}
-
-/// `[publish]`: a missing section is off.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Publish {
-    /// OTLP metrics.
-    pub otlp: Option<Otlp>,
-    /// `CloudWatch` metrics.
-    pub cloudwatch: Option<CloudWatch>,
-    /// One webhook.
-    pub webhook: Option<Webhook>,
-}
-
-/// `[publish.otlp]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Otlp {
-    /// The base URL; the exporter adds `/v1/metrics`.
-    pub endpoint: Uri,
-    /// Time between two exports.
-    pub interval: Duration,
-    /// Sent with each export; all marked sensitive.
-    pub headers: HeaderMap,
-}
-
-/// `[publish.cloudwatch]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloudWatch {
-    /// The namespace; 1 to 255 of `[A-Za-z0-9._/#: -]`, not `AWS/…` (`CloudWatch` API reference, `PutMetricData`).
-    pub namespace: String,
-    /// Time between two `PutMetricData`.
-    pub interval: Duration,
-    /// 1 or 60 seconds: the only storage resolutions there are.
-    pub resolution_seconds: u8,
-}
-
-/// `[publish.webhook]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Webhook {
-    /// Where to POST. A secret as a whole: such URLs carry their credential in the path.
-    pub url: Secret,
-    /// How long one POST may take.
-    pub timeout: Duration,
 }
 
 /// `[log]`.

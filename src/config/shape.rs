@@ -70,7 +70,11 @@ fn splice(node: &Node, path: &str, problems: &mut Vec<Problem>) {
 
 /// How to get a value of the environment into `path`.
 fn unspliced(path: &str) -> String {
-    let takes_reference = path.contains(".headers.") || matches!(path, "publish.webhook.url" | "admin.token");
+    let takes_reference = path.contains(".headers.")
+        || matches!(
+            path,
+            "publish.webhook.url" | "publish.webhook.secret" | "publish.slack.url" | "admin.token"
+        );
     if takes_reference {
         format!("a secret goes by reference, {path} = {{ env = \"NAME\" }}")
     } else if path.contains('[') {

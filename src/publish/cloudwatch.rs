@@ -38,7 +38,7 @@ pub(super) fn start(
     roster: &Roster,
     losses: &Arc<Losses>,
     tasks: &mut JoinSet<()>,
-) -> Lane {
+) -> Lane<Dated> {
     let (queue, items) = mpsc::channel(QUEUE);
     let targets = roster.services.iter().map(|(name, targets, _)| (Arc::clone(name), targets.clone()));
     let sink = Sink {

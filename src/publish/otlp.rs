@@ -52,7 +52,7 @@ pub(super) fn start(
     figures: &Arc<Mutex<Figures>>,
     losses: &Arc<Losses>,
     tasks: &mut JoinSet<()>,
-) -> Result<Option<Lane>, PublishError> {
+) -> Result<Option<Lane<Dated>>, PublishError> {
     let Some(feed) = feed::choose(settings, |name| std::env::var(name).ok())? else { return Ok(None) };
     let exporter =
         Watched { inner: exporter(&feed)?, losses: Arc::clone(losses), failing: AtomicBool::new(false) };

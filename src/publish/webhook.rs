@@ -1,113 +1,112 @@
-//! Pages as JSON to one webhook, one at a time, three attempts each.
+//! Messages to one webhook: as JSON or by a template, signed as [Standard Webhooks](https://www.standardwebhooks.com) has it.
 
-use super::post::{Poster, Unusable};
-use super::{Dated, Destination, Item, Lane, Losses, PublishError};
-use crate::model::guard::Page;
+use super::delivery::{Courier, Refused, json, post};
+use super::post::Poster;
+use super::{Destination, PublishError};
+use crate::clock;
+use crate::model::message::Message;
 use crate::model::time::Wall;
-use crate::settings;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, StatusCode, Uri};
-use serde::Serialize;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use crate::settings::{self, SigningKey, Template};
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Uri};
 
-/// Pages that wait at most. The guard tells a thing once, so that this is a very bad day of a whole fleet.
-const QUEUE: usize = 64;
-/// Before the second and the third attempt.
-const BACKOFFS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// What is sent.
-#[derive(Serialize)]
-struct Message<'a> {
-    service: &'a str,
-    kind: &'static str,
-    text: &'a str,
-    dry_run: bool,
-    epoch: u32,
-    release: Option<u32>,
-    /// When it was sent to the queue, RFC 3339, UTC.
-    at: String,
+/// The way there.
+pub(super) struct Webhook {
+    poster: Poster,
+    key: Option<SigningKey>,
+    template: Option<Template>,
+    content_type: HeaderValue,
 }
 
-/// Why one attempt did not deliver.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error(transparent)]
-    Post(#[from] super::post::PostError),
-    #[error("the answer was {0}")]
-    Status(StatusCode),
-}
-
-/// Starts the destination.
-pub(super) fn start(
-    settings: &settings::Webhook,
-    losses: &Arc<Losses>,
-    tasks: &mut JoinSet<()>,
-) -> Result<Lane, PublishError> {
-    let uri: Uri = settings.url.expose().parse().map_err(|_| PublishError::WebhookUrl)?;
-    let poster = Poster::new(&uri, HeaderMap::new(), settings.timeout)?
-        .map_err(|Unusable| PublishError::WebhookUrl)?;
-    let (queue, pages) = mpsc::channel(QUEUE);
-    tasks.spawn(run(poster, pages, Arc::clone(losses)));
-    Ok(Lane { destination: Destination::Webhook, queue })
-}
-
-async fn run(poster: Poster, mut pages: mpsc::Receiver<Dated>, losses: Arc<Losses>) {
-    while let Some(Dated { at, item }) = pages.recv().await {
-        let Item::Page(service, page) = item else { continue };
-        if let Err(error) = deliver(&poster, body(&service, &page, at)).await {
-            losses.add(Destination::Webhook, 1);
-            tracing::error!(%service, kind = page.kind.name(), %error, "a page was lost: the webhook didn't take it");
-        }
+impl Webhook {
+    pub(super) fn new(settings: &settings::Webhook) -> Result<Self, PublishError> {
+        Ok(Self {
+            poster: poster(settings.url.expose(), "publish.webhook.url", settings.timeout)?,
+            key: settings.secret.clone(),
+            template: settings.template.clone(),
+            content_type: settings.content_type.clone(),
+        })
     }
-}
 
-async fn deliver(poster: &Poster, body: Bytes) -> Result<(), Refused> {
-    let mut backoffs = BACKOFFS.iter();
-    loop {
-        let error = match attempt(poster, body.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        match backoffs.next().filter(|_| error.is_passing()) {
-            Some(backoff) => tokio::time::sleep(*backoff).await,
-            None => return Err(error),
-        }
-    }
-}
-
-async fn attempt(poster: &Poster, body: Bytes) -> Result<(), Refused> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let status = poster.post(&headers, body).await?.status();
-    if status.is_success() { Ok(()) } else { Err(Refused::Status(status)) }
-}
-
-impl Refused {
-    /// Whether another attempt may do better.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Post(_) => true,
-            Self::Status(status) => {
-                status.is_server_error()
-                    || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(status)
+    /// What goes beside the body at `now`: the same id with every attempt, so that who has it may drop it.
+    fn headers(&self, message: &Message, body: &str, now: Wall) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        let seconds = now.0.div_euclid(1_000).to_string();
+        let signature = self.key.as_ref().map(|key| signature(key, &message.id, &seconds, body));
+        let texts =
+            [(ID, Some(&*message.id)), (TIMESTAMP, Some(&*seconds)), (SIGNATURE, signature.as_deref())];
+        for (name, text) in texts {
+            // Digits, hex and base64 always are header values.
+            if let Some(Ok(value)) = text.map(HeaderValue::from_str) {
+                headers.insert(name, value);
             }
         }
+        headers
     }
 }
 
-fn body(service: &str, page: &Page, at: Wall) -> Bytes {
-    let message = Message {
-        service,
-        kind: page.kind.name(),
-        text: &page.text,
-        dry_run: page.dry_run,
-        epoch: page.epoch.0,
-        release: page.release.map(|release| release.0),
-        at: jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default(),
-    };
-    serde_json::to_vec(&message).expect("strings and numbers always serialize").into()
+impl Courier for Webhook {
+    const DESTINATION: Destination = Destination::Webhook;
+
+    async fn attempt(&self, message: &Message) -> Result<(), Refused> {
+        let body = match &self.template {
+            None => json(message),
+            Some(template) => template.render(message).map_err(Refused::Template)?,
+        };
+        let headers = self.headers(message, &body, clock::wall());
+        post(&self.poster, &headers, body.into()).await
+    }
+}
+
+/// POSTs to the URL under `key`.
+pub(super) fn poster(
+    url: &str,
+    key: &'static str,
+    timeout: std::time::Duration,
+) -> Result<Poster, PublishError> {
+    let uri: Uri = url.parse().map_err(|_| PublishError::Url(key))?;
+    Poster::new(&uri, HeaderMap::new(), timeout)?.map_err(|_| PublishError::Url(key))
+}
+
+fn signature(key: &SigningKey, id: &str, seconds: &str, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
+    let tag = hmac::sign(&key, format!("{id}.{seconds}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    /// The example of Standard Webhooks' own reference implementations.
+    #[test]
+    fn the_signature_is_that_of_the_standard() {
+        let document = "service = \"a\"\n[[targets]]\nurl = \"http://h/\"\n[objectives]\navailability = \"99%\"\n\
+            [publish.webhook]\nurl = \"http://h/\"\nsecret = { env = \"KEY\" }\n";
+        let variables = [("DOC", document), ("KEY", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")];
+        let settings = settings::load(&Sources {
+            paths: vec!["env:DOC".into()],
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            overrides: vec![],
+        });
+        let webhook = settings.unwrap().process.publish.webhook.unwrap();
+        assert_eq!(
+            signature(
+                &webhook.secret.unwrap(),
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                "1614265330",
+                "{\"test\": 2432232314}"
+            ),
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+        );
+    }
 }

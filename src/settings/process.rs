@@ -1,13 +1,8 @@
 //! What a process has once: `[admin] [engine] [evidence] [publish] [log]`.
 
 use super::reader::{Fault, Leaf, Noted, Section};
-use super::secret::Secret;
-use super::{
-    Admin, CloudWatch, Engine, EvidenceStore, Log, LogFormat, Otlp, Process, Publish, Webhook, address,
-    target,
-};
+use super::{Admin, Engine, EvidenceStore, Log, LogFormat, Process, publish};
 use crate::config::quoted;
-use http::Uri;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +17,7 @@ pub(super) fn read(root: &Section<'_>) -> Result<Process, Noted> {
     let engine = root.section("engine");
     let quantum = engine.get("quantum", |leaf| leaf.duration(Duration::ZERO..=Duration::from_millis(10)));
     let threads = engine.get("threads", |leaf| leaf.count(1..=64));
-    let publish = publish(&root.section("publish"));
+    let publish = publish::read(&root.section("publish"));
     let log = log(&root.section("log"));
     Ok(Process {
         admin: admin?,
@@ -35,7 +30,7 @@ pub(super) fn read(root: &Section<'_>) -> Result<Process, Noted> {
 
 fn admin(section: &Section<'_>, evidence_dir: Option<&Path>) -> Result<Admin, Noted> {
     let listen = section.get("listen", listen);
-    let token = section.maybe("token", token);
+    let token = section.maybe("token", |leaf| leaf.hidden("token"));
     let socket = section.maybe("socket", |leaf| {
         let path = leaf.path()?;
         check_socket(&path).map(|()| path)
@@ -75,75 +70,11 @@ fn listen(leaf: &Leaf<'_>) -> Result<SocketAddr, Fault> {
     leaf.text()?.parse().map_err(|_| Fault::new("not an address with a port", remedy))
 }
 
-fn token(leaf: &Leaf<'_>) -> Result<Secret, Fault> {
-    let remedy = "write token = { env = \"NAME\" } or { file = \"PATH\" }";
-    leaf.reference().unwrap_or_else(|| Err(Fault::new("a credential stands in the file", remedy)))
-}
-
 fn evidence(section: &Section<'_>) -> Result<EvidenceStore, Noted> {
     let dir = section.get("dir", Leaf::path);
     let stdout = section.get("stdout", Leaf::switch);
     let max_disk = section.get("max_disk", |leaf| leaf.size(1 << 20..=1 << 40));
     Ok(EvidenceStore { dir: dir?, stdout: stdout?, max_disk: max_disk? })
-}
-
-fn publish(section: &Section<'_>) -> Result<Publish, Noted> {
-    let named = |name: &str| section.has(name).then(|| section.section(name));
-    let otlp = named("otlp").map(|section| otlp(&section)).transpose();
-    let cloudwatch = named("cloudwatch").map(|section| cloudwatch(&section)).transpose();
-    let webhook = named("webhook").map(|section| webhook(&section)).transpose();
-    Ok(Publish { otlp: otlp?, cloudwatch: cloudwatch?, webhook: webhook? })
-}
-
-fn otlp(section: &Section<'_>) -> Result<Otlp, Noted> {
-    let endpoint = section.get("endpoint", |leaf| http_url(leaf.text()?));
-    let interval = section.get("interval", interval);
-    let mut headers = target::headers(section)?;
-    headers.values_mut().for_each(|value| value.set_sensitive(true));
-    Ok(Otlp { endpoint: endpoint?, interval: interval?, headers })
-}
-
-fn cloudwatch(section: &Section<'_>) -> Result<CloudWatch, Noted> {
-    let namespace = section.get("namespace", namespace);
-    let interval = section.get("interval", interval);
-    let resolution = section.get("resolution", |leaf| match leaf.count(1..=60)? {
-        1 => Ok(1),
-        60 => Ok(60),
-        _ => Err(Fault::new("CloudWatch stores by 1 second or by 60", "write 1 or 60")),
-    });
-    Ok(CloudWatch { namespace: namespace?, interval: interval?, resolution_seconds: resolution? })
-}
-
-fn namespace(leaf: &Leaf<'_>) -> Result<String, Fault> {
-    let text = leaf.text()?;
-    let letter = |letter: char| letter.is_ascii_alphanumeric() || "._/#:- ".contains(letter);
-    if text.len() > 255 || !text.chars().all(letter) || text.trim().is_empty() {
-        return Err(Fault::new("CloudWatch takes 1 to 255 of letters, digits, space and . - _ / # :", ""));
-    }
-    if text.starts_with("AWS/") || text.starts_with(':') {
-        return Err(Fault::new("namespaces that begin with AWS/ or : are AWS's own", "choose another"));
-    }
-    Ok(text.to_owned())
-}
-
-fn webhook(section: &Section<'_>) -> Result<Webhook, Noted> {
-    let url = section.get("url", |leaf| {
-        let secret =
-            leaf.reference().unwrap_or_else(|| leaf.text().map(|text| Secret::new(text.to_owned())))?;
-        http_url(secret.expose()).map(|_| secret)
-    });
-    let timeout =
-        section.get("timeout", |leaf| leaf.duration(Duration::from_millis(100)..=Duration::from_mins(1)));
-    Ok(Webhook { url: url?, timeout: timeout? })
-}
-
-/// No message repeats the URL: that of a webhook is a secret.
-fn http_url(text: &str) -> Result<Uri, Fault> {
-    address::endpoint(text).map(|endpoint| endpoint.url)
-}
-
-fn interval(leaf: &Leaf<'_>) -> Result<Duration, Fault> {
-    leaf.duration(Duration::from_secs(1)..=Duration::from_hours(1))
 }
 
 fn log(section: &Section<'_>) -> Result<Log, Noted> {

@@ -376,6 +376,17 @@ impl Leaf<'_> {
         }
     }
 
+    /// A secret that goes by reference only, under the key `name`.
+    pub(super) fn hidden(&self, name: &str) -> Result<Secret, Fault> {
+        let remedy = format!("write {name} = {{ env = \"NAME\" }} or {{ file = \"PATH\" }}");
+        self.reference().unwrap_or_else(|| Err(Fault::new("a credential stands in the file", remedy)))
+    }
+
+    /// A secret by reference, or as text that is masked wherever it would be shown.
+    pub(super) fn masked(&self) -> Result<Secret, Fault> {
+        self.reference().unwrap_or_else(|| self.text().map(|text| Secret::new(text.to_owned())))
+    }
+
     /// The value of a variable or flag is text, whatever it means.
     fn is_single(&self) -> bool {
         matches!(self.origin, Origin::Variable { .. } | Origin::Flag { .. })
@@ -417,7 +428,14 @@ impl Leaf<'_> {
 
 /// Keys whose value is a secret even when it is written out.
 fn is_secret(pattern: &str) -> bool {
-    matches!(pattern, "publish.webhook.url" | "publish.otlp.headers.*" | "admin.token")
+    matches!(
+        pattern,
+        "publish.webhook.url"
+            | "publish.webhook.secret"
+            | "publish.slack.url"
+            | "publish.otlp.headers.*"
+            | "admin.token"
+    )
 }
 
 fn is_url(pattern: &str) -> bool {

@@ -2,11 +2,14 @@
 
 use super::Fault;
 use crate::config::Table;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::ops::RangeInclusive;
 
 /// A value that is never shown: `Debug`, `Display` and `Serialize` print `<secret>`.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +47,48 @@ impl fmt::Display for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(MASK)
+    }
+}
+
+/// What messages are signed with. `Debug` prints `<secret>`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningKey(Vec<u8>);
+
+/// Bytes of such a key: what Standard Webhooks asks for.
+const KEY_BYTES: RangeInclusive<usize> = 24..=64;
+
+impl SigningKey {
+    /// `whsec_` with base64 behind it, else the bytes of the text.
+    pub(super) fn parse(secret: &Secret) -> Result<Self, Fault> {
+        let text = secret.expose();
+        let bytes = match text.strip_prefix("whsec_") {
+            None => text.as_bytes().to_vec(),
+            Some(code) => STANDARD.decode(code).map_err(|_| {
+                Fault::new("what follows whsec_ is not base64", "take the secret as its issuer shows it")
+            })?,
+        };
+        if KEY_BYTES.contains(&bytes.len()) {
+            return Ok(Self(bytes));
+        }
+        let rule = format!(
+            "the secret is {} bytes; from {} to {} sign",
+            bytes.len(),
+            KEY_BYTES.start(),
+            KEY_BYTES.end()
+        );
+        Err(Fault::new(rule, "make one by: echo whsec_$(openssl rand -base64 32)"))
+    }
+
+    /// The bytes, to sign with and for nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
     }
 }
 

@@ -11,13 +11,20 @@ fn load(tables: &str, secret: &str) -> Result<Settings, ConfigError> {
     let text = document("", tables);
     load_with(
         &[Path::new("env:DOC")],
-        &[("DOC", &text), ("TOKEN", secret), ("HOOK", &format!("https://h/{secret}"))],
+        &[
+            ("DOC", &text),
+            ("TOKEN", secret),
+            ("HOOK", &format!("https://h/{secret}")),
+            ("KEY", &format!("{secret}, long enough to sign")),
+            ("BODY", &format!("{{\"routing_key\": \"{secret}\", \"text\": {{{{ text }}}}}}")),
+        ],
         &[],
     )
 }
 
 const EVERYWHERE: &str = "headers = { authorization = { env = \"TOKEN\" } }\n[admin]\ntoken = { env = \"TOKEN\" }\n\
-    [publish.webhook]\nurl = { env = \"HOOK\" }\n[publish.otlp]\nendpoint = \"http://h\"\nheaders = { x-any = { env = \"TOKEN\" } }\n";
+    [publish.webhook]\nurl = { env = \"HOOK\" }\nsecret = { env = \"KEY\" }\ntemplate = { env = \"BODY\" }\n\
+    [publish.slack]\nurl = { env = \"HOOK\" }\n[publish.otlp]\nendpoint = \"http://h\"\nheaders = { x-any = { env = \"TOKEN\" } }\n";
 
 #[test]
 fn a_secret_is_used_and_shown_nowhere() {
@@ -57,6 +64,14 @@ fn no_fault_repeats_a_secret() {
         ("connect_to = { env = \"S3CR3T-7f1d\" }", "text in quotes is needed"),
         ("[publish.webhook]\nurl = \"${S3CR3T-7f1d}\"", "never spliced"),
         ("[publish.otlp]\nendpoint = \"http://u:S3CR3T-7f1d@h\"", "ends up in logs"),
+        (
+            "[publish.webhook]\nurl = \"http://h\"\nsecret = \"S3CR3T-7f1d\"",
+            "a credential stands in the file",
+        ),
+        ("[publish.webhook]\nurl = \"http://h\"\nsecret = \"${S3CR3T-7f1d}\"", "never spliced"),
+        ("[publish.slack]\nurl = \"ftp://h/S3CR3T-7f1d\"", "neither http nor https"),
+        ("[publish.slack]\nurl = [\"https://h/S3CR3T-7f1d\"]", "text in quotes is needed"),
+        ("[publish.slack]\nurl = \"${S3CR3T-7f1d}\"", "a secret goes by reference, publish.slack.url"),
         ("connect_to = \"x\"\nname = \"${S3CR3T-7f1d}\"", "never spliced"),
     ] {
         let said = load(tables, "x").unwrap_err().to_string();
@@ -66,8 +81,24 @@ fn no_fault_repeats_a_secret() {
 }
 
 #[test]
+fn a_secret_that_can_t_sign_is_told_and_not_shown() {
+    let tables = "[publish.webhook]\nurl = { env = \"HOOK\" }\nsecret = { env = \"TOKEN\" }\n";
+    for (secret, rule) in [
+        (CANARY, "the secret is 11 bytes; from 24 to 64 sign"),
+        ("whsec_S3CR3T-7f1d", "what follows whsec_ is not base64"),
+        ("whsec_S3CR3Tab", "the secret is 6 bytes"),
+    ] {
+        let said = load(tables, secret).unwrap_err().to_string();
+        assert!(said.contains(rule) && !said.contains("S3CR3T"), "{said}");
+    }
+    let loaded = load(tables, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let webhook = loaded.process.publish.webhook.unwrap();
+    assert_eq!(webhook.secret.unwrap().expose().len(), 24);
+}
+
+#[test]
 fn a_literal_webhook_and_the_values_of_a_query_are_masked() {
-    let tables = "[publish.webhook]\nurl = \"https://h/S3CR3T-7f1d\"\n[publish.otlp]\nendpoint = \"http://h/?k=S3CR3T-7f1d\"\n";
+    let tables = "[publish.webhook]\nurl = \"https://h/S3CR3T-7f1d\"\n[publish.slack]\nurl = \"https://h/S3CR3T-7f1d\"\n[publish.otlp]\nendpoint = \"http://h/?k=S3CR3T-7f1d\"\n";
     let shown = explain(&load(tables, "x").unwrap());
     assert!(!shown.contains(CANARY), "{shown}");
     assert!(shown.contains("http://h/?k=<secret>"), "{shown}");

@@ -13,14 +13,17 @@ const CANARY: &str = "c4n4ry7f3a9e51b2d84c";
 fn no_secret_comes_out_of_any_opening() {
     bounded(async {
         let mut scene = Scene::new(LabOptions::default()).await;
-        scene.env = ["H", "W", "O", "T"]
+        scene.env = ["H", "W", "O", "T", "K", "S"]
             .iter()
-            .map(|name| (format!("SECRET_{name}"), format!("{CANARY}-{name}")))
+            .map(|name| (format!("SECRET_{name}"), format!("{CANARY}-secret-{name}")))
             .collect();
+        // Nobody listens there, so that messages are lost and complained of.
         scene.env[1].1 = format!("http://127.0.0.1:9/{CANARY}");
+        scene.env[5].1 = format!("http://127.0.0.1:9/{CANARY}");
         scene.config.target = "headers = { authorization = { env = \"SECRET_H\" } }".into();
         scene.config.admin = "token = { env = \"SECRET_T\" }".into();
-        scene.config.more = "[publish.webhook]\nurl = { env = \"SECRET_W\" }\n\
+        scene.config.more = "[publish.webhook]\nurl = { env = \"SECRET_W\" }\nsecret = { env = \"SECRET_K\" }\n\
+             [publish.slack]\nurl = { env = \"SECRET_S\" }\n\
              [publish.otlp]\nendpoint = \"http://127.0.0.1:9\"\nheaders = { authorization = { env = \"SECRET_O\" } }\n\
              [log]\nlevel = \"debug\"\n"
             .into();
@@ -35,6 +38,12 @@ fn no_secret_comes_out_of_any_opening() {
         daemon.terminate().await;
         for text in shown.iter().chain([&daemon.output(), &daemon.log()]) {
             assert!(!text.contains(CANARY), "{text}");
+        }
+        for destination in ["webhook", "slack"] {
+            let log = daemon.log();
+            let lost =
+                log.lines().any(|line| line.contains("a message was lost") && line.contains(destination));
+            assert!(lost, "{destination} was not tried: {log}");
         }
         let files = search(&scene.path("evidence"));
         assert!(files >= 2, "the ledger and the samples were looked through: {files}");

@@ -3,17 +3,21 @@
 //! What depends on variables of the environment runs in a child of its own: a test named `in_child_*`, ignored unless
 //! its parent starts it.
 
+mod aws;
 mod cloudwatch;
 mod dashboard;
 mod figures;
 mod otlp;
 mod receiver;
+mod telling;
 mod webhook;
 
 use serin::clock;
+use serin::config::Sources;
 use serin::model::delta::{Buckets, Delta, Own, Rolling, Second, Throttling, Times};
-use serin::model::guard::{Page, PageKind};
+use serin::model::guard::{Command as Word, Page, PageKind};
 use serin::model::policy::Mode;
+use serin::model::record::Record;
 use serin::model::release::{EpochId, ReleaseId};
 use serin::model::sample::Purpose;
 use serin::model::target::TargetId;
@@ -36,6 +40,20 @@ fn roster() -> Roster {
 
 fn start(settings: &settings::Publish) -> Publisher {
     Publisher::start(settings, &roster(), "instance-1", "9.8.7").expect("settings that make sense")
+}
+
+/// `[publish…]` tables as the file would have them, with `variables` to refer to.
+fn configured(tables: &str, variables: &[(&str, &str)]) -> settings::Publish {
+    let document = format!(
+        "service = \"shop\"\n[[targets]]\nurl = \"http://127.0.0.1:1/\"\n[objectives]\navailability = \"99%\"\n{tables}"
+    );
+    let variables = variables.iter().copied().chain([("DOC", document.as_str())]);
+    let sources = Sources {
+        paths: vec!["env:DOC".to_owned()],
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        overrides: Vec::new(),
+    };
+    settings::load(&sources).expect("a document that loads").process.publish
 }
 
 /// Ten production answers of `front`, `bad` of them with status 500.
@@ -97,6 +115,10 @@ fn page(kind: PageKind) -> Item {
         release: Some(ReleaseId(3)),
     };
     Item::Page("shop".into(), Arc::new(page))
+}
+
+fn operator(command: Word) -> Item {
+    Item::Note("shop".into(), Arc::new(Record::Operator { command }))
 }
 
 /// Waits until the figures show `line`, 10 s at most.

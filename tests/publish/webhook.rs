@@ -1,21 +1,44 @@
 //! Pages, their attempts and their secret.
 
 use super::receiver::{Receiver, status};
-use super::{CANARY, Log, child, page, second, shown, start};
-use http::{Method, StatusCode};
+use super::{CANARY, Log, child, configured, page, second, shown, start};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use serin::clock;
 use serin::model::guard::PageKind;
 use serin::publish::{Item, Publisher};
 use serin::settings::{Publish, Secret, Webhook};
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
 
 fn webhook(url: String) -> Publish {
-    let webhook = Webhook { url: Secret::new(url), timeout: Duration::from_secs(2) };
+    let webhook = Webhook {
+        url: Secret::new(url),
+        timeout: Duration::from_secs(2),
+        secret: None,
+        template: None,
+        content_type: HeaderValue::from_static("application/json"),
+    };
     Publish { webhook: Some(webhook), ..Publish::default() }
+}
+
+/// A webhook that signs and has the template of Discord's.
+fn signing(url: &str, key: &str) -> Publish {
+    let tables = "[publish.webhook]\nurl = { env = \"URL\" }\nsecret = { env = \"KEY\" }\n\
+        template = '{\"content\": {{ kind ~ \" \" ~ service ~ \": \" ~ text }}}'\n";
+    configured(tables, &[("URL", url), ("KEY", key)])
+}
+
+/// HMAC-SHA256 as RFC 2104 writes it, by another SHA-256 than the program's.
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let pad = |byte: u8| -> Vec<u8> { (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ byte).collect() };
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
 }
 
 #[tokio::test]
@@ -30,6 +53,9 @@ async fn a_page_is_posted_as_json() {
     assert_eq!(got.headers["content-type"], "application/json");
     assert_eq!(got.headers["host"], receiver.address.to_string());
     let mut message: Value = serde_json::from_slice(&got.body).expect("JSON");
+    let id = message["id"].take();
+    assert_eq!(got.headers["webhook-id"], id.as_str().expect("a text"));
+    assert!(got.headers.get("webhook-signature").is_none(), "there is nothing to sign with");
     let at = message["at"].take();
     let at: jiff::Timestamp = at.as_str().expect("a text").parse().expect("RFC 3339");
     assert!((clock::wall().0 - at.as_millisecond()).abs() < 60_000, "{at}");
@@ -37,9 +63,57 @@ async fn a_page_is_posted_as_json() {
         message,
         serde_json::json!({
             "service": "shop", "kind": "breach", "text": "29 of 29 answers bad", "dry_run": true,
-            "epoch": 7, "release": 3, "at": null,
+            "epoch": 7, "release": 3, "at": null, "id": null, "schema": 1, "instance": "instance-1",
         })
     );
+}
+
+#[tokio::test]
+async fn every_attempt_is_signed_and_has_the_same_id() {
+    let receiver = Receiver::start(|n, _| match n {
+        0 => status(StatusCode::BAD_GATEWAY),
+        _ => status(StatusCode::NO_CONTENT),
+    })
+    .await;
+    let key = [7_u8; 32];
+    let publisher = start(&signing(&receiver.url("/hook"), &format!("whsec_{}", STANDARD.encode(key))));
+    publisher.send(page(PageKind::Breach));
+    let got = receiver.wait(2).await;
+    publisher.drain(Duration::from_secs(5)).await;
+    for got in &got {
+        let header = |name: &str| got.headers[name].to_str().expect("ASCII").to_owned();
+        let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
+        let seconds: i64 = at.parse().expect("seconds");
+        assert!((clock::wall().0 / 1_000 - seconds).abs() < 60, "{seconds}");
+        let signed = [format!("{id}.{at}.").as_bytes(), got.body.as_ref()].concat();
+        assert_eq!(header("webhook-signature"), format!("v1,{}", STANDARD.encode(hmac(&key, &signed))));
+        assert_eq!(got.body, "{\"content\": \"breach shop: 29 of 29 answers bad\"}");
+    }
+    assert_eq!(got[0].headers["webhook-id"], got[1].headers["webhook-id"]);
+}
+
+#[tokio::test]
+async fn a_redirect_is_told_and_not_followed() {
+    let (log, _guard) = Log::capture();
+    let other = Receiver::start(|_, _| status(StatusCode::OK)).await;
+    for code in [301, 302, 303, 307, 308] {
+        let location = other.url(&format!("/{CANARY}"));
+        let receiver = Receiver::start(move |_, _| {
+            let mut response = status(StatusCode::from_u16(code).expect("a status"));
+            response.headers_mut().insert("location", location.parse().expect("a header"));
+            response
+        })
+        .await;
+        let publisher = start(&webhook(receiver.url(&format!("/{CANARY}"))));
+        publisher.send(page(PageKind::Breach));
+        shown(&publisher, "serin_dropped_total{destination=\"webhook\"} 1").await;
+        publisher.drain(Duration::from_secs(1)).await;
+        assert_eq!(receiver.got().len(), 1, "another attempt gets the same answer");
+        assert!(log.text().contains(&format!("the answer was {code} ")), "{}", log.text());
+    }
+    assert_eq!(log.text().matches("redirects are not followed").count(), 5, "{}", log.text());
+    assert!(!log.text().contains(CANARY), "{}", log.text());
+    assert_eq!(other.got().len(), 0);
 }
 
 #[tokio::test]
@@ -88,7 +162,7 @@ async fn the_secret_url_is_never_shown() {
     let text = shown(&publisher, "serin_dropped_total{destination=\"webhook\"} 1").await;
     let shown = format!("{text}{publisher:?}{}", log.text());
     publisher.drain(Duration::from_secs(1)).await;
-    assert!(log.text().contains("a page was lost"), "{}", log.text());
+    assert!(log.text().contains("a message was lost"), "{}", log.text());
     assert!(receiver.got()[0].path.contains(CANARY), "the webhook itself gets it");
     assert!(!shown.contains(CANARY) && !log.text().contains(CANARY), "{shown}{}", log.text());
 

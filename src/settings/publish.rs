@@ -1,0 +1,104 @@
+//! `[publish]`: who is told.
+
+use super::reader::{Fault, Leaf, Noted, Section};
+use super::{EventBridge, Slack, Sns, Webhook, address, notify, target};
+use http::{HeaderMap, Uri};
+use std::time::Duration;
+
+/// `[publish]`: a missing section is off.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Publish {
+    /// OTLP metrics.
+    pub otlp: Option<Otlp>,
+    /// `CloudWatch` metrics.
+    pub cloudwatch: Option<CloudWatch>,
+    /// Messages to one webhook.
+    pub webhook: Option<Webhook>,
+    /// Messages to one channel.
+    pub slack: Option<Slack>,
+    /// Messages to one topic.
+    pub sns: Option<Sns>,
+    /// Messages to one event bus.
+    pub eventbridge: Option<EventBridge>,
+}
+
+/// `[publish.otlp]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// The base URL; the exporter adds `/v1/metrics`.
+    pub endpoint: Uri,
+    /// Time between two exports.
+    pub interval: Duration,
+    /// Sent with each export; all marked sensitive.
+    pub headers: HeaderMap,
+}
+
+/// `[publish.cloudwatch]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudWatch {
+    /// The namespace; 1 to 255 of `[A-Za-z0-9._/#: -]`, not `AWS/…` (`CloudWatch` API reference, `PutMetricData`).
+    pub namespace: String,
+    /// Time between two `PutMetricData`.
+    pub interval: Duration,
+    /// 1 or 60 seconds: the only storage resolutions there are.
+    pub resolution_seconds: u8,
+}
+
+/// All of it.
+pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
+    let named = |name: &str| section.has(name).then(|| section.section(name));
+    let otlp = named("otlp").map(|section| otlp(&section)).transpose();
+    let cloudwatch = named("cloudwatch").map(|section| cloudwatch(&section)).transpose();
+    let webhook = named("webhook").map(|section| notify::webhook(&section)).transpose();
+    let slack = named("slack").map(|section| notify::slack(&section)).transpose();
+    let sns = named("sns").map(|section| notify::sns(&section)).transpose();
+    let eventbridge = named("eventbridge").map(|section| notify::eventbridge(&section)).transpose();
+    Ok(Publish {
+        otlp: otlp?,
+        cloudwatch: cloudwatch?,
+        webhook: webhook?,
+        slack: slack?,
+        sns: sns?,
+        eventbridge: eventbridge?,
+    })
+}
+
+fn otlp(section: &Section<'_>) -> Result<Otlp, Noted> {
+    let endpoint = section.get("endpoint", |leaf| http_url(leaf.text()?));
+    let interval = section.get("interval", interval);
+    let mut headers = target::headers(section)?;
+    headers.values_mut().for_each(|value| value.set_sensitive(true));
+    Ok(Otlp { endpoint: endpoint?, interval: interval?, headers })
+}
+
+fn cloudwatch(section: &Section<'_>) -> Result<CloudWatch, Noted> {
+    let namespace = section.get("namespace", namespace);
+    let interval = section.get("interval", interval);
+    let resolution = section.get("resolution", |leaf| match leaf.count(1..=60)? {
+        1 => Ok(1),
+        60 => Ok(60),
+        _ => Err(Fault::new("CloudWatch stores by 1 second or by 60", "write 1 or 60")),
+    });
+    Ok(CloudWatch { namespace: namespace?, interval: interval?, resolution_seconds: resolution? })
+}
+
+fn namespace(leaf: &Leaf<'_>) -> Result<String, Fault> {
+    let text = leaf.text()?;
+    let letter = |letter: char| letter.is_ascii_alphanumeric() || "._/#:- ".contains(letter);
+    if text.len() > 255 || !text.chars().all(letter) || text.trim().is_empty() {
+        return Err(Fault::new("CloudWatch takes 1 to 255 of letters, digits, space and . - _ / # :", ""));
+    }
+    if text.starts_with("AWS/") || text.starts_with(':') {
+        return Err(Fault::new("namespaces that begin with AWS/ or : are AWS's own", "choose another"));
+    }
+    Ok(text.to_owned())
+}
+
+/// No message repeats the URL: that of a webhook is a secret.
+pub(super) fn http_url(text: &str) -> Result<Uri, Fault> {
+    address::endpoint(text).map(|endpoint| endpoint.url)
+}
+
+fn interval(leaf: &Leaf<'_>) -> Result<Duration, Fault> {
+    leaf.duration(Duration::from_secs(1)..=Duration::from_hours(1))
+}
