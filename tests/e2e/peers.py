@@ -104,14 +104,14 @@ class Ministack:
     `Host: NAME.alb.localhost` on the same port as the API.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, services: str = "elbv2,cloudwatch") -> None:
         folder.mkdir(parents=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         env = environment(
             BIND_HOST="127.0.0.1",  # its default is every interface
             GATEWAY_PORT=str(self.port),
-            SERVICES="elbv2,cloudwatch",
+            SERVICES=services,
             SFTP_ENABLED="0",
             IOT_MTLS_ENABLED="0",
             MINISTACK_REGION=REGION,

@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import threading
+import tomllib
 from pathlib import Path
 
 import botocore.session
@@ -28,10 +29,14 @@ PREFIXES = {
     "cloudwatch": "cloudwatch",
     "codedeploy": "codedeploy",
     "ecs": "ecs",
+    "sns": "sns",
+    "events": "events",
 }
 READS = ("Describe", "List", "Get", "BatchGet")
 # botocore's own list of resources has none for this call (IAM's table: `*` alone).
 UNBOUND = {"StopDeployment"}
+# What a sensor may beside reading: to tell.
+TELLS = {"cloudwatch:PutMetricData", "sns:Publish", "events:PutEvents"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_policies_allow_what_the_code_calls_and_nothing_else() -> None:
     assert actions("iam-actuator.json") == called - rolls
     assert actions("iam-owner.json") == called - writes
     reads = {action for action in called if action.split(":")[1].startswith(READS)}
-    assert actions("iam-sensor.json") == reads | {"cloudwatch:PutMetricData"}
+    assert actions("iam-sensor.json") == reads | TELLS
 
 
 @pytest.mark.parametrize("file", POLICIES)
@@ -136,6 +141,13 @@ def test_policies_name_exact_resources(file: str) -> None:
                 one, its = resources
                 assert re.fullmatch(scope + r"service/prod/checkout", one)
                 assert its == one.replace(":service/", ":service-deployment/") + "/*"
+            elif operation == "Publish":
+                assert resources == [reference()["publish"]["sns"]["topic"]], "one exact topic"
+            elif operation == "PutEvents":
+                assert resources == [reference()["publish"]["eventbridge"]["bus"]], "one exact bus"
+                assert statement["Condition"] == {
+                    "StringEquals": {"events:source": "serin.prober"}
+                }
             else:
                 (resource,) = resources
                 assert re.fullmatch(
@@ -228,6 +240,10 @@ def config(file: str) -> dict:
 def namespace() -> str:
     (name,) = {config(file)["publish"]["cloudwatch"]["namespace"] for file in TASKS}
     return name
+
+
+def reference() -> dict:
+    return tomllib.loads((ROOT / "config" / "serin.toml").read_text())
 
 
 def model(service: str):
