@@ -16,6 +16,7 @@ mod probe;
 mod report;
 mod run;
 mod simulate;
+mod stage;
 
 use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};

@@ -7,25 +7,18 @@
 //! | file | what |
 //! |---|---|
 //! | `demo.rs` | the arguments, the play, the outcome |
-//! | `demo/daemon.rs` | the `serin run` beside it, and its configuration |
 //! | `demo/story.rs` | ledger lines to a story |
+//! | `stage` | the pipeline, the `serin run` beside it and its configuration: shared with `serin drill` |
 
-mod daemon;
 mod story;
 
+use super::stage::{self, Daemon, narrate};
 use super::{Failure, say};
 use crate::clock;
 use crate::lab::{Fault, Lab, LabOptions, UserCounts, UserOptions};
 use crate::model::time::Mono;
 use anyhow::{Context, anyhow};
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_elasticloadbalancingv2::Client;
-use aws_sdk_elasticloadbalancingv2::config::Credentials;
-use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, ForwardActionConfig, TargetGroupStickinessConfig, TargetGroupTuple,
-};
 use clap::Args;
-use daemon::Daemon;
 use serde_json::json;
 use std::time::Duration;
 use story::{Outcome, Story};
@@ -156,7 +149,7 @@ struct Played {
 async fn play(args: &DemoArgs) -> Result<Played, anyhow::Error> {
     let options = LabOptions { propagation: args.propagation, ..LabOptions::default() };
     let lab = Lab::start(options).await.context("the lab can't start")?;
-    let mut daemon = Daemon::start(&lab, args.propagation)?;
+    let mut daemon = Daemon::start(&lab, args.propagation, "demo")?;
     if !args.json {
         narrate(&format!(
             "lab      blue and green, 3 targets each, behind a load balancer at {}\n",
@@ -179,7 +172,7 @@ async fn play(args: &DemoArgs) -> Result<Played, anyhow::Error> {
     let end = watch(&mut daemon, &mut story, args, cutover, &lab).await;
     tokio::time::sleep(AFTERMATH).await;
     let counts = users.stop().await;
-    let serving = serving(&lab).await?;
+    let serving = stage::serving(&lab).await?;
     let stopped = daemon.stop().await;
     lab.stop().await;
     end?;
@@ -192,14 +185,7 @@ async fn cut_over(lab: &Lab, args: &DemoArgs, story: &mut Story) -> Result<Mono,
     if args.at.is_zero() {
         break_it(lab, args.fault);
     }
-    let client = client(lab);
-    client
-        .modify_listener()
-        .listener_arn(lab.listener_arn())
-        .default_actions(weights(lab, 0, 100))
-        .send()
-        .await
-        .context("the pipeline's ModifyListener failed")?;
+    stage::cut_over(lab).await?;
     let cutover = clock::now();
     story.begin(cutover);
     story.tell("cutover_sent", cutover, "cutover sent", "blue → green, by the pipeline");
@@ -248,43 +234,6 @@ async fn watch(
         }
     }
     Ok(())
-}
-
-fn client(lab: &Lab) -> Client {
-    let credentials = Credentials::new("AKIAPIPELINE", "not-a-secret", None, None, "demo");
-    let config = aws_sdk_elasticloadbalancingv2::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(lab.region()))
-        .endpoint_url(lab.endpoint_url())
-        .credentials_provider(credentials)
-        .build();
-    Client::from_conf(config)
-}
-
-fn weights(lab: &Lab, blue: i32, green: i32) -> Action {
-    let tuple = |name: &str, weight| {
-        TargetGroupTuple::builder().target_group_arn(lab.target_group_arn(name)).weight(weight).build()
-    };
-    let config = ForwardActionConfig::builder()
-        .target_groups(tuple("blue", blue))
-        .target_groups(tuple("green", green))
-        .target_group_stickiness_config(TargetGroupStickinessConfig::builder().enabled(false).build())
-        .build();
-    Action::builder().r#type(ActionTypeEnum::Forward).forward_config(config).build()
-}
-
-/// Which group the listener's weights name in the end, asked as anybody could.
-async fn serving(lab: &Lab) -> Result<String, anyhow::Error> {
-    let answer = client(lab).describe_listeners().listener_arns(lab.listener_arn()).send().await?;
-    let listener = answer.listeners().first().context("the listener is gone")?;
-    let groups = listener
-        .default_actions()
-        .iter()
-        .filter_map(Action::forward_config)
-        .flat_map(ForwardActionConfig::target_groups);
-    let heaviest =
-        groups.max_by_key(|group| group.weight().unwrap_or(0)).and_then(|group| group.target_group_arn());
-    Ok(crate::model::listener::group_name(heaviest.unwrap_or_default()).to_owned())
 }
 
 /// The outcome against what it should be.
@@ -339,11 +288,4 @@ fn finish(args: &DemoArgs, story: &Story, users: UserCounts, serving: &str, daem
         )
     };
     Played { shown, complaint }
-}
-
-/// The story goes out as it happens. A reader that went away doesn't stop the play.
-fn narrate(text: &str) {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

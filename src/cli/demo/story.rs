@@ -1,6 +1,6 @@
 //! Ledger lines to a story: one line a step, in milliseconds since the cutover.
 
-use super::narrate;
+use crate::cli::stage::{Step, narrate};
 use crate::model::record::Record;
 use crate::model::time::Mono;
 use serde_json::{Map, Value, json};
@@ -88,61 +88,12 @@ impl Story {
         if mono < self.cutover && !matches!(record, Record::FirstBad { .. } | Record::Release { .. }) {
             return;
         }
-        match record {
-            Record::Release { from, to, release, label, cutover, .. } => {
-                let label = label.map_or_else(|| release.to_string(), String::from);
-                self.tell(
-                    "cutover_seen",
-                    cutover,
-                    "cutover seen",
-                    &format!("{from} → {to}, release {label}"),
-                );
-            }
-            Record::FirstBad { done, status, fault, version, .. } if done >= self.cutover => {
-                let from = version.map_or_else(|| "nobody known".to_owned(), |version| version.to_string());
-                let what = if status == 0 { fault.to_string() } else { status.to_string() };
-                self.tell(
-                    "first_bad",
-                    done,
-                    "first bad answer",
-                    &format!("GET /checkout → {what} from {from}"),
-                );
-            }
-            Record::Breach { says, .. } => {
-                self.verdict = says.to_string();
-                self.tell("breach", mono, "BREACH", &says);
-            }
-            Record::Preflight { all_hold, conditions, .. } => {
-                let hold = conditions.iter().filter(|condition| condition.holds).count();
-                let blue = conditions.iter().find(|condition| &*condition.name == "blue-healthy");
-                let detail = blue.map(|condition| format!(": {}", condition.detail)).unwrap_or_default();
-                let title = if all_hold { "preflight" } else { "preflight failed" };
-                self.tell("preflight", mono, title, &format!("{hold} of {} hold{detail}", conditions.len()));
-            }
-            Record::Intent(intent) => {
-                let arns: Vec<&str> = intent.writes.iter().map(|write| &*write.arn).collect();
-                self.tell("intent", mono, "intent on disk", &format!("{} to be put back", arns.join(", ")));
-            }
-            Record::WriteSent { attempt, .. } => {
-                let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-                self.tell("revert_sent", mono, "revert sent", &format!("ModifyListener{again}"));
-            }
-            Record::Wrote { outcome, detail, .. } if &*outcome == "accepted" => {
-                self.tell("accepted", mono, "accepted", &format!("AWS request {detail}"));
-            }
-            Record::Confirmed { .. } => {
-                self.tell("confirmed", mono, "read back", "the listener is what it was");
-            }
-            Record::Verified { answers, addresses, .. } => {
-                let detail = format!(
-                    "{answers} of {answers} fresh connections answered by blue, {addresses} addresses; holding until a person or a new release"
-                );
-                self.tell("verified", mono, "verified", &detail);
-                self.outcome = Some(Outcome::Reverted);
-            }
+        match &record {
+            Record::FirstBad { done, .. } if *done < self.cutover => return,
+            Record::Breach { says, .. } => self.verdict = says.to_string(),
+            Record::Verified { .. } => self.outcome = Some(Outcome::Reverted),
             Record::Refused { says, .. } => {
                 self.verdict = says.to_string();
-                self.tell("refused", mono, "REFUSED", &format!("not reverting: {says}"));
                 self.outcome = Some(Outcome::Refused);
             }
             Record::Seen { epoch, versions, .. } => {
@@ -150,6 +101,10 @@ impl Story {
                 self.versions.insert(epoch.0, names.join(", "));
             }
             _ => {}
+        }
+        if let Some(step) = Step::of(mono, &record) {
+            let asked = if step.key == "first_bad" { "GET /checkout → " } else { "" };
+            self.tell(step.key, step.at, step.title, &format!("{asked}{}", step.detail));
         }
     }
 }

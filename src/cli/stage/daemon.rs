@@ -1,4 +1,4 @@
-//! The `serin run` beside the demo: a process of its own, on a configuration that stays on disk.
+//! The `serin run` beside a demo or a drill: a process of its own, on a configuration that stays on disk.
 
 use crate::admin::{At, get};
 use crate::clock;
@@ -16,24 +16,24 @@ use tokio::process::{Child, ChildStdout, Command};
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 
 /// A running `serin run`.
-pub(super) struct Daemon {
+pub(in crate::cli) struct Daemon {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    socket: PathBuf,
-    pub(super) config: PathBuf,
-    pub(super) evidence: PathBuf,
-    pub(super) log: PathBuf,
+    pub(in crate::cli) socket: PathBuf,
+    pub(in crate::cli) config: PathBuf,
+    pub(in crate::cli) evidence: PathBuf,
+    pub(in crate::cli) log: PathBuf,
 }
 
 impl Daemon {
-    /// Writes the configuration and starts `serin run` on it, with the lab as its AWS.
-    pub(super) fn start(lab: &Lab, propagation: Duration) -> Result<Self, anyhow::Error> {
-        let folder = std::env::temp_dir().join(format!("serin-demo-{}", std::process::id()));
+    /// Writes the configuration and starts `serin run` on it, with the lab as its AWS. `play` is who asks: demo or drill.
+    pub(in crate::cli) fn start(lab: &Lab, propagation: Duration, play: &str) -> Result<Self, anyhow::Error> {
+        let folder = std::env::temp_dir().join(format!("serin-{play}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
         let (config, log) = (folder.join("serin.toml"), folder.join("serin.log"));
         let evidence = folder.join("evidence");
         let socket = folder.join("serin.sock");
-        std::fs::write(&config, text(lab, propagation, &evidence, &socket))
+        std::fs::write(&config, text(lab, propagation, play, &evidence, &socket))
             .with_context(|| format!("{} can't be written", config.display()))?;
         let errors =
             std::fs::File::create(&log).with_context(|| format!("{} can't be written", log.display()))?;
@@ -61,7 +61,7 @@ impl Daemon {
     }
 
     /// Waits until Serin knows a state to return to and could act.
-    pub(super) async fn wait_until_good(&mut self, within: Duration) -> Result<(), anyhow::Error> {
+    pub(in crate::cli) async fn wait_until_good(&mut self, within: Duration) -> Result<(), anyhow::Error> {
         let until = clock::now().after(within);
         let at = At::Socket(self.socket.clone());
         while clock::now() < until {
@@ -78,7 +78,7 @@ impl Daemon {
     }
 
     /// The next ledger line, as it comes out of Serin; `None` at its end. Cancel safe.
-    pub(super) async fn next_line(&mut self) -> Result<Option<Value>, anyhow::Error> {
+    pub(in crate::cli) async fn next_line(&mut self) -> Result<Option<Value>, anyhow::Error> {
         loop {
             match self.lines.next_line().await? {
                 None => return Ok(None),
@@ -92,8 +92,13 @@ impl Daemon {
         }
     }
 
+    /// Reads on until the daemon ends, so that it never waits for a reader. Cancel safe.
+    pub(in crate::cli) async fn listen(&mut self) {
+        while let Ok(Some(_)) = self.lines.next_line().await {}
+    }
+
     /// SIGTERM, as ECS would; then waits.
-    pub(super) async fn stop(&mut self) -> Result<(), anyhow::Error> {
+    pub(in crate::cli) async fn stop(&mut self) -> Result<(), anyhow::Error> {
         let pid =
             self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
@@ -101,8 +106,7 @@ impl Daemon {
                 .context("the daemon can't be stopped")?;
         }
         let drain = async {
-            // Its output is read to the end, so that it never waits for us.
-            while let Ok(Some(_)) = self.lines.next_line().await {}
+            self.listen().await;
             self.child.wait().await
         };
         match tokio::time::timeout(STOP_WITHIN, drain).await {
@@ -116,15 +120,15 @@ impl Daemon {
     }
 
     /// Where the ledger is.
-    pub(super) fn ledger(&self) -> PathBuf {
+    pub(in crate::cli) fn ledger(&self) -> PathBuf {
         self.evidence.join("checkout").join("ledger.jsonl")
     }
 }
 
 /// The configuration: what a user's own would say, with the times shortened.
-fn text(lab: &Lab, propagation: Duration, evidence: &Path, socket: &Path) -> String {
+fn text(lab: &Lab, propagation: Duration, play: &str, evidence: &Path, socket: &Path) -> String {
     let mut text = format!(
-        "# Written by `serin demo`. What is shorter here than by default is marked.\n\
+        "# Written by `serin {play}`. What is shorter here than by default is marked.\n\
          service       = \"checkout\"\n\
          listener      = \"{}\"\n\
          mode          = \"act\"\n\
