@@ -4,11 +4,13 @@
 //! |---|---|
 //! | 0 | done, and as it should be |
 //! | 1 | it failed, or the outcome is not what it should be |
+//! | 2 | a dry run of `drill`: as it should be, and nothing was written |
 //! | 64 | the command line is wrong (`EX_USAGE`) |
 //! | 78 | the configuration is wrong (`EX_CONFIG`) |
 
 mod check;
 mod demo;
+mod drill;
 mod import;
 mod log;
 mod mark;
@@ -41,6 +43,8 @@ enum Command {
     Probe(Box<probe::ProbeArgs>),
     /// Watch Serin save a bad release, in a lab on loopback; no AWS account is needed.
     Demo(demo::DemoArgs),
+    /// Rehearse a rollback with a fault put in on purpose, measure it, and keep the evidence: in the lab, or on a running Serin.
+    Drill(Box<drill::DrillArgs>),
     /// Give the account of a release from the ledger, or from exported log lines.
     Report(report::ReportArgs),
     /// Play releases, made up or recorded, through the judge and the guard: when would each policy have acted, and how often wrongly?
@@ -90,6 +94,8 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 enum Failure {
     /// Exit code 1.
     Failed(anyhow::Error),
+    /// Exit code 2.
+    DryRun(String),
     /// Exit code 64.
     Usage(String),
     /// Exit code 78.
@@ -130,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Probe(args) => probe::probe(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Drill(args) => drill::drill(&args),
         Command::Report(args) => report::report(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Import(args) => import::import(&args),
@@ -142,6 +149,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => complain(&format!("{error:#}"), 1),
+        Err(Failure::DryRun(text)) => complain(&text, 2),
         Err(Failure::Usage(text)) => complain(&text, 64),
         Err(Failure::Config(text)) => complain(&text, 78),
     }

@@ -14,6 +14,7 @@
 //! | `admin.rs` | who may ask, and who may change |
 //! | `secrets.rs` | nothing secret comes out anywhere |
 //! | `pace.rs` | the pace when the process is stopped, the cadence switched, the machine too small; `serin probe` |
+//! | `drill.rs` | `serin drill`, on the lab and with a hook |
 //! | `simulate.rs` | `serin check --power` and `serin simulate` |
 //! | `odd.rs`, `probing.rs` | the engine alone, on servers of every kind |
 
@@ -22,6 +23,7 @@
 mod admin;
 mod budget;
 mod child;
+mod drill;
 mod flow;
 mod input;
 mod lifecycle;
