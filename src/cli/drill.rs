@@ -35,6 +35,7 @@ use clap::Args;
 use hook::{Hands, Hook};
 use keep::Kept;
 use play::{Drill, Outcome, play};
+use ready::Wanted;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -161,8 +162,7 @@ struct Plan {
     strict: bool,
     fault_after: Duration,
     give_up: Duration,
-    no_cutover: bool,
-    dry_run: bool,
+    wanted: Wanted,
     lab: bool,
     /// Who injects, for people.
     injector: String,
@@ -191,8 +191,7 @@ impl Plan {
             strict: args.strict.is_some(),
             fault_after: args.fault_after.unwrap_or(service.judge.propagation),
             give_up: args.give_up.unwrap_or(bound.saturating_add(BEYOND)),
-            no_cutover: args.no_cutover,
-            dry_run: args.dry_run,
+            wanted: Wanted { no_cutover: args.no_cutover, dry_run: args.dry_run },
             lab: args.hook.is_none(),
             injector: args.hook.as_ref().map_or("the lab".into(), |hook| hook.display().to_string()),
             quiet: args.json,

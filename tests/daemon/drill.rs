@@ -4,6 +4,7 @@ use super::child::{Daemon, outcome, serin};
 use super::scene::{Scene, bounded};
 use serde_json::Value;
 use serin::lab::{Fault, LabOptions};
+use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -61,6 +62,15 @@ async fn help(scene: &Scene) {
     asked(scene, "fault").await;
     scene.lab.service("green").set_fault(Fault::Outage);
     ends(scene, "fault", "0");
+}
+
+/// The drill with what goes on around it; one that ends early waits for nobody.
+async fn played(command: Command, play: impl Future<Output = ()>) -> (i32, String, String) {
+    let mut drill = std::pin::pin!(outcome(command));
+    tokio::select! {
+        done = &mut drill => done,
+        () = play => drill.await,
+    }
 }
 
 fn json(text: &str) -> Value {
@@ -149,8 +159,7 @@ fn a_running_serin_is_drilled_by_a_hook_and_the_next_drill_is_refused() {
     bounded(async {
         let scene = Scene::new(LabOptions::default()).await;
         let _daemon = Daemon::armed(&scene).await;
-        let ((code, shown, error), ()) =
-            tokio::join!(outcome(drill(&scene, &["--strict", "5s"])), help(&scene));
+        let (code, shown, error) = played(drill(&scene, &["--strict", "5s"]), help(&scene)).await;
         let shown = json(&shown);
         assert_eq!((code, &shown["passed"]), (0, &true.into()), "{error} {shown:#}");
         is_measured(&shown);
@@ -165,9 +174,7 @@ fn a_running_serin_is_drilled_by_a_hook_and_the_next_drill_is_refused() {
         assert!(next.contains("serin ack checkout") && next.contains("unprotected until"), "{next}");
 
         // Latched, and the budget is spent: nothing is begun.
-        let mut again = drill(&scene, &[]);
-        again.args(["more"]);
-        let (code, shown, error) = outcome(again).await;
+        let (code, shown, error) = outcome(drill(&scene, &[])).await;
         let shown = json(&shown);
         assert_eq!((code, &shown["outcome"], &shown["evidence"]), (1, &"not_ready".into(), &Value::Null));
         let reasons = shown["reasons"].to_string();
@@ -212,7 +219,7 @@ fn a_hook_that_fails_ends_the_drill_and_restores() {
             scene.cut_over().await;
             ends(&scene, "cutover", "0");
         };
-        let ((code, shown, error), ()) = tokio::join!(outcome(drill(&scene, &[])), play);
+        let (code, shown, error) = played(drill(&scene, &[]), play).await;
         let shown = json(&shown);
         assert_eq!((code, &shown["outcome"], &shown["restored"]), (1, &"hook_failed".into(), &false.into()));
         assert!(error.contains("the hook's phase fault ended with exit code 3"), "{error}");
@@ -229,6 +236,10 @@ fn a_hook_that_hangs_is_ended_and_the_name_is_taken_back() {
         let scene = Scene::new(LabOptions::default()).await;
         let daemon = Daemon::armed(&scene).await;
         ends(&scene, "restore", "0");
+        let elsewhere = format!("evidence.dir={}", scene.path("elsewhere").display());
+        let (code, _, error) = outcome(drill(&scene, &["--set", &elsewhere])).await;
+        assert!(code == 1 && error.contains("elsewhere/checkout can't be followed"), "{error}");
+        assert!(phases(&scene).is_empty() && daemon.events("operator").is_empty(), "nothing was begun");
         let (code, shown, error) = outcome(drill(&scene, &["--hook-timeout", "500ms"])).await;
         let shown = json(&shown);
         assert_eq!((code, &shown["outcome"], &shown["restored"]), (1, &"hook_failed".into(), &true.into()));
@@ -290,7 +301,7 @@ fn in_observe_mode_only_a_dry_run_is_played_and_it_says_so() {
             .await;
         let (code, _, error) = outcome(drill(&scene, &[])).await;
         assert!(code == 1 && error.contains("its mode is observe, not act: with --dry-run"), "{error}");
-        let ((code, shown, error), ()) = tokio::join!(outcome(drill(&scene, &["--dry-run"])), help(&scene));
+        let (code, shown, error) = played(drill(&scene, &["--dry-run"]), help(&scene)).await;
         let shown = json(&shown);
         assert_eq!(
             (code, error.lines().last().unwrap()),
@@ -313,13 +324,15 @@ fn a_release_that_was_cut_over_by_hand_is_drilled_from_its_fault_on() {
         assert!(code == 1 && error.contains("it is idle, not judging"), "{error}");
         scene.cut_over().await;
         daemon.event("release").await;
+        // Blue was asked directly, and answers.
+        daemon.until_armed().await;
         let play = async {
             ends(&scene, "restore", "0");
             asked(&scene, "fault").await;
             scene.lab.service("green").set_fault(Fault::Outage);
             ends(&scene, "fault", "0");
         };
-        let ((code, shown, error), ()) = tokio::join!(outcome(drill(&scene, &["--no-cutover"])), play);
+        let (code, shown, error) = played(drill(&scene, &["--no-cutover"]), play).await;
         let shown = json(&shown);
         assert_eq!((code, &shown["passed"]), (0, &true.into()), "{error} {shown:#}");
         assert!(phases(&scene)[0].starts_with("fault") && phases(&scene).len() == 2);

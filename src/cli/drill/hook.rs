@@ -73,13 +73,18 @@ impl Hands<'_> {
             Self::Lab(lab) => {
                 let green = lab.service("green");
                 match phase {
-                    Phase::Cutover => {
-                        stage::cut_over(lab).await.map_err(|error| HookError::Failed(format!("{error:#}")))?
+                    Phase::Cutover => stage::cut_over(lab)
+                        .await
+                        .map_err(|error| HookError::Failed(format!("the lab's cutover: {error:#}"))),
+                    Phase::Fault => {
+                        green.set_fault(Fault::Outage);
+                        Ok(())
                     }
-                    Phase::Fault => green.set_fault(Fault::Outage),
-                    Phase::Restore => green.set_fault(Fault::None),
+                    Phase::Restore => {
+                        green.set_fault(Fault::None);
+                        Ok(())
+                    }
                 }
-                Ok(())
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::hook::{Hands, HookError, Phase};
 use super::measure::{Ending, Measure};
-use super::ready::{Stand, Wanted};
+use super::ready::Stand;
 use super::tail::{Past, Tail};
 use super::{Plan, Stop};
 use crate::admin::post;
@@ -93,9 +93,8 @@ pub(super) struct Drill {
 /// Plays it to its end. Only what comes before anything was touched is an error.
 pub(super) async fn play(plan: &Plan, hands: &Hands<'_>, stop: &mut Stop) -> Result<Drill, anyhow::Error> {
     let began = (clock::now(), clock::wall());
-    let wanted = Wanted { no_cutover: plan.no_cutover, dry_run: plan.dry_run };
     let before = Stand::read(&plan.at, &plan.service).await?;
-    let reasons = before.reasons(wanted, clock::now());
+    let reasons = before.reasons(plan.wanted, clock::now());
     if !reasons.is_empty() {
         let why = format!(
             "{} is not ready for a drill, and nothing was done:\n  {}",
@@ -144,7 +143,7 @@ impl Drill {
         if plan.quiet {
             return;
         }
-        if plan.dry_run {
+        if plan.wanted.dry_run {
             return narrate("budget   a dry run: nothing is written, and no revert of the budget is spent\n");
         }
         narrate(&format!(
@@ -183,10 +182,10 @@ impl Scene<'_> {
     }
 
     async fn act(&mut self) -> Result<(), Ended> {
-        if self.plan.no_cutover {
-            self.take_release().await?
+        if self.plan.wanted.no_cutover {
+            self.take_release().await?;
         } else {
-            self.cut_over().await?
+            self.cut_over().await?;
         }
         let calm = self.until(self.plan.fault_after, |measure| measure.ending.is_some()).await?;
         if calm || self.drill.measure.early {
@@ -364,7 +363,7 @@ impl Scene<'_> {
         }
         let mut drill = self.drill;
         drill.after = Stand::read(&self.plan.at, &self.plan.service).await.ok();
-        let earlier = if self.plan.no_cutover { drill.past.lines.as_slice() } else { &[] };
+        let earlier = if self.plan.wanted.no_cutover { drill.past.lines.as_slice() } else { &[] };
         drill.lines = [earlier, &self.tail.lines].concat();
         drill
     }

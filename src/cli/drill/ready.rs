@@ -102,7 +102,7 @@ impl Stand {
         match (self.service["mode"].as_str(), wanted.dry_run) {
             (Some("act"), false) | (Some("observe"), true) => {}
             (Some("act"), true) => {
-                reasons.push("its mode is act, so it would write: leave --dry-run out".into())
+                reasons.push("its mode is act, so it would write: leave --dry-run out".into());
             }
             (mode, _) => reasons.push(format!(
                 "its mode is {}, not act: with --dry-run a drill measures up to what would be written",

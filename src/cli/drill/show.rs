@@ -162,7 +162,7 @@ impl Drill {
             "epoch": self.measure.epoch.map(|epoch| epoch.0),
             "intent": self.measure.intent.map(|intent| intent.0),
             "verdict": self.measure.verdict,
-            "dry_run": plan.dry_run,
+            "dry_run": plan.wanted.dry_run,
             "lab": plan.lab,
             "began": rfc3339(self.began.1),
             "fault": self.measure.fault.map(|(begun, done)| json!({
