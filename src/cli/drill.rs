@@ -247,6 +247,12 @@ impl Users {
 }
 
 pub(super) fn drill(args: &DrillArgs) -> Result<(), Failure> {
+    if let Some(out) = args.out.as_ref().filter(|out| out.exists()) {
+        return Err(Failure::Usage(format!(
+            "--out: {} is there already; evidence is never overwritten",
+            out.display()
+        )));
+    }
     match &args.hook {
         Some(program) => with_hook(args, program),
         // The variable may be set for other commands.

@@ -174,6 +174,7 @@ fn a_running_serin_is_drilled_by_a_hook_and_the_next_drill_is_refused() {
         assert!(next.contains("serin ack checkout") && next.contains("unprotected until"), "{next}");
 
         // Latched, and the budget is spent: nothing is begun.
+        std::fs::rename(scene.path("drill"), scene.path("kept")).unwrap();
         let (code, shown, error) = outcome(drill(&scene, &[])).await;
         let shown = json(&shown);
         assert_eq!((code, &shown["outcome"], &shown["evidence"]), (1, &"not_ready".into(), &Value::Null));
@@ -204,6 +205,9 @@ fn every_reason_against_a_drill_is_told_and_nothing_is_done() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let (code, _, error) = outcome(drill(&scene, &[])).await;
         assert!(code == 1 && error.contains("no Serin answers at"), "{error}");
+        std::fs::create_dir(scene.path("drill")).unwrap();
+        let (code, _, error) = outcome(drill(&scene, &[])).await;
+        assert!(code == 64 && error.contains("is there already"), "{error}");
     });
 }
 
@@ -252,6 +256,28 @@ fn a_hook_that_hangs_is_ended_and_the_name_is_taken_back() {
             labels.len() == 2 && labels[1].is_null(),
             "the next release is not called a drill: {labels:?}"
         );
+    });
+}
+
+#[test]
+fn a_daemon_that_stops_ends_the_drill_and_the_fault_is_taken_away() {
+    bounded(async {
+        let scene = Scene::new(LabOptions::default()).await;
+        let mut daemon = Daemon::armed(&scene).await;
+        let play = async {
+            ends(&scene, "restore", "0");
+            asked(&scene, "cutover").await;
+            scene.cut_over().await;
+            ends(&scene, "cutover", "0");
+            asked(&scene, "fault").await;
+            daemon.terminate().await;
+            ends(&scene, "fault", "0");
+        };
+        let (code, shown, error) = played(drill(&scene, &[]), play).await;
+        let shown = json(&shown);
+        assert_eq!((code, &shown["outcome"], &shown["restored"]), (1, &"not_reverted".into(), &true.into()));
+        assert!(error.contains("the daemon stopped (drained)"), "{error}");
+        is_kept(&scene.path("drill"), &shown, "judging").await;
     });
 }
 

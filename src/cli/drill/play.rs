@@ -187,10 +187,14 @@ impl Scene<'_> {
         } else {
             self.cut_over().await?;
         }
-        let calm = self.until(self.plan.fault_after, |measure| measure.ending.is_some()).await?;
-        if calm || self.drill.measure.early {
-            let why = self.drill.measure.verdict.clone().unwrap_or_else(|| "the release ended".into());
-            return Err((Outcome::Early, format!("the release was over before the fault was in: {why}")));
+        self.until(self.plan.fault_after, |measure| measure.ending.is_some() || measure.early).await?;
+        let Measure { early, ending, verdict, .. } = &self.drill.measure;
+        if *early {
+            let why = verdict.as_deref().unwrap_or_default();
+            return Err((Outcome::Early, format!("a promise was broken before the fault was in: {why}")));
+        }
+        if ending.is_some() {
+            return Ok(());
         }
         let begun = clock::now();
         // What comes from now on is the fault's, also while the hook is still at it.

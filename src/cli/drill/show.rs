@@ -49,8 +49,12 @@ impl Drill {
         let mut all = Vec::new();
         let Some(after) = &self.after else { return all };
         if plan.lab {
-            let until = after.unprotected.as_deref().unwrap_or("protected");
-            all.push(format!("nothing, the lab is gone; elsewhere the release waits for serin ack, and nobody is saved meanwhile: {until}"));
+            let elsewhere = |until| {
+                format!(
+                    "nothing, the lab is gone; elsewhere the release waits for serin ack, and nobody is saved meanwhile: {until}"
+                )
+            };
+            all.extend(after.unprotected.as_ref().map(elsewhere));
             return all;
         }
         if let Some(why) = after.latched().or(after.needs_human()) {
