@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 fn status() -> Status {
-    let condition = |name: &str, holds| Condition { name: name.into(), holds, detail: "as it is".into() };
+    let condition =
+        |name: &str, holds| Condition { name: name.into(), holds, detail: "as it is".into(), age_s: None };
     Status {
         state: "judging",
         armed: true,
