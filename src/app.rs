@@ -19,7 +19,7 @@ mod steward;
 
 pub use keep::KeepError;
 pub use look::{Look, look};
-pub use start::{AppError, fits, instance};
+pub use start::{AppError, aws, fits, instance};
 
 use crate::admin::Board;
 use crate::clock;

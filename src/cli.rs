@@ -19,6 +19,8 @@ mod report;
 mod run;
 mod simulate;
 mod stage;
+mod stand;
+mod steps;
 
 use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};

@@ -221,7 +221,7 @@ fn roster(services: &[Service]) -> Roster {
 }
 
 /// Credentials, endpoint and the like from the environment, as every AWS tool reads them.
-pub(super) async fn aws() -> SdkConfig {
+pub async fn aws() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await
 }
 

@@ -8,7 +8,6 @@
 //! |---|---|
 //! | `drill.rs` | the arguments, what is played on, the exit code |
 //! | `drill/play.rs` | mark, cutover, fault, follow, restore |
-//! | `drill/ready.rs` | whether the daemon is ready for a drill, and how it stands after |
 //! | `drill/hook.rs` | the hands: the lab's, or a program of the user's |
 //! | `drill/tail.rs` | the ledger, line by line, while it is written |
 //! | `drill/measure.rs` | lines to times |
@@ -19,13 +18,13 @@ mod hook;
 mod keep;
 mod measure;
 mod play;
-mod ready;
 mod show;
 mod tail;
 
 use super::stage::{Daemon, narrate};
 use super::{ConfigArgs, Failure, say};
 use crate::admin::At;
+use crate::cli::stand::Wanted;
 use crate::clock;
 use crate::config::Sources;
 use crate::lab::{Lab, LabOptions, UserCounts, UserOptions};
@@ -35,7 +34,6 @@ use clap::Args;
 use hook::{Hands, Hook};
 use keep::Kept;
 use play::{Drill, Outcome, play};
-use ready::Wanted;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::pin::pin;

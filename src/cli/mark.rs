@@ -1,5 +1,6 @@
 //! What a person or a pipeline says to a running Serin: `release`, `hold`, `unhold`, `ack`; and `healthcheck`.
 
+use super::steps::{StepArgs, steps};
 use super::{Failure, say};
 use crate::admin::{At, get, post};
 use crate::model::guard::Command;
@@ -25,9 +26,12 @@ pub(super) struct ServiceArgs {
 
 /// `serin release`
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct ReleaseArgs {
     #[command(subcommand)]
-    what: ReleaseCommand,
+    what: Option<ReleaseCommand>,
+    #[command(flatten)]
+    steps: StepArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,7 +71,7 @@ pub(super) struct HealthArgs {
 }
 
 pub(super) fn release(args: &ReleaseArgs) -> Result<(), Failure> {
-    let ReleaseCommand::Begin(begin) = &args.what;
+    let Some(ReleaseCommand::Begin(begin)) = &args.what else { return steps(&args.steps) };
     let label = Some(begin.id.as_str().into());
     let taken = send(&begin.service, &Command::ReleaseBegin { label, irreversible: begin.irreversible })?;
     if let Some(says) = taken["unprotected"]["says"].as_str() {

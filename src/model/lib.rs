@@ -38,6 +38,7 @@ pub mod owner;
 pub mod release;
 
 pub mod plan;
+pub mod shift;
 
 pub mod guard;
 

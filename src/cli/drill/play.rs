@@ -2,11 +2,11 @@
 
 use super::hook::{Hands, HookError, Phase};
 use super::measure::{Ending, Measure};
-use super::ready::Stand;
 use super::tail::{Past, Tail};
 use super::{Plan, Stop};
 use crate::admin::post;
 use crate::cli::stage::{Step, narrate};
+use crate::cli::stand::Stand;
 use crate::clock;
 use crate::model::guard::Command;
 use crate::model::record::Record;

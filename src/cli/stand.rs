@@ -1,4 +1,4 @@
-//! Whether a running Serin is ready for a drill, and how it stands after one: from its status, as anybody may read it.
+//! How a service of a running Serin stands, and whether it is ready for a drill: from its status, as anybody may read it.
 
 use crate::admin::{At, ClientError, get};
 use crate::model::time::Mono;
@@ -12,30 +12,30 @@ const CLOCKS_APART: Duration = Duration::from_mins(5);
 
 /// What is asked of the daemon.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted {
+pub(in crate::cli) struct Wanted {
     /// Green serves already.
-    pub(super) no_cutover: bool,
+    pub(in crate::cli) no_cutover: bool,
     /// In observe mode.
-    pub(super) dry_run: bool,
+    pub(in crate::cli) dry_run: bool,
 }
 
 /// How one service stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stand {
+pub(in crate::cli) struct Stand {
     /// Of the daemon.
-    pub(super) version: String,
-    pub(super) instance: String,
+    pub(in crate::cli) version: String,
+    pub(in crate::cli) instance: String,
     /// The names of all services.
     known: Vec<String>,
     /// `null` when it isn't among them.
     service: Value,
     /// Until when nobody is protected, and why.
-    pub(super) unprotected: Option<String>,
+    pub(in crate::cli) unprotected: Option<String>,
 }
 
 impl Stand {
     /// Asks.
-    pub(super) async fn read(at: &At, service: &str) -> Result<Self, anyhow::Error> {
+    pub(in crate::cli) async fn read(at: &At, service: &str) -> Result<Self, anyhow::Error> {
         let status = get(at, "/api/v1/status").await?;
         let armed = match get(at, "/-/armed").await {
             Ok(body) => body,
@@ -67,34 +67,74 @@ impl Stand {
     }
 
     /// The release under judgement or the last one, by its number.
-    pub(super) fn release(&self) -> Option<u64> {
+    pub(in crate::cli) fn release(&self) -> Option<u64> {
         self.guard()["release"].as_u64()
     }
 
     /// Why nothing more is done for it.
-    pub(super) fn latched(&self) -> Option<&str> {
+    pub(in crate::cli) fn latched(&self) -> Option<&str> {
         self.guard()["latched"].as_str()
     }
 
     /// Whether a person is needed.
-    pub(super) fn needs_human(&self) -> Option<&str> {
+    pub(in crate::cli) fn needs_human(&self) -> Option<&str> {
         self.guard()["needs_human"].as_str()
     }
 
+    /// The open epoch.
+    pub(in crate::cli) fn epoch(&self) -> Option<u64> {
+        self.guard()["epoch"].as_u64()
+    }
+
+    /// As in the guard's status: `idle`, `judging`, `hold` and so on.
+    pub(in crate::cli) fn state(&self) -> &str {
+        self.guard()["state"].as_str().unwrap_or("unknown")
+    }
+
+    /// What the release comes to so far, in one word.
+    pub(in crate::cli) fn outcome(&self) -> &str {
+        self.guard()["outcome"].as_str().unwrap_or("none")
+    }
+
+    /// The judge's sentence.
+    pub(in crate::cli) fn says(&self) -> &str {
+        self.service["verdict"]["says"].as_str().unwrap_or("nothing was judged yet")
+    }
+
+    /// Why a breach would not be put back now; none: it would.
+    pub(in crate::cli) fn unarmed(&self) -> Vec<String> {
+        if self.service.is_null() {
+            return vec![format!("this Serin has no such service; there are: {}", self.known.join(", "))];
+        }
+        let mut reasons = Vec::new();
+        if self.service["mode"] != "act" {
+            reasons
+                .push(format!("its mode is {}, not act", self.service["mode"].as_str().unwrap_or("unknown")));
+        }
+        if self.guard().is_null() {
+            reasons.push("it doesn't watch the listener yet".into());
+        }
+        if let Some(why) = self.latched().or(self.needs_human()) {
+            reasons.push(format!("its last release is latched ({why}): look at it, then `serin ack` it"));
+        }
+        self.conditions(&mut reasons);
+        reasons
+    }
+
     /// What the listener shows, in a word.
-    pub(super) fn shows(&self) -> &str {
+    pub(in crate::cli) fn shows(&self) -> &str {
         self.guard()["shows"].as_str().unwrap_or("nothing known")
     }
 
     /// How many reverts were made, of how many.
-    pub(super) fn budget(&self) -> String {
+    pub(in crate::cli) fn budget(&self) -> String {
         let conditions = self.guard()["conditions"].as_array();
         let budget = conditions.and_then(|all| all.iter().find(|one| one["name"] == "budget"));
         budget.and_then(|one| one["detail"].as_str()).unwrap_or("unknown").to_owned()
     }
 
     /// Every reason for which a drill can't begin; none: it can.
-    pub(super) fn reasons(&self, wanted: Wanted, now: Mono) -> Vec<String> {
+    pub(in crate::cli) fn reasons(&self, wanted: Wanted, now: Mono) -> Vec<String> {
         if self.service.is_null() {
             return vec![format!("this Serin has no such service; there are: {}", self.known.join(", "))];
         }
@@ -188,6 +228,20 @@ mod tests {
         let observe = |one: &mut Value| one["mode"] = "observe".into();
         assert_eq!(reasons(Wanted { dry_run: true, ..ACT }, observe), [""; 0]);
         assert_eq!(Stand::of(&status(|_| {}), &json!({}), "checkout").budget(), "0 of 1 this hour");
+    }
+
+    #[test]
+    fn who_would_not_put_a_breach_back_says_why() {
+        let unarmed = |change: fn(&mut Value)| Stand::of(&status(change), &json!({}), "checkout").unarmed();
+        assert_eq!(unarmed(|_| {}), [""; 0]);
+        assert_eq!(unarmed(|one| one["guard"]["state"] = "judging".into()), [""; 0], "a step is judged");
+        assert_eq!(unarmed(|one| one["mode"] = "observe".into()), ["its mode is observe, not act"]);
+        assert_eq!(unarmed(|one| one["guard"] = Value::Null), ["it doesn't watch the listener yet"]);
+        assert!(unarmed(|one| one["guard"]["latched"] = "reverted".into())[0].contains("latched (reverted)"));
+        let fails = |one: &mut Value| one["guard"]["conditions"][0]["holds"] = false.into();
+        assert_eq!(unarmed(fails), ["known-good: blue"]);
+        let nobody = Stand::of(&status(|_| {}), &json!({}), "nobody").unarmed();
+        assert_eq!(nobody, ["this Serin has no such service; there are: checkout"]);
     }
 
     #[test]
