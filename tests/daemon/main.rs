@@ -35,4 +35,5 @@ mod refusals;
 mod scene;
 mod secrets;
 mod simulate;
+mod steps;
 mod together;

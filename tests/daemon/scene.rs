@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// Who the daemon is to the lab.
 pub(crate) const DAEMON_KEY: &str = "AKIASERIN";
 /// Who the pipeline is.
-const PIPELINE_KEY: &str = "AKIDPIPELINE";
+pub(crate) const PIPELINE_KEY: &str = "AKIDPIPELINE";
 
 /// Everything of one test: dropped, it is all gone.
 pub(crate) struct Scene {

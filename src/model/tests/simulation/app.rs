@@ -427,9 +427,9 @@ impl App {
                 process.asked = targets.into_iter().collect();
             }
             Action::Read(op, depth) => {
-                if depth == Depth::Marks {
+                if self.is("acting") {
                     self.moment(Moment::Reread);
-                } else if self.confirming() {
+                } else if self.is("verify_api") {
                     self.moment(Moment::Readback);
                 }
                 let at = self.soon(10, 40);
@@ -475,8 +475,8 @@ impl App {
         }
     }
 
-    fn confirming(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.guard.status(self.now).state == "verify_api")
+    fn is(&self, state: &str) -> bool {
+        self.process.as_ref().is_some_and(|process| process.guard.status(self.now).state == state)
     }
 
     pub(crate) fn note(&mut self, record: Record) {
