@@ -126,7 +126,7 @@ fn steps_that_make_no_sense_are_refused_before_anything_is_asked() {
         let refused = [
             (vec!["--steps", "50,10"], 64, "larger than the one before"),
             (vec!["--steps", "0"], 64, "whole percents from 1 to 100"),
-            (vec!["--steps", "10", "--mode", "sideways"], 78, "mode"),
+            (vec!["--steps", "10", "--mode", "sideways"], 64, "only \"observe\" or \"act\" is known"),
         ];
         for (more, wanted, words) in refused {
             let (code, _, log) = outcome(steps(&scene, &more)).await;
