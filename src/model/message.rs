@@ -121,6 +121,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_letters() {
+        assert_eq!(TEXT_MAX, 16_384, "the published schema says so");
         let fits = "é".repeat(TEXT_MAX / 2);
         assert_eq!(&*cut(&fits), fits);
         let long = cut(&format!("x{fits}"));

@@ -22,6 +22,7 @@ use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationI
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::RetryConfig;
+use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -43,6 +44,8 @@ pub struct Alb {
     client: Client,
     levers: Vec<Lever>,
     owners: Owners,
+    /// The groups that the rules named when they were last read.
+    named: Mutex<BTreeSet<Box<str>>>,
     /// Each rule's actions as last read, by its ARN and with the state that they describe: what a write sends back field by field.
     last: Mutex<BTreeMap<Box<str>, Shown>>,
     /// Whether a group's targets speak TLS; it can't change in the life of a group.
@@ -83,7 +86,14 @@ impl Alb {
         let region = levers.first().map_or("", Lever::region);
         let client = Client::from_conf(client_config(shared, region));
         let owners = Owners::new(shared, client.clone(), levers.clone(), whose);
-        Self { client, levers, owners, last: Mutex::default(), tls: Mutex::default() }
+        Self {
+            client,
+            levers,
+            owners,
+            named: Mutex::default(),
+            last: Mutex::default(),
+            tls: Mutex::default(),
+        }
     }
 
     /// Reads the rules once and says whether they are such that may be governed.
@@ -178,10 +188,10 @@ impl Alb {
 
     /// Tags of the rules, of their balancers and groups, and whose all that is. A hold or a mark on any of them counts for all; the
     /// release's marks are the rules' alone.
-    async fn marks(&self, state: &ListenerState) -> Result<Marks, ReadError> {
-        let (tags, owner) = tokio::join!(self.tags(state), self.owners.owner(state));
+    async fn marks(&self, state: &ListenerState, tags: Vec<(String, Tag)>) -> Marks {
+        let owner = self.owners.owner(state).await;
         let mut marks = Marks::of(owner);
-        for (resource, tag) in tags? {
+        for (resource, tag) in tags {
             let value: Box<str> = tag.value().unwrap_or_default().into();
             if let Some(who) = controller(&resource, &tag) {
                 marks.owner = Owner::Other(who.into());
@@ -200,29 +210,22 @@ impl Alb {
                 }
             }
         }
-        Ok(marks)
+        marks
     }
 
-    /// Every tag of the rules, their balancers and groups, with the ARN that it is on.
-    async fn tags(&self, state: &ListenerState) -> Result<Vec<(String, Tag)>, ReadError> {
+    /// Every tag of the rules, their balancers and these groups, with the ARN that it is on.
+    async fn tags(&self, groups: &BTreeSet<Box<str>>) -> Result<Vec<(String, Tag)>, ReadError> {
         let mut arns: Vec<String> = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
-        let forwards = state.rules().iter().filter_map(|rule| rule.forward.as_ref());
-        let groups = forwards.flat_map(|forward| forward.weights()).map(|(arn, _)| arn.to_owned());
-        let others: BTreeSet<String> =
-            self.levers.iter().filter_map(|lever| balancer_of(lever.arn())).chain(groups).collect();
-        arns.extend(others);
+        let balancers: BTreeSet<String> =
+            self.levers.iter().filter_map(|lever| balancer_of(lever.arn())).collect();
+        arns.extend(balancers);
+        arns.extend(groups.iter().map(ToString::to_string));
+        let ask = async |arns: &[String]| {
+            let answer = self.client.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await;
+            answer.map_err(|error| read_error("DescribeTags", &error))
+        };
         let mut all = Vec::new();
-        for some in arns.chunks(TAGGED) {
-            let ask =
-                |arns: &[String]| self.client.describe_tags().set_resource_arns(Some(arns.to_vec())).send();
-            let answer = match ask(some).await.map_err(|error| read_error("DescribeTags", &error)) {
-                // A group that is gone has no tags; the rules themselves were read just now.
-                Err(ReadError::NotFound(_)) => {
-                    let own = &some[..some.len().min(self.levers.len())];
-                    ask(own).await.map_err(|error| read_error("DescribeTags", &error))?
-                }
-                answer => answer?,
-            };
+        for answer in try_join_all(arns.chunks(TAGGED).map(ask)).await? {
             for described in answer.tag_descriptions() {
                 let arn = described.resource_arn().unwrap_or_default();
                 all.extend(described.tags().iter().map(|tag| (arn.to_owned(), tag.clone())));
@@ -232,23 +235,19 @@ impl Alb {
     }
 
     async fn health(&self, groups: &BTreeSet<Box<str>>) -> Result<Vec<GroupHealth>, ReadError> {
-        let mut all = Vec::new();
-        for group in groups {
-            let answer = self.client.describe_target_health().target_group_arn(&**group).send().await;
-            let answer = match answer.map_err(|error| read_error("DescribeTargetHealth", &error)) {
-                // A group that is gone has no targets, which is what the conditions must see.
-                Err(ReadError::NotFound(_)) => {
-                    all.push(GroupHealth { group: group.clone(), targets: vec![] });
-                    continue;
-                }
-                answer => answer?,
-            };
-            let tls = self.speaks_tls(group).await?;
-            let targets =
-                answer.target_health_descriptions().iter().filter_map(|one| target(one, tls)).collect();
-            all.push(GroupHealth { group: group.clone(), targets });
-        }
-        Ok(all)
+        try_join_all(groups.iter().map(|group| self.health_of(group))).await
+    }
+
+    async fn health_of(&self, group: &str) -> Result<GroupHealth, ReadError> {
+        let answer = self.client.describe_target_health().target_group_arn(group).send().await;
+        let answer = match answer.map_err(|error| read_error("DescribeTargetHealth", &error)) {
+            // A group that is gone has no targets, which is what the conditions must see.
+            Err(ReadError::NotFound(_)) => return Ok(GroupHealth { group: group.into(), targets: vec![] }),
+            answer => answer?,
+        };
+        let tls = self.speaks_tls(group).await?;
+        let targets = answer.target_health_descriptions().iter().filter_map(|one| target(one, tls)).collect();
+        Ok(GroupHealth { group: group.into(), targets })
     }
 
     /// Whether the balancer speaks TLS to the group's targets, so that a direct question does too.
@@ -290,19 +289,48 @@ impl Alb {
 
 impl Reverter for Alb {
     async fn read(&self, depth: Depth, groups: BTreeSet<Box<str>>) -> Result<Observed, ReadError> {
-        let state = self.state().await?;
-        let marks = match depth {
-            Depth::Listener => None,
-            Depth::Marks | Depth::Full => Some(self.marks(&state).await?),
-        };
-        let health = match depth {
-            Depth::Listener | Depth::Marks => None,
-            Depth::Full => {
-                let forwards = state.rules().iter().filter_map(|rule| rule.forward.as_ref());
-                let named = forwards.flat_map(|forward| forward.weights());
-                let all: BTreeSet<Box<str>> = named.map(|(arn, _)| arn.into()).chain(groups).collect();
-                Some(self.health(&all).await?)
+        // What the rules named when they were last read is asked about beside them: before a write each way to AWS counts.
+        let known = self.named.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wanted: BTreeSet<Box<str>> = known.union(&groups).cloned().collect();
+        let (state, tags, health) = match depth {
+            Depth::Listener => (self.state().await?, None, None),
+            Depth::Marks => {
+                let (state, tags) = tokio::join!(self.state(), self.tags(&known));
+                (state?, Some(tags), None)
             }
+            Depth::Full => {
+                let (state, tags, health) =
+                    tokio::join!(self.state(), self.tags(&known), self.health(&wanted));
+                (state?, Some(tags), Some(health))
+            }
+        };
+        let forwards = state.rules().iter().filter_map(|rule| rule.forward.as_ref());
+        let named: BTreeSet<Box<str>> =
+            forwards.flat_map(|forward| forward.weights()).map(|(arn, _)| arn.into()).collect();
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&named);
+        let marks = match tags {
+            None => None,
+            Some(tags) => Some(match tags {
+                Err(error) if !matches!(error, ReadError::NotFound(_)) => return Err(error),
+                Ok(tags) if named == known => self.marks(&state, tags).await,
+                // Other groups than before, or one of those is gone; what is gone has no tags.
+                _ => match self.tags(&named).await {
+                    Err(ReadError::NotFound(_)) => {
+                        self.marks(&state, self.tags(&BTreeSet::new()).await?).await
+                    }
+                    tags => self.marks(&state, tags?).await,
+                },
+            }),
+        };
+        let all: BTreeSet<Box<str>> = named.union(&groups).cloned().collect();
+        let health = match health {
+            None => None,
+            Some(health) if all.is_subset(&wanted) => {
+                let mut health = health?;
+                health.retain(|one| all.contains(&one.group));
+                Some(health)
+            }
+            Some(_) => Some(self.health(&all).await?),
         };
         Ok(Observed { state, marks, health })
     }

@@ -431,8 +431,34 @@ fn after_a_restart_a_rollback_that_is_under_way_is_followed() {
         guard.step(NOW, Event::Read(*op, Ok(read(0, 1, &owner))), &mut out);
         assert_eq!(matches!(guard.phase, Phase::Confirming { .. }), follows, "{owner:?}");
         assert!(!out.iter().any(|action| matches!(action, Action::Call(..))));
+        assert_eq!(guard.reverts.len(), usize::from(follows), "one of the budget, whoever remembers it");
         guard.step(NOW, Event::Operator(Command::Ack), &mut out);
     }
+}
+
+#[test]
+fn what_the_ledger_says_was_spent_is_not_spent_again_after_a_restart() {
+    use crate::recover::recover;
+    use crate::time::Wall;
+    let mut rig = Rig::calling(&running(None));
+    rig.called(accepted());
+    let mut lines: Vec<(Wall, Record)> = vec![];
+    for action in &rig.out {
+        match action {
+            Action::Note(record) => lines.push((Wall(1), Record::clone(record))),
+            Action::Persist(_, intent) => lines.push((Wall(1), Record::Intent((**intent).clone()))),
+            _ => {}
+        }
+    }
+    let mut guard = Guard::new(rig.guard.policy.clone(), recover(lines, Wall(2)), NOW);
+    let mut out = vec![];
+    guard.step(NOW, Event::Tick, &mut out);
+    let Some(Action::Read(op, _)) = out.iter().find(|action| matches!(action, Action::Read(..))) else {
+        panic!("{out:?}")
+    };
+    guard.step(NOW, Event::Read(*op, Ok(read(0, 1, &ecs(DeploymentStage::RollingBack)))), &mut out);
+    assert!(matches!(guard.phase, Phase::Confirming { .. }));
+    assert_eq!(guard.reverts.len(), 1);
 }
 
 #[test]

@@ -122,6 +122,20 @@ fn each_condition_tells_for_how_long_it_has_stood_so() {
 }
 
 #[test]
+fn a_condition_that_is_no_longer_asked_is_reckoned_anew_when_it_is() {
+    let mut guard = held();
+    standing(&mut guard, 0);
+    let over = |guard: &mut Guard, over| release(guard).over = over;
+    over(&mut guard, true);
+    standing(&mut guard, 10);
+    assert!(!guard.standing.contains_key("blue-answers"), "in peace nobody asks");
+    assert_eq!(guard.standing["lever"].since, NOW, "the others stand");
+    over(&mut guard, false);
+    standing(&mut guard, 20);
+    assert_eq!(guard.standing["blue-answers"].since, NOW.after(Duration::from_secs(20)));
+}
+
+#[test]
 fn a_hold_and_a_mark_forbid() {
     assert_eq!(after(|guard| guard.hold = Some("x".into())), ["no-hold"]);
     assert_eq!(after(|guard| guard.live.as_mut().unwrap().marks.hold = Some("x".into())), ["no-hold"]);

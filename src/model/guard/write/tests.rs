@@ -200,6 +200,15 @@ fn a_write_that_reading_back_does_not_show_calls_a_person_after_ten_seconds() {
 }
 
 #[test]
+fn a_third_state_on_reading_back_is_told_of_at_once() {
+    let mut guard = armed();
+    let intent = intent(&guard);
+    guard.phase = Phase::Confirming { op: Some(OpId(72)), intent, at: NOW.after(REPLY_MAX), since: NOW };
+    guard.read_back(NOW, &Ok(shows(state(1, 1))), &mut vec![]);
+    assert_eq!(latched(&guard), Some("overridden"));
+}
+
+#[test]
 fn a_state_that_is_neither_the_old_nor_ours_is_left_to_whoever_made_it() {
     let mut guard = reading(1, false);
     let mut out = vec![];
