@@ -24,6 +24,7 @@ pub use start::{AppError, aws, fits, instance};
 use crate::admin::Board;
 use crate::clock;
 use crate::engine::{self, Dialer, EngineOptions, Port};
+use crate::model::guard::Command;
 use crate::settings::{Service, Settings};
 use start::Parts;
 use std::future::Future;
@@ -32,7 +33,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 /// What has begun is finished within this: ECS gives 30 s between SIGTERM and SIGKILL.
@@ -77,6 +79,8 @@ impl App {
         let (drain, draining) = watch::channel(false);
         let mut doors = JoinSet::new();
         serve(&mut doors, tcp, socket, &board, &draining);
+        let signals = signal(SignalKind::user_defined1()).map_err(AppError::Thread)?;
+        doors.spawn(hold_by_signal(signals, Arc::clone(&board)));
         let mut tasks = JoinSet::new();
         for steward in stewards {
             tasks.spawn(steward.run(draining.clone()));
@@ -110,6 +114,18 @@ impl App {
             publisher.drain(PUBLISH_GRACE).await;
         }
         Ok(ended)
+    }
+}
+
+/// SIGUSR1 holds every service, as `serin hold` does: for whoever has a shell in the container and nothing else.
+async fn hold_by_signal(mut signals: Signal, board: Arc<Board>) {
+    while signals.recv().await.is_some() {
+        tracing::warn!("SIGUSR1: every service is held until `serin unhold`");
+        for desk in board.services.values() {
+            // Nobody waits for what becomes of the tags; a service that is stopping acts no more.
+            let (taken, _) = oneshot::channel();
+            drop(desk.commands.send((Command::Hold { reason: "SIGUSR1".into() }, taken)).await);
+        }
     }
 }
 

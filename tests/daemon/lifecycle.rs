@@ -25,6 +25,30 @@ fn a_stop_in_peace_takes_less_than_two_seconds_and_is_in_the_ledger() {
 }
 
 #[test]
+fn a_signal_holds_and_a_word_lifts_it() {
+    bounded(async {
+        let scene = scene().await;
+        let daemon = released(&scene).await;
+        rustix::process::kill_process(daemon.pid(), rustix::process::Signal::USR1).unwrap();
+        daemon
+            .until("the hold", async || {
+                let status = daemon.status().await.to_string();
+                status.contains("an operator holds: SIGUSR1")
+            })
+            .await;
+        scene.lab.service("green").set_fault(Fault::Outage);
+        daemon
+            .until("the refusal", async || {
+                daemon.events("refused").iter().any(|line| line["reason"] == "no-hold")
+            })
+            .await;
+        assert_eq!(scene.writes(), (0, 0));
+        daemon.tell(r#""unhold""#).await.unwrap();
+        daemon.until("nobody holds", async || !daemon.status().await.to_string().contains("SIGUSR1")).await;
+    });
+}
+
+#[test]
 fn a_stop_while_aws_does_not_answer_the_first_question_is_obeyed_at_once() {
     bounded(async {
         let scene = scene().await;
