@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peers import CREDENTIALS, REGION, release_binary
@@ -20,36 +21,59 @@ class Daemon:
         self,
         folder: Path,
         *,
-        listener: str,
+        listener: str | None = None,
+        rules: Sequence[str] = (),
         balancer: str,
+        paths: Sequence[str] = ("/",),
         aws: str,
-        collector: str,
+        collector: str | None = None,
+        cloudwatch: bool = True,
         mode: str = "act",
         judge_for: str = "2m",
+        settle: str = "5s",
+        propagation: str = "1s",
+        calm: str = "10/s",
+        revert_style: str = "weights",
         control: str | None = None,
         owner: str = "auto",
         owners: str | None = None,
+        credentials: Mapping[str, str] = CREDENTIALS,
     ) -> None:
+        """`listener`, `rules` or both are governed; `paths` is what is asked of the balancer."""
+        top = [f'listener = "{listener}"'] if listener else []
+        top += [f"rule = {json.dumps([*rules])}"] if rules else []
+        top += [f'control = "{control}"'] if control else []
+        sections = [
+            _TARGET.format(
+                name=path.strip("/") or "home",
+                url=f"http://{balancer}{path}",
+                connect_to=f"127.0.0.1:{balancer.rsplit(':', 1)[1]}",
+            )
+            for path in paths
+        ]
+        sections += [_OTLP.format(collector=collector)] if collector else []
+        sections += [_CLOUDWATCH] if cloudwatch else []
         self.admin_port = free_port()
         self._folder = folder
         self._config = folder / "serin.toml"
         self._config.write_text(
             _TEMPLATE.format(
                 service=SERVICE,
-                listener=listener,
-                balancer=balancer,
-                balancer_port=balancer.rsplit(":", 1)[1],
-                collector=collector,
                 mode=mode,
                 owner=owner,
+                revert_style=revert_style,
+                top="\n".join(top),
                 judge_for=judge_for,
-                control=f'control = "{control}"' if control else "",
+                settle=settle,
+                propagation=propagation,
+                calm=calm,
                 admin_port=self.admin_port,
                 folder=folder,
             )
+            + "".join(sections)
         )
         env = environment(
-            AWS_ENDPOINT_URL=aws, AWS_REGION=REGION, AWS_EC2_METADATA_DISABLED="true", **CREDENTIALS
+            AWS_ENDPOINT_URL=aws, AWS_REGION=REGION, AWS_EC2_METADATA_DISABLED="true", **credentials
         )
         if owners:
             env |= {"AWS_ENDPOINT_URL_ECS": owners, "AWS_ENDPOINT_URL_CODEDEPLOY": owners}
@@ -133,20 +157,12 @@ def of_event(records: list[dict], event: str) -> list[dict]:
 
 # Times are short, so that a test takes seconds.
 _TEMPLATE = """service = "{service}"
-listener = "{listener}"
 mode = "{mode}"
 owner = "{owner}"
+revert_style = "{revert_style}"
 sole_actuator = true
 max_rate = "200/s"
-{control}
-
-[[targets]]
-name = "home"
-url = "http://{balancer}/"
-connect_to = "127.0.0.1:{balancer_port}"
-version = {{ header = "x-version" }}
-timeout = "1s"
-expect = {{ status = ["200-299"], body = "ok" }}
+{top}
 
 [objectives]
 availability = "99.9%"
@@ -156,9 +172,9 @@ p95 = "500ms"
 wrong_reverts = "1 in 1000000 releases"
 tolerate_blip = "250ms"
 grace = "1s"
-settle = "5s"
+settle = "{settle}"
 settle_answers = 20
-propagation = "1s"
+propagation = "{propagation}"
 judge_for = "{judge_for}"
 onset = "{judge_for}"
 
@@ -169,7 +185,7 @@ verify_for = "15s"
 
 # Far below what the balancer's Python data plane carries (740 requests a second, p99 3 ms at 200).
 [pace]
-calm = "10/s"
+calm = "{calm}"
 release = "60/s"
 
 [admin]
@@ -179,15 +195,26 @@ socket = "{folder}/serin.sock"
 [evidence]
 dir = "{folder}/evidence"
 
+[log]
+format = "json"
+"""
+_TARGET = """
+[[targets]]
+name = "{name}"
+url = "{url}"
+connect_to = "{connect_to}"
+version = {{ header = "x-version" }}
+timeout = "1s"
+expect = {{ status = ["200-299"], body = "ok" }}
+"""
+_OTLP = """
 [publish.otlp]
 endpoint = "{collector}"
 interval = "2s"
-
+"""
+_CLOUDWATCH = """
 [publish.cloudwatch]
 namespace = "Serin"
 interval = "2s"
 resolution = 1
-
-[log]
-format = "json"
 """

@@ -23,11 +23,14 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 Answer = tuple[int, str | None, str]
 
 
-def ask(port: int, host: str, path: str = "/", timeout_s: float = 5.0) -> Answer:
+def ask(
+    port: int, host: str, path: str = "/", timeout_s: float = 5.0, cookie: str | None = None
+) -> Answer:
     """One GET on a fresh connection: status, answering version, body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    headers = {"Host": host} | ({"Cookie": cookie} if cookie else {})
     try:
-        connection.request("GET", path, headers={"Host": host})
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         body = response.read().decode(errors="replace")
         return response.status, response.getheader("x-version"), body

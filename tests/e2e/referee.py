@@ -5,14 +5,15 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
-# Names of what a request must carry unchanged; the rest belongs to one connection only.
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "host", "content-length"}
+# What belongs to one connection only. Anything else is handed on as it came: the host too, because it is signed.
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
 @dataclass
@@ -35,7 +36,13 @@ class Call:
 class Referee:
     """A plain HTTP relay on loopback; `calls` is what passed through it."""
 
-    def __init__(self, upstream_port: int, ledger: Path) -> None:
+    def __init__(
+        self,
+        upstream_port: int,
+        ledger: Path,
+        worded: Callable[[str | None, int, bytes], tuple[int, bytes]] | None = None,
+    ) -> None:
+        """`worded` may word an answer as AWS does: from the JSON target, the status and the body."""
         self.calls: list[Call] = []
         referee = self
 
@@ -54,7 +61,10 @@ class Referee:
                 response = relayed.getresponse()
                 answer = response.read()
                 call.status = response.status
-                self.send_response(response.status)
+                if worded:
+                    target = self.headers.get("x-amz-target")
+                    call.status, answer = worded(target, call.status, answer)
+                self.send_response(call.status)
                 for name, value in response.getheaders():
                     if name.lower() not in _HOP_BY_HOP | {"date", "server"}:
                         self.send_header(name, value)
@@ -69,7 +79,8 @@ class Referee:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        # It looks so often whether it is to stop.
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     def writes(self) -> list[Call]:
