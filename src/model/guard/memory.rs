@@ -42,6 +42,8 @@ pub(super) struct Epoch {
     pub(super) targets: BTreeSet<Box<str>>,
     pub(super) good_since: Option<Mono>,
     pub(super) bad_since: Option<Mono>,
+    /// Many answers are bad and none names the new version: since then.
+    pub(super) nameless_since: Option<Mono>,
     pub(super) first_bad_told: bool,
     pub(super) established: bool,
 }

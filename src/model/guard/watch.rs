@@ -389,6 +389,7 @@ impl Guard {
             targets,
             good_since: None,
             bad_since: None,
+            nameless_since: None,
             first_bad_told: false,
             established: false,
         });

@@ -6,9 +6,13 @@ use crate::record::Record;
 use crate::release::{Cause, Good};
 use crate::target::Version;
 use crate::time::Mono;
-use crate::verdict::{Verdict, WhyBlind};
+use crate::verdict::{Verdict, Why, WhyBlind};
 use std::time::Duration;
 
+/// Fewer bad answers in the rolling window than this may be anybody's.
+const NAMELESS_MIN: u32 = 5;
+/// So long they are waited for: a balancer may need as long to find its targets.
+const NAMELESS_FOR: Duration = Duration::from_secs(10);
 /// A state that is bad for so long in peace is not good any more.
 const SPOILED_AFTER: Duration = Duration::from_secs(5);
 
@@ -53,6 +57,7 @@ impl Guard {
             self.read_soon(now);
         }
         self.note_word(&judgement, out);
+        self.tell_nameless(now, &judgement, out);
         self.judged = Some(judgement);
         if self.unmask_release(now, out) {
             return;
@@ -60,6 +65,27 @@ impl Guard {
         self.establish(now, out);
         if matches!(self.phase, Phase::Watching) {
             self.weigh(now, out);
+        }
+    }
+
+    /// Bad answers that name nobody, while nobody has answered as the new version, are no evidence against it: a green that isn't there
+    /// at a share of the weights looks like this, and so does an edge. Users are hurt all the same, so somebody is told.
+    fn tell_nameless(&mut self, now: Mono, judgement: &Judgement, out: &mut Vec<Action>) {
+        let judging = self.release.as_ref().is_some_and(|release| !release.over && release.latch.is_none());
+        let unknown = matches!(judgement.verdict, Verdict::Inconclusive(Why::NoKnownAnswer));
+        let many = judgement.bad >= NAMELESS_MIN && judgement.bad * 10 >= judgement.answers;
+        let Some(epoch) = &mut self.epoch else { return };
+        if !(judging && unknown && many) {
+            epoch.nameless_since = None;
+            return;
+        }
+        let since = *epoch.nameless_since.get_or_insert(now);
+        if now.since(since) >= NAMELESS_FOR {
+            let (bad, answers) = (judgement.bad, judgement.answers);
+            let text = format!(
+                "{bad} of {answers} answers are bad and name no version, and none has come from the new one: it can't be judged, and isn't reverted; is it there at all?"
+            );
+            self.page_for(PageKind::Bad, "nameless", &text, out);
         }
     }
 

@@ -328,3 +328,57 @@ fn a_version_that_no_earlier_state_had_is_a_release_where_it_looked_like_a_way_b
     assert!(!release(Cause::Rollback, &[]));
     assert!(!release(Cause::Start, &["v9"]), "it never looked like a way back");
 }
+
+#[test]
+fn bad_answers_of_nobody_are_told_after_ten_seconds_and_once() {
+    let unknown = Verdict::Inconclusive(Why::NoKnownAnswer);
+    let told_after = |answers: u32, bad: u32, verdict: &Verdict, change: fn(&mut Guard)| {
+        let mut guard = armed();
+        change(&mut guard);
+        let mut at = None;
+        for tenth in 0..=150_u32 {
+            let now = NOW.after(Duration::from_millis(100) * tenth);
+            let judgement = Judgement { answers, bad, ..word(&guard, verdict.clone()) };
+            let mut out = vec![];
+            guard.tell_nameless(now, &judgement, &mut out);
+            if told(&out).contains(&PageKind::Bad) {
+                assert_eq!(at.replace(tenth), None, "once");
+            }
+        }
+        at
+    };
+    assert_eq!(told_after(50, 5, &unknown, |_| {}), Some(100));
+    assert_eq!(told_after(51, 5, &unknown, |_| {}), None, "less than a tenth");
+    assert_eq!(told_after(40, 4, &unknown, |_| {}), None, "too few to be anybody's");
+    assert_eq!(told_after(50, 50, &Verdict::Good, |_| {}), None);
+    assert_eq!(told_after(50, 50, &Verdict::Inconclusive(Why::TooFew), |_| {}), None);
+    assert_eq!(told_after(50, 50, &unknown, |guard| guard.release = None), None);
+    assert_eq!(told_after(50, 50, &unknown, |guard| guard.release.as_mut().unwrap().over = true), None);
+    let latched = |guard: &mut Guard| {
+        guard.latch("reverted", false, &mut vec![]);
+    };
+    assert_eq!(told_after(50, 50, &unknown, latched), None);
+}
+
+#[test]
+fn bad_answers_of_nobody_that_pause_are_reckoned_anew() {
+    let mut guard = armed();
+    let unknown = Verdict::Inconclusive(Why::NoKnownAnswer);
+    for (second, bad, pages) in [(0, 50, 0), (9, 50, 0), (10, 0, 0), (11, 50, 0), (20, 50, 0), (21, 50, 1)] {
+        let judgement = Judgement { answers: 50, bad, ..word(&guard, unknown.clone()) };
+        let mut out = vec![];
+        guard.tell_nameless(NOW.after(Duration::from_secs(second)), &judgement, &mut out);
+        assert_eq!(told(&out).len(), pages, "{second}");
+    }
+}
+
+#[test]
+fn the_judges_word_is_where_nameless_answers_are_looked_at() {
+    let mut guard = armed();
+    guard.epoch.as_mut().unwrap().nameless_since = Some(NOW.before(Duration::from_mins(1)));
+    let unknown = Verdict::Inconclusive(Why::NoKnownAnswer);
+    let judgement = Judgement { answers: 50, bad: 50, ..word(&guard, unknown) };
+    let mut out = vec![];
+    guard.judgement(NOW, judgement, &mut out);
+    assert!(told(&out).contains(&PageKind::Bad));
+}
