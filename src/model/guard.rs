@@ -125,6 +125,8 @@ pub struct Guard {
     reverts: Vec<Mono>,
     /// A write of ours that may still take effect, or whose proof is still owed.
     unproved: Option<Box<Intent>>,
+    /// Its call went out before our restart, and it isn't among the reverts: only its effect tells that there was one.
+    uncounted: Option<IntentId>,
     /// Until then a write whose outcome isn't known may still take effect.
     lands_until: Mono,
     /// Since when the owner has had nothing more to do for our call, and the rules aren't back.
@@ -174,7 +176,10 @@ impl Guard {
             hold: recovered.hold.clone(),
             reverts: recovered.reverts_ago.iter().map(|ago| now.before(*ago)).collect(),
             unproved: None,
-            lands_until: Mono(0),
+            uncounted: None,
+            lands_until: recovered
+                .sent_ago
+                .map_or(Mono(0), |ago| now.after(write::LANDS_WITHIN.saturating_sub(ago))),
             owner_ended: None,
             asked: BTreeSet::new(),
             cadence: None,

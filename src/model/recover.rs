@@ -31,6 +31,8 @@ pub struct Recovered {
     pub intent_sent: bool,
     /// It is among the reverts already.
     pub intent_spent: bool,
+    /// The newest call of any intent whose answer isn't known: how long ago it went out. It may still have its effect.
+    pub sent_ago: Option<Duration>,
     /// What the pipeline said of a release that was not seen yet.
     pub mark: Option<Marked>,
     /// When we reverted, as time before now.
@@ -130,14 +132,16 @@ impl Recovered {
                 self.intent = Some(intent);
                 (self.intent_sent, self.intent_spent) = (false, false);
             }
-            Record::WriteSent { .. } => self.intent_sent = true,
+            Record::WriteSent { .. } => (self.intent_sent, self.sent_ago) = (true, Some(ago)),
             Record::Wrote { outcome, .. } => match &*outcome {
                 // An unknown one may have had its effect: counted, as the more careful reading.
                 "accepted" | "unknown" => self.spend(ago),
-                "refused" => self.intent_sent = false,
+                "refused" => (self.intent_sent, self.sent_ago) = (false, None),
                 _ => {}
             },
             Record::Confirmed { .. } => self.spend(ago),
+            // Its write may still arrive, whoever dies meanwhile: a second restart owes it what the first did.
+            Record::Abandoned { .. } if self.intent_sent && !self.intent_spent => {}
             Record::Verified { .. } | Record::Abandoned { .. } => self.intent = None,
             Record::Held { reason, needs_human, .. } => {
                 self.intent = None;
@@ -459,6 +463,11 @@ mod tests {
             let memory = read(records);
             (memory.intent_sent, memory.intent_spent)
         };
+        let left = || Record::Abandoned { intent: IntentId(6), why: "restarted before the write".into() };
+        let twice = read(vec![intent(6), sent(), left()]);
+        assert!(twice.intent.is_some() && twice.intent_sent, "a second restart owes it what the first did");
+        let newer = read(vec![intent(6), sent(), left(), intent(7)]);
+        assert_eq!((newer.intent_sent, newer.sent_ago), (false, Some(Duration::from_secs(12))));
         assert_eq!(state(vec![intent(6), sent()]), (true, false));
         assert_eq!(state(vec![intent(6), sent(), wrote("refused")]), (false, false));
         assert_eq!(state(vec![intent(6), sent(), wrote("unknown")]), (true, true));

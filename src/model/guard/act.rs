@@ -255,6 +255,7 @@ impl Guard {
         } else if left.is_some() {
             // Untouched so far. A second attempt needs a verdict of its own.
             if memory.intent_sent {
+                self.uncounted = (!memory.intent_spent).then_some(intent.id);
                 self.unproved = Some(Box::new(intent.clone()));
                 self.lands_until = now.after(LANDS_WITHIN);
             }

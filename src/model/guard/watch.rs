@@ -218,9 +218,10 @@ impl Guard {
             match intent.progress(&live.state) {
                 // Our own writes, later than we waited for them.
                 Progress::Done => {
-                    if let Some(late) = self.unproved.take() {
-                        self.confirmed(now, late, out);
-                    }
+                    let late = intent.clone();
+                    self.spend(&late, now);
+                    self.unproved = None;
+                    self.confirmed(now, late, out);
                     return;
                 }
                 // Our own too, and not all of them: the rest is for a person.

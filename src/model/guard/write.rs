@@ -342,6 +342,7 @@ impl Guard {
     pub(super) fn spend(&mut self, intent: &Intent, now: Mono) {
         if self.is_unspent(intent) {
             self.reverts.push(now);
+            self.uncounted = None;
             self.unproved = Some(Box::new(intent.clone()));
         }
     }
@@ -402,7 +403,8 @@ impl Guard {
     }
 
     fn is_unspent(&self, intent: &Intent) -> bool {
-        self.unproved.as_ref().is_none_or(|unproved| unproved.id != intent.id)
+        self.uncounted == Some(intent.id)
+            || self.unproved.as_ref().is_none_or(|unproved| unproved.id != intent.id)
     }
 
     /// The write is in, or may be, and the end is not what it should be: a person is needed.

@@ -235,3 +235,25 @@ fn between_two_writes_what_is_left_is_for_a_person_who_is_told_how_much() {
     let (guard, out) = resumed_from(&before, both(0, 0), |_| {});
     assert_eq!((latched(&guard), told(&out), guard.reverts.len()), (None, vec![], 0), "nothing had begun");
 }
+
+#[test]
+fn a_call_of_before_a_restart_that_takes_effect_late_is_among_the_reverts_once() {
+    let mut guard = armed();
+    let late = intent(&guard);
+    (guard.unproved, guard.uncounted) = (Some(late.clone()), Some(late.id));
+    guard.take(NOW, shows(state(1, 0)));
+    guard.compare(NOW, NOW, &mut vec![]);
+    assert_eq!((guard.reverts.as_slice(), guard.uncounted), ([NOW].as_slice(), None));
+    assert!(matches!(guard.phase, Phase::Verifying { .. }), "its proof is owed");
+}
+
+#[test]
+fn a_call_that_may_still_arrive_holds_the_next_one_back_after_a_restart_too() {
+    let until = |sent_ago| {
+        let memory = Recovered { sent_ago, ..Recovered::default() };
+        Guard::new(armed().policy, memory, NOW).lands_until
+    };
+    assert_eq!(until(None), Mono(0));
+    assert_eq!(until(Some(Duration::from_secs(2))), NOW.after(Duration::from_secs(3)));
+    assert_eq!(until(Some(Duration::from_hours(1))), NOW);
+}
