@@ -94,7 +94,7 @@ impl Rig {
 
     fn calls(&self) -> Vec<&Call> {
         let call = |action| match action {
-            &Action::Call(_, ref call) => Some(call),
+            Action::Call(_, call) => Some(call),
             _ => None,
         };
         self.out.iter().filter_map(call).collect()
@@ -106,7 +106,7 @@ impl Rig {
 
     fn refused(&self) -> Vec<&str> {
         let reason = |action| match action {
-            &Action::Note(ref record) => match &**record {
+            Action::Note(record) => match &**record {
                 Record::Refused { reason, .. } => Some(&**reason),
                 _ => None,
             },

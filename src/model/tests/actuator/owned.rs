@@ -27,7 +27,7 @@ impl Plane {
     pub(crate) fn deploy(&mut self, lot: u32) {
         if let Owner::Deployer(Deployer { newest: Some(newest), .. }) = &mut self.marks.owner {
             newest.id = format!("{}'", newest.id).into();
-            newest.stage = DeploymentStage::Running { hook: (lot % 3 == 0).then(|| "hook".into()) };
+            newest.stage = DeploymentStage::Running { hook: lot.is_multiple_of(3).then(|| "hook".into()) };
         }
     }
 
