@@ -93,11 +93,13 @@ impl Rig {
     }
 
     fn calls(&self) -> Vec<&Call> {
-        let call = |action| match action {
-            Action::Call(_, call) => Some(call),
-            _ => None,
-        };
-        self.out.iter().filter_map(call).collect()
+        let mut calls = vec![];
+        for action in &self.out {
+            if let Action::Call(_, call) = action {
+                calls.push(call);
+            }
+        }
+        calls
     }
 
     fn proves(&self) -> bool {
@@ -105,14 +107,15 @@ impl Rig {
     }
 
     fn refused(&self) -> Vec<&str> {
-        let reason = |action| match action {
-            Action::Note(record) => match &**record {
-                Record::Refused { reason, .. } => Some(&**reason),
-                _ => None,
-            },
-            _ => None,
-        };
-        self.out.iter().filter_map(reason).collect()
+        let mut reasons = vec![];
+        for action in &self.out {
+            if let Action::Note(record) = action
+                && let Record::Refused { reason, .. } = &**record
+            {
+                reasons.push(&**reason);
+            }
+        }
+        reasons
     }
 }
 
