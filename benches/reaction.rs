@@ -1,14 +1,22 @@
 //! How long a revert takes, step by step, of the real program on the lab: `cargo bench --bench reaction [-- ROUNDS]`.
 //!
 //! Each round starts a lab and a `serin run`, cuts over to a good green, breaks it (or begins with a broken one), and reads the times off
-//! the ledger, the lab's journal of calls, and what users of the lab got. All of them are of one clock, CLOCK_MONOTONIC of this machine.
+//! the ledger, the lab's journal of calls, and what users of the lab got. All of them are of one clock, `CLOCK_MONOTONIC` of this machine.
 //! Rounds of all cells take turns. The second row has 50 ms added to each call of AWS.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "an experiment that prints, on the fixtures of tests"
+)]
+
 // What the daemon's tests have beside is theirs.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "what only the tests need")]
 #[path = "../tests/daemon/child.rs"]
 mod child;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "what only the tests need")]
 #[path = "../tests/daemon/scene.rs"]
 mod scene;
 
@@ -48,7 +56,7 @@ const FIGURES: [&str; 6] = [
 ];
 
 fn main() {
-    let rounds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(10);
+    let rounds = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(10);
     let mut all: Vec<[Vec<f64>; 6]> = CELLS.map(|_| Default::default()).into();
     for _ in 0..rounds {
         for (cell, figures) in CELLS.iter().zip(&mut all) {
@@ -91,8 +99,8 @@ async fn play(cell: Cell) -> [f64; 6] {
     let accepted = mono(&daemon.event("wrote").await);
     let calls = scene.lab.calls();
     let after = |action: &str, from: u64| {
-        let call = calls.iter().find(|call| call.action == action && call.at.0 >= from);
-        call.map_or(from, arrived(cell.delay))
+        let found = calls.iter().find(|one| one.action == action && one.at.0 >= from);
+        found.map_or(from, arrived(cell.delay))
     };
     let reread = after("DescribeListeners", breach);
     let intent = mono(&daemon.event("intent").await);
@@ -119,7 +127,6 @@ fn mono(record: &Value) -> u64 {
     record["mono"].as_u64().expect("every line of the ledger has its time")
 }
 
-#[allow(clippy::print_stdout)]
 fn print(all: &[[Vec<f64>; 6]], rounds: usize) {
     println!("| ms, median (greatest) of {rounds} | {} |", CELLS.map(|cell| cell.name).join(" | "));
     println!("|---|{}", "---|".repeat(CELLS.len()));

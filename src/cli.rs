@@ -54,7 +54,7 @@ enum Command {
     /// Turn objectives that another tool keeps into Serin's own.
     Import(import::ImportArgs),
     /// Tell a running Serin about a release.
-    Release(mark::ReleaseArgs),
+    Release(Box<mark::ReleaseArgs>),
     /// Forbid acting until `unhold`. Always accepted.
     Hold(mark::HoldArgs),
     /// Lift a hold.

@@ -253,14 +253,14 @@ impl Driver {
 
     /// Every rule that has to change, each over a read of its own; false when none has to.
     async fn write(&self, percent: u8) -> Result<bool, anyhow::Error> {
-        let mut wrote = false;
+        let mut changed = false;
         loop {
             let read = self.alb.read(Depth::Listener, BTreeSet::new()).await;
             let live = read.map_err(|error| anyhow!("{error}"))?.state;
             let writes = shift(&live, &self.green, percent).map_err(|why| anyhow!(why))?;
-            let Some(write) = writes.into_iter().next() else { return Ok(wrote) };
+            let Some(write) = writes.into_iter().next() else { return Ok(changed) };
             match self.alb.write(write).await {
-                WriteOutcome::Accepted(_) => wrote = true,
+                WriteOutcome::Accepted(_) => changed = true,
                 WriteOutcome::Throttled => return Err(anyhow!("{percent} %: AWS throttles our writes")),
                 WriteOutcome::Refused(code) => {
                     return Err(anyhow!("{percent} %: AWS refuses the write: {code}"));

@@ -9,7 +9,10 @@ use crate::model::owner::{Deployment, DeploymentStage};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_codedeploy::Client;
 use aws_sdk_codedeploy::operation::RequestId;
-use aws_sdk_codedeploy::types::{DeploymentGroupInfo, DeploymentInfo, DeploymentStatus, TargetGroupPairInfo};
+use aws_sdk_codedeploy::types::{
+    DeploymentGroupInfo, DeploymentInfo, DeploymentStatus, LoadBalancerInfo, TargetGroupPairInfo,
+    TrafficRoute,
+};
 use aws_smithy_types::retry::RetryConfig;
 
 /// More applications than this aren't looked through: two calls each.
@@ -126,13 +129,14 @@ impl CodeDeploy {
 
 /// Whether the group's deployments move the rules. Groups without a pair only register and deregister targets.
 fn moves(group: &DeploymentGroupInfo, governed: &Governed) -> bool {
-    let pairs = group.load_balancer_info().map(|info| info.target_group_pair_info_list()).unwrap_or_default();
+    let pairs =
+        group.load_balancer_info().map(LoadBalancerInfo::target_group_pair_info_list).unwrap_or_default();
     pairs.iter().any(|pair| touches(pair, governed))
 }
 
 fn touches(pair: &TargetGroupPairInfo, governed: &Governed) -> bool {
     let routes = [pair.prod_traffic_route(), pair.test_traffic_route()];
-    let listeners = routes.into_iter().flatten().flat_map(|route| route.listener_arns());
+    let listeners = routes.into_iter().flatten().flat_map(TrafficRoute::listener_arns);
     let named = |name: &str| governed.groups.iter().any(|arn| group_name(arn) == name);
     listeners.into_iter().any(|arn| governed.listeners.contains(arn))
         || pair.target_groups().iter().filter_map(|group| group.name()).any(named)

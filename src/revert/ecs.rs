@@ -8,9 +8,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::operation::RequestId;
 use aws_sdk_ecs::types::{
-    DeploymentControllerType, DeploymentLifecycleHookAction, DeploymentLifecycleHookStatus,
-    DeploymentLifecycleHookTargetType, DeploymentStrategy, LoadBalancer, ServiceDeployment,
-    ServiceDeploymentLifecycleStage, ServiceDeploymentStatus, StopServiceDeploymentStopType,
+    DeploymentController, DeploymentControllerType, DeploymentLifecycleHookAction,
+    DeploymentLifecycleHookStatus, DeploymentLifecycleHookTargetType, DeploymentStrategy, LoadBalancer,
+    ServiceDeployment, ServiceDeploymentLifecycleStage, ServiceDeploymentStatus,
+    StopServiceDeploymentStopType, TaskSet,
 };
 use aws_smithy_types::retry::RetryConfig;
 
@@ -196,11 +197,11 @@ const REMEDY: &str = "name the one behind this listener (ecs_service = \"cluster
 /// The service, if it moves the rules or its tasks are in their groups.
 fn concerned(service: &aws_sdk_ecs::types::Service, governed: &Governed) -> Option<Service> {
     let own = service.load_balancers().iter();
-    let of_sets = service.task_sets().iter().flat_map(|set| set.load_balancers());
+    let of_sets = service.task_sets().iter().flat_map(TaskSet::load_balancers);
     if !own.chain(of_sets).any(|balancer| touches(balancer, governed)) {
         return None;
     }
-    let controller = service.deployment_controller().map(|controller| controller.r#type());
+    let controller = service.deployment_controller().map(DeploymentController::r#type);
     let strategy = service.deployment_configuration().and_then(|configuration| configuration.strategy());
     let controller = match (controller, strategy) {
         (Some(DeploymentControllerType::CodeDeploy), _) => Controller::CodeDeploy,

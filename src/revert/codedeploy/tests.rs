@@ -1,5 +1,5 @@
 use super::*;
-use aws_sdk_codedeploy::types::{ErrorInformation, LoadBalancerInfo, TargetGroupInfo, TrafficRoute};
+use aws_sdk_codedeploy::types::{ErrorInformation, TargetGroupInfo};
 use std::collections::BTreeSet;
 
 const GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/6d0e";

@@ -1,7 +1,6 @@
 use super::*;
 use aws_sdk_ecs::types::{
-    AdvancedConfiguration, DeploymentConfiguration, DeploymentController, DeploymentLifecycleHookDetail,
-    Service as Described, TaskSet,
+    AdvancedConfiguration, DeploymentConfiguration, DeploymentLifecycleHookDetail, Service as Described,
 };
 use std::collections::BTreeSet;
 
