@@ -171,7 +171,12 @@ fn every_hazard_has_its_row_and_every_test_that_it_names_exists() {
         rows.iter().map(|row| row.split(' ').nth(1).unwrap_or_default().to_owned()).collect();
     assert_eq!(numbers, (1..=30).map(|number| number.to_string()).collect::<Vec<_>>());
     let mut code: String = sources("src").into_iter().chain(sources("tests")).map(|(_, text)| text).collect();
-    code.push_str(&std::fs::read_to_string("tests/e2e/test_deploy.py").expect("the end-to-end tests"));
+    for entry in std::fs::read_dir("tests/e2e").expect("the end-to-end tests") {
+        let path = entry.expect("a readable folder").path();
+        if path.extension().is_some_and(|extension| extension == "py") {
+            code.push_str(&std::fs::read_to_string(path).expect("text"));
+        }
+    }
     for row in rows {
         let tests = row.rsplit(" | ").next().unwrap_or_default();
         let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();

@@ -83,12 +83,9 @@ fn each_read_that_fails_is_one_more_and_one_that_succeeds_ends_them() {
 #[test]
 fn what_a_read_did_not_ask_for_stays_as_it_was() {
     let mut guard = armed();
-    let marks = Marks {
-        hold: Some("h".into()),
-        irreversible: Some("i".into()),
-        label: Some("l".into()),
-        ..Marks::of(Owner::Nobody)
-    };
+    let some = |text: &str| Some(text.into());
+    let marks =
+        Marks { hold: some("h"), irreversible: some("i"), label: some("l"), ..Marks::of(Owner::Nobody) };
     guard.take(NOW, Observed { marks: Some(marks), ..shows(state(0, 1)) });
     guard.last_full = None;
     guard.take(NOW, shows(state(0, 1)));
