@@ -83,9 +83,8 @@ fn each_read_that_fails_is_one_more_and_one_that_succeeds_ends_them() {
 #[test]
 fn what_a_read_did_not_ask_for_stays_as_it_was() {
     let mut guard = armed();
-    let some = |text: &str| Some(text.into());
-    let marks =
-        Marks { hold: some("h"), irreversible: some("i"), label: some("l"), ..Marks::of(Owner::Nobody) };
+    let mut marks = Marks::of(Owner::Nobody);
+    (marks.hold, marks.irreversible, marks.label) = (Some("h".into()), Some("i".into()), Some("l".into()));
     guard.take(NOW, Observed { marks: Some(marks), ..shows(state(0, 1)) });
     guard.last_full = None;
     guard.take(NOW, shows(state(0, 1)));
@@ -495,7 +494,7 @@ fn targets_that_are_new_where_users_are_since_our_revert_are_told_once() {
     let mut out = vec![];
     late.newcomers(&mut out);
     assert_eq!(told(&out), [], "the new version serves, as our write has had no effect yet");
-    let mut unknown = held();
-    unknown.release.as_mut().unwrap().base.as_mut().unwrap().targets.clear();
-    assert_eq!(seen(&mut unknown, 3), [], "nobody knows which were there");
+    let mut blank = held();
+    blank.release.as_mut().unwrap().base.as_mut().unwrap().targets.clear();
+    assert_eq!(seen(&mut blank, 3), []);
 }
