@@ -109,7 +109,7 @@ impl Owners {
         let shows = state.fingerprint();
         self.look_if_due(state, &shows);
         if !self.is_found_at(&shows) {
-            let mut seeking = self.seeking.subscribe();
+            let mut seeking = watch::Sender::subscribe(&self.seeking);
             // In time or not: what is known then is the answer.
             drop(tokio::time::timeout(WAIT, seeking.wait_for(|seeking| !*seeking)).await);
         }
