@@ -435,6 +435,7 @@ fn after_a_restart_a_rollback_that_is_under_way_is_followed() {
         assert_eq!(matches!(guard.phase, Phase::Confirming { .. }), follows, "{owner:?}");
         assert!(!out.iter().any(|action| matches!(action, Action::Call(..))));
         assert_eq!(guard.reverts.len(), usize::from(follows), "one of the budget, whoever remembers it");
+        assert_eq!(guard.uncounted.is_some(), !follows, "it may still land, and counts then");
         guard.step(NOW, Event::Operator(Command::Ack), &mut out);
     }
 }
@@ -453,15 +454,17 @@ fn what_the_ledger_says_was_spent_is_not_spent_again_after_a_restart() {
             _ => {}
         }
     }
-    let mut guard = Guard::new(rig.guard.policy.clone(), recover(lines, Wall(2)), NOW);
-    let mut out = vec![];
-    guard.step(NOW, Event::Tick, &mut out);
-    let Some(Action::Read(op, _)) = out.iter().find(|action| matches!(action, Action::Read(..))) else {
-        panic!("{out:?}")
-    };
-    guard.step(NOW, Event::Read(*op, Ok(read(0, 1, &ecs(DeploymentStage::RollingBack)))), &mut out);
-    assert!(matches!(guard.phase, Phase::Confirming { .. }));
-    assert_eq!(guard.reverts.len(), 1);
+    for (owner, follows) in [(ecs(DeploymentStage::RollingBack), true), (running(None), false)] {
+        let mut guard = Guard::new(rig.guard.policy.clone(), recover(lines.clone(), Wall(2)), NOW);
+        let mut out = vec![];
+        guard.step(NOW, Event::Tick, &mut out);
+        let Some(Action::Read(op, _)) = out.iter().find(|action| matches!(action, Action::Read(..))) else {
+            panic!("{out:?}")
+        };
+        guard.step(NOW, Event::Read(*op, Ok(read(0, 1, &owner))), &mut out);
+        assert_eq!(matches!(guard.phase, Phase::Confirming { .. }), follows);
+        assert_eq!((guard.reverts.len(), guard.uncounted), (1, None));
+    }
 }
 
 #[test]
