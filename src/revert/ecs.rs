@@ -91,6 +91,12 @@ impl Ecs {
     ) -> Result<Vec<Service>, String> {
         if let Some((cluster, service)) = named {
             let found = self.describe(cluster, vec![service.to_owned()], governed).await?;
+            if found.is_empty() {
+                // A slip in the name must not read as "nobody".
+                return Err(format!(
+                    "ecs_service = \"{cluster}/{service}\": there is none such that uses these rules or groups"
+                ));
+            }
             return Ok(found);
         }
         let mut found = Vec::new();
