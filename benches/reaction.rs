@@ -24,7 +24,13 @@ use child::Daemon;
 use scene::Scene;
 use serde_json::Value;
 use serin::lab::{Call, ControlPlaneFault, Fault, LabOptions, UserOptions};
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// The program that is measured.
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_serin").into()
+}
 
 const CALLS: [&str; 5] =
     ["DescribeListeners", "DescribeTags", "DescribeTargetHealth", "DescribeTargetGroups", "ModifyListener"];

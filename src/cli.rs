@@ -22,8 +22,14 @@ mod stage;
 mod stand;
 mod steps;
 
+// With the whole daemon in one process, and with the failpoints of this build.
+#[cfg(test)]
+#[path = "../tests/daemon/crash.rs"]
+mod crash;
+
 use crate::config::Sources;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -125,7 +131,12 @@ impl From<crate::config::ConfigError> for Failure {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    main_of(std::env::args_os())
+}
+
+/// The same of another command line, its first word being the program's name.
+fn main_of(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();

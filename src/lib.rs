@@ -22,12 +22,13 @@
 //! |---|---|---|
 //! | [`model`] | every decision: schedule, sample, window, detector, judge, guard, plan, record | nothing |
 //! | [`clock`] | the only reader of time | model |
+//! | `failpoint` | where a test kills the process; nothing in any other build | nothing |
 //! | [`config`] | the file's shape and its layers, with the line of every value | model |
 //! | [`settings`] | checked values: parse, don't validate | config |
 //! | [`engine`] | the hot loop: calendar, timer, connections, TLS, names, one HTTP exchange | model, clock, settings |
-//! | [`revert`] | one file an actuator behind one narrow trait | model, clock, settings |
+//! | [`revert`] | one file an actuator behind one narrow trait | model, clock, settings, failpoint |
 //! | [`publish`] | one file a destination, each behind one bounded queue | model, clock, settings |
-//! | [`evidence`] | the ledger, raw samples, the report | model, clock |
+//! | [`evidence`] | the ledger, raw samples, the report | model, clock, failpoint |
 //! | [`admin`] | health, readiness, whether it could act, marks of a release | model, clock, settings |
 //! | [`lab`] | a blue/green world on loopback that speaks the real ELBv2 API | model, clock |
 //! | [`simulate`] | streams of answers, made up or recorded, through the real judge and guard in virtual time | model, settings, evidence |
@@ -36,8 +37,13 @@
 
 pub use serin_model as model;
 
+// The fixtures of the daemon's tests serve its failpoints too, which exist in this crate's own tests alone.
+#[cfg(test)]
+extern crate self as serin;
+
 pub mod clock;
 pub mod config;
+mod failpoint;
 pub mod settings;
 
 pub mod engine;

@@ -7,6 +7,7 @@ use crate::admin::{Board, Taken};
 use crate::clock;
 use crate::engine::{Chapter, Finding, Order};
 use crate::evidence::ledger::LedgerHandle;
+use crate::failpoint;
 use crate::model::guard::{
     Action, Command, Depth, Event, Full, Guard, Observed, OpId, Proof, ReadError, Status, WriteOutcome,
 };
@@ -123,7 +124,9 @@ impl Steward {
         }
         let mut actions = Vec::new();
         self.guard.step(clock::now(), event, &mut actions);
+        failpoint::during(|| self.guard.state());
         for action in actions {
+            failpoint::here(|| format!("route.{}", variant(&action)));
             self.route(action, replies).await;
         }
     }
@@ -155,7 +158,7 @@ impl Steward {
                 let lever = self.lever.clone();
                 replies.spawn(async move {
                     let outcome = match lever {
-                        Some(lever) => lever.write(write).await,
+                        Some(lever) => failpoint::at("write", lever.write(write)).await,
                         None => WriteOutcome::Refused("no lever".into()),
                     };
                     Event::Wrote(op, outcome)
@@ -165,7 +168,7 @@ impl Steward {
                 let lever = self.lever.clone();
                 replies.spawn(async move {
                     let outcome = match lever {
-                        Some(lever) => lever.call(call).await,
+                        Some(lever) => failpoint::at("call", lever.call(call)).await,
                         None => WriteOutcome::Refused("no lever".into()),
                     };
                     Event::Wrote(op, outcome)
@@ -178,7 +181,7 @@ impl Steward {
                 self.ledger.persist(clock::now(), clock::wall(), intent, reply);
                 replies.spawn(async move {
                     let gone = |_| Err(Full("the ledger's thread is gone".into()));
-                    Event::Durable(op, done.await.unwrap_or_else(gone))
+                    Event::Durable(op, failpoint::at("persist", done).await.unwrap_or_else(gone))
                 });
             }
             Action::Note(record) => {
@@ -193,7 +196,7 @@ impl Steward {
                 self.tagging = Some(done);
                 let service = Arc::clone(&self.name);
                 replies.spawn(async move {
-                    let tagged = lever.tag(hold).await;
+                    let tagged = failpoint::at("tag", lever.tag(hold)).await;
                     if let Err(why) = &tagged {
                         tracing::warn!(%service, %why, "the tag that tells other instances of a hold could not be changed");
                     }
@@ -224,7 +227,7 @@ impl Steward {
     }
 
     async fn order(&self, order: Order) {
-        if self.orders.send(order).await.is_err() {
+        if failpoint::at("order", self.orders.send(order)).await.is_err() {
             tracing::error!(service = %self.name, "the engine is gone");
         }
     }
@@ -289,6 +292,12 @@ impl Steward {
     }
 }
 
+/// What is asked for, in a word.
+fn variant(action: &Action) -> String {
+    let all = format!("{action:?}");
+    all.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_lowercase()
+}
+
 /// What whoever keeps raw samples must know of a record.
 fn chapter(record: &Record) -> Option<Chapter> {
     match record {
@@ -337,10 +346,10 @@ async fn read(
     let Some(lever) = lever else {
         return Event::Read(op, Err(ReadError::NotFound("no lever is configured".into())));
     };
-    let mut result: Result<Observed, ReadError> = lever.read(depth, groups).await;
+    let mut result: Result<Observed, ReadError> = failpoint::at("read", lever.read(depth, groups)).await;
     if let (Ok(Observed { marks: Some(marks), .. }), Some(path)) = (&mut result, hold_file)
         // A file that can't be looked at is taken as a hold: the safer reading.
-        && tokio::fs::try_exists(&path).await.unwrap_or(true)
+        && failpoint::at("hold-file", tokio::fs::try_exists(&path)).await.unwrap_or(true)
     {
         marks.hold = Some(format!("the file {} exists", path.display()).into());
     }

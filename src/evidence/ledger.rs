@@ -25,6 +25,7 @@ pub use echo::{Echo, EchoThread};
 pub use line::{Envelope, Line, LineError, NO_PREV, Naming};
 pub use thread::{Counts, Job, LedgerHandle, LedgerThread, Reply, channel};
 
+use crate::failpoint;
 use crate::model::record::Record;
 use crate::model::time::{Mono, Wall};
 use line::render;
@@ -223,11 +224,15 @@ impl<D: Disk> Ledger<D> {
     pub fn commit(&mut self, now: Mono, vital: bool) -> Result<(), LedgerError> {
         if self.written < self.tail.len() {
             let at = self.synced + self.written as u64;
-            if let Err(source) = self.disk.write_at(&self.tail[self.written..], at) {
+            let new = &self.tail[self.written..];
+            failpoint::lines(new, "staged");
+            failpoint::torn(new, |half| self.disk.write_at(half, at));
+            if let Err(source) = self.disk.write_at(new, at) {
                 // Readers see whole lines. Should this fail too, the next write goes over the same bytes.
                 let _ = self.disk.truncate(at);
                 return Err(LedgerError::io("write", self.disk.path())(source));
             }
+            failpoint::lines(new, "written");
             self.written = self.tail.len();
         }
         if self.written > 0 && (vital || now.since(self.synced_at) >= SYNC_EVERY) {
@@ -235,6 +240,7 @@ impl<D: Disk> Ledger<D> {
                 self.written = 0;
                 return Err(LedgerError::io("sync", self.disk.path())(source));
             }
+            failpoint::lines(&self.tail, "synced");
             self.synced += self.tail.len() as u64;
             self.synced_at = now;
             self.tail.clear();

@@ -5,6 +5,7 @@ use super::actions::{state, write_back};
 use super::fault::{read_error, write_outcome};
 use super::owner::{Owners, balancer_of, controller, keeper};
 use super::unknown;
+use crate::failpoint;
 use crate::model::guard::{Depth, Marks, Observed, ReadError, WriteOutcome};
 use crate::model::listener::{Fingerprint, GroupHealth, HealthState, ListenerState, TargetHealth};
 use crate::model::owner::{Call, Owner};
@@ -160,7 +161,8 @@ impl Alb {
         }
         let capture = Capture::default();
         let call = self.client.describe_listeners().set_listener_arns(Some(arns));
-        let answer = call.customize().interceptor(capture.clone()).send().await;
+        let call = call.customize().interceptor(capture.clone()).send();
+        let answer = failpoint::at("DescribeListeners", call).await;
         let answer = answer.map_err(|error| read_error("DescribeListeners", &error))?;
         let described = answer.listeners.unwrap_or_default().into_iter().filter_map(|listener| {
             let arn = listener.listener_arn?;
@@ -176,7 +178,8 @@ impl Alb {
         }
         let capture = Capture::default();
         let call = self.client.describe_rules().set_rule_arns(Some(arns));
-        let answer = call.customize().interceptor(capture.clone()).send().await;
+        let call = call.customize().interceptor(capture.clone()).send();
+        let answer = failpoint::at("DescribeRules", call).await;
         let answer = answer.map_err(|error| read_error("DescribeRules", &error))?;
         let described = answer.rules.unwrap_or_default().into_iter().filter_map(|rule| {
             let arn = rule.rule_arn?;
@@ -189,7 +192,7 @@ impl Alb {
     /// Tags of the rules, of their balancers and groups, and whose all that is. A hold or a mark on any of them counts for all; the
     /// release's marks are the rules' alone.
     async fn marks(&self, state: &ListenerState, tags: Vec<(String, Tag)>) -> Marks {
-        let owner = self.owners.owner(state).await;
+        let owner = failpoint::at("owner", self.owners.owner(state)).await;
         let mut marks = Marks::of(owner);
         for (resource, tag) in tags {
             let value: Box<str> = tag.value().unwrap_or_default().into();
@@ -221,7 +224,8 @@ impl Alb {
         arns.extend(balancers);
         arns.extend(groups.iter().map(ToString::to_string));
         let ask = async |arns: &[String]| {
-            let answer = self.client.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await;
+            let call = self.client.describe_tags().set_resource_arns(Some(arns.to_vec())).send();
+            let answer = failpoint::at("DescribeTags", call).await;
             answer.map_err(|error| read_error("DescribeTags", &error))
         };
         let mut all = Vec::new();
@@ -239,7 +243,8 @@ impl Alb {
     }
 
     async fn health_of(&self, group: &str) -> Result<GroupHealth, ReadError> {
-        let answer = self.client.describe_target_health().target_group_arn(group).send().await;
+        let call = self.client.describe_target_health().target_group_arn(group).send();
+        let answer = failpoint::at("DescribeTargetHealth", call).await;
         let answer = match answer.map_err(|error| read_error("DescribeTargetHealth", &error)) {
             // A group that is gone has no targets, which is what the conditions must see.
             Err(ReadError::NotFound(_)) => return Ok(GroupHealth { group: group.into(), targets: vec![] }),
@@ -255,7 +260,8 @@ impl Alb {
         if let Some(tls) = self.tls.lock().unwrap_or_else(PoisonError::into_inner).get(group) {
             return Ok(*tls);
         }
-        let answer = self.client.describe_target_groups().target_group_arns(group).send().await;
+        let call = self.client.describe_target_groups().target_group_arns(group).send();
+        let answer = failpoint::at("DescribeTargetGroups", call).await;
         let answer = answer.map_err(|error| read_error("DescribeTargetGroups", &error))?;
         let protocol = answer.target_groups().first().and_then(|group| group.protocol());
         let tls = protocol == Some(&ProtocolEnum::Https);
@@ -369,20 +375,15 @@ impl Reverter for Alb {
         match self.levers.iter().find(|lever| lever.arn() == &*write.arn) {
             None => WriteOutcome::Refused(format!("{} isn't governed", write.arn).into()),
             Some(Lever::Listener { arn, .. }) => {
-                match self
-                    .client
-                    .modify_listener()
-                    .listener_arn(arn)
-                    .set_default_actions(actions)
-                    .send()
-                    .await
-                {
+                let call = self.client.modify_listener().listener_arn(arn).set_default_actions(actions);
+                match failpoint::at("ModifyListener", call.send()).await {
                     Ok(answer) => WriteOutcome::Accepted(answer.request_id().unwrap_or("unknown").into()),
                     Err(error) => write_outcome(&error),
                 }
             }
             Some(Lever::Rule { arn, .. }) => {
-                match self.client.modify_rule().rule_arn(arn).set_actions(actions).send().await {
+                let call = self.client.modify_rule().rule_arn(arn).set_actions(actions);
+                match failpoint::at("ModifyRule", call.send()).await {
                     Ok(answer) => WriteOutcome::Accepted(answer.request_id().unwrap_or("unknown").into()),
                     Err(error) => write_outcome(&error),
                 }

@@ -10,13 +10,12 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-const SERIN: &str = env!("CARGO_BIN_EXE_serin");
 /// Whatever is waited for has come by then, also on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `serin`, with nothing of this process's own AWS or Serin environment.
 pub(crate) fn serin(args: &[&str]) -> Command {
-    let mut command = Command::new(SERIN);
+    let mut command = Command::new(super::program());
     command.args(args);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

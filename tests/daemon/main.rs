@@ -8,6 +8,7 @@
 //! | `flow.rs` | bad releases that must be put back, and good ones that must not |
 //! | `together.rs` | two rules that move together, and a revert that leaves no cookie |
 //! | `refusals.rs` | what must not be written, with the exact reason |
+//! | `crash.rs` | `kill -9` anywhere on the acting path; run by the library's own tests |
 //! | `lifecycle.rs` | stop, kill, restart, configuration from elsewhere |
 //! | `budget.rs` | the error budget over a restart |
 //! | `input.rs` | what can't be used: exit codes, and one clear line |
@@ -37,3 +38,10 @@ mod secrets;
 mod simulate;
 mod steps;
 mod together;
+
+use std::path::PathBuf;
+
+/// The program under test.
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_serin").into()
+}

@@ -9,6 +9,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Guard {
+    /// Where it stands in a word; see [`Status::state`].
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        self.state_word()
+    }
+
     /// How the guard stands.
     #[must_use]
     pub fn status(&self, now: Mono) -> Status {
@@ -126,7 +132,7 @@ fn groups(state: &ListenerState) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::rig::{NOW, armed, intent, rule};
+    use crate::guard::rig::{NOW, armed, evidence, intent, rule};
     use crate::plan::{Style, after};
     use crate::verdict::{Verdict, Why};
 
@@ -134,6 +140,14 @@ mod tests {
         let mut guard = armed();
         change(&mut guard);
         guard.unprotected(NOW).map(|one| (one.until.since(NOW), one.reason))
+    }
+
+    #[test]
+    fn where_it_stands_is_the_same_word_in_its_status() {
+        let mut guard = armed();
+        assert_eq!(guard.state(), guard.status(NOW).state);
+        guard.phase = Phase::Preflight { op: None, evidence: evidence(), since: NOW, tries: 0, at: NOW };
+        assert_eq!((guard.state(), guard.status(NOW).state), ("preflight", "preflight"));
     }
 
     const MINUTE: Duration = Duration::from_mins(1);
