@@ -4,6 +4,7 @@ use super::post::{PostError, Poster};
 use super::{Destination, Lane, Losses};
 use crate::model::message::Message;
 use bytes::Bytes;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use std::future::Future;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use tokio::task::JoinSet;
 const QUEUE: usize = 64;
 /// Before the second and the third attempt.
 const BACKOFFS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+/// Who asks for a longer pause (`Retry-After`, RFC 9110, 10.2.3) gets one of this length: the messages behind wait too.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// Brings messages to one destination.
 pub(super) trait Courier: Send + Sync + 'static {
@@ -32,8 +35,12 @@ pub(super) enum Refused {
     Post(#[from] PostError),
     #[error("the answer was {0}, and redirects are not followed: set the URL that it leads to")]
     Redirect(StatusCode),
-    #[error("the answer was {0}")]
-    Status(StatusCode),
+    #[error("the answer was {status}")]
+    Status {
+        status: StatusCode,
+        /// What the answer asks for before the next attempt, if it says so in seconds.
+        pause: Option<Duration>,
+    },
     #[error("the template can't render it: {0}")]
     Template(String),
     #[error("{says}")]
@@ -46,11 +53,19 @@ impl Refused {
         match self {
             Self::Post(_) => true,
             Self::Redirect(_) | Self::Template(_) => false,
-            Self::Status(status) => {
+            Self::Status { status, .. } => {
                 status.is_server_error()
                     || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(status)
             }
             Self::Aws { passing, .. } => *passing,
+        }
+    }
+
+    /// The pause before another attempt, at least `backoff`.
+    fn pause(&self, backoff: Duration) -> Duration {
+        match self {
+            Self::Status { pause: Some(pause), .. } => (*pause).clamp(backoff, PAUSE_MAX),
+            _ => backoff,
         }
     }
 }
@@ -91,7 +106,7 @@ async fn deliver(courier: &impl Courier, message: &Message) -> Result<(), Refuse
             Err(error) => error,
         };
         match backoffs.next().filter(|_| error.is_passing()) {
-            Some(backoff) => tokio::time::sleep(*backoff).await,
+            Some(backoff) => tokio::time::sleep(error.pause(*backoff)).await,
             None => return Err(error),
         }
     }
@@ -99,17 +114,36 @@ async fn deliver(courier: &impl Courier, message: &Message) -> Result<(), Refuse
 
 /// One POST; anything but a success is a refusal.
 pub(super) async fn post(poster: &Poster, headers: &HeaderMap, body: Bytes) -> Result<(), Refused> {
-    let status = poster.post(headers, body).await?.status();
+    let answer = poster.post(headers, body).await?;
+    let status = answer.status();
     if status.is_success() {
         Ok(())
     } else if status.is_redirection() {
         Err(Refused::Redirect(status))
     } else {
-        Err(Refused::Status(status))
+        let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Err(Refused::Status { status, pause: seconds.map(Duration::from_secs) })
     }
 }
 
 /// The message as it is, for those who want JSON.
 pub(super) fn json(message: &Message) -> String {
     serde_json::to_string(message).expect("strings and numbers always serialize")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_a_longer_pause_gets_it_within_reason() {
+        let asks = |pause: Option<u64>| Refused::Status {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            pause: pause.map(Duration::from_secs),
+        };
+        let paused = |error: &Refused| error.pause(BACKOFFS[0]).as_millis();
+        let pauses = [asks(None), asks(Some(0)), asks(Some(7)), asks(Some(u64::MAX))].map(|e| paused(&e));
+        assert_eq!(pauses, [500, 500, 7_000, 60_000]);
+        assert_eq!(paused(&Refused::Template("x".into())), 500);
+    }
 }

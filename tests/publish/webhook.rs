@@ -12,7 +12,7 @@ use serin::publish::{Item, Publisher};
 use serin::settings::{Publish, Secret, Webhook};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
 
@@ -131,6 +131,26 @@ async fn what_may_pass_is_tried_again_and_what_won_t_is_not() {
     shown(&publisher, "serin_dropped_total{destination=\"webhook\"} 1").await;
     publisher.drain(Duration::from_secs(5)).await;
     assert_eq!(receiver.got().len(), 3, "503 and its repetition, and one 404");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_pause_is_left_alone_so_long() {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&times);
+    let receiver = Receiver::start(move |n, _| {
+        noted.lock().unwrap().push(clock::now());
+        let mut answer =
+            status(if n == 0 { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::NO_CONTENT });
+        answer.headers_mut().insert("retry-after", "2".parse().unwrap());
+        answer
+    })
+    .await;
+    let publisher = start(&webhook(receiver.url("/hook")));
+    publisher.send(page(PageKind::Breach));
+    receiver.wait(2).await;
+    let times = times.lock().unwrap().clone();
+    let pause = times[1].since(times[0]);
+    assert!(pause >= Duration::from_secs(2), "{pause:?}");
 }
 
 #[tokio::test]
