@@ -209,13 +209,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether every production probe reaches the balancer itself, so that it can prove what the balancer does.
+    /// Whether every production probe reaches the lever itself, so that it can prove what that does.
     #[must_use]
     pub fn verifies(&self) -> bool {
-        let reaches = |target: &Target| {
-            front::is_fixed(&target.endpoint, target.connect_to.is_some()) || target.front.is_some()
-        };
-        self.targets.iter().all(reaches)
+        self.via != Via::Public
     }
 
     /// The time between two probes of `target` at the calm pace.

@@ -36,6 +36,8 @@ class Daemon:
         revert_style: str = "weights",
         control: str | None = None,
         owner: str = "auto",
+        ecs_service: str | None = None,
+        via: str | None = None,
         owners: str | None = None,
         credentials: Mapping[str, str] = CREDENTIALS,
     ) -> None:
@@ -43,6 +45,8 @@ class Daemon:
         top = [f'listener = "{listener}"'] if listener else []
         top += [f"rule = {json.dumps([*rules])}"] if rules else []
         top += [f'control = "{control}"'] if control else []
+        top += [f'ecs_service = "{ecs_service}"'] if ecs_service else []
+        top += [f'via = "{via}"'] if via else []
         sections = [
             _TARGET.format(
                 name=path.strip("/") or "home",

@@ -49,6 +49,20 @@ def test_broken_from_the_first_second_is_reverted(world: World) -> None:
     one_write_after_its_intent(world)
 
 
+def test_a_revert_that_is_seen_from_outside_alone_is_partial(world: World) -> None:
+    """Through a CDN nobody sees what the balancer does: the listener is put back, and a person has to look."""
+    daemon = world.start_serin(via="public")
+    daemon.wait_armed()
+    cut_over_and_seen(world, daemon)
+    world.green.fail()
+    held = daemon.wait_event("held", REVERT_WITHIN_S)
+    assert (held["reason"], held["needs_human"]) == ("partial", True)
+    assert world.serves() == "blue"
+    one_write_after_its_intent(world)
+    assert daemon.events("verified") == []
+    assert any('via = "public"' in page["text"] for page in daemon.events("paged"))
+
+
 def test_good_release_is_kept(world: World) -> None:
     daemon = world.start_serin(judge_for="10s")
     daemon.wait_armed()
