@@ -19,6 +19,8 @@ use aws_smithy_types::retry::RetryConfig;
 const CLUSTERS_MAX: usize = 20;
 /// More services than this aren't either: 50 calls.
 const SERVICES_MAX: usize = 500;
+/// Pages of one service's deployments, a hundred each; ECS keeps those of 90 days.
+const PAGES_MAX: usize = 20;
 /// `DescribeServices` takes so many at once.
 const DESCRIBED: usize = 10;
 
@@ -154,9 +156,22 @@ impl Ecs {
     /// The newest deployment of a service.
     pub(super) async fn newest(&self, service: &Service) -> Result<Option<Deployment>, String> {
         let what = "ecs:ListServiceDeployments";
-        let call = self.reads.list_service_deployments().service(&service.arn).cluster(&service.cluster);
-        let answer = call.send().await.map_err(|error| read_error(what, &error).to_string())?;
-        let newest = answer.service_deployments().iter().max_by_key(|brief| brief.created_at().copied());
+        // AWS documents no order, so the newest may be on any page.
+        let (mut briefs, mut next) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let call = self.reads.list_service_deployments().service(&service.arn).cluster(&service.cluster);
+            let page = call.max_results(100).set_next_token(next.take()).send().await;
+            let page = page.map_err(|error| read_error(what, &error).to_string())?;
+            briefs.extend(page.service_deployments.unwrap_or_default());
+            next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                break;
+            }
+        }
+        if next.is_some() {
+            return Err(format!("{what}: more than {PAGES_MAX} pages"));
+        }
+        let newest = briefs.iter().max_by_key(|brief| brief.created_at().copied());
         let Some(arn) = newest.and_then(|brief| brief.service_deployment_arn()) else { return Ok(None) };
         let what = "ecs:DescribeServiceDeployments";
         let answer = self.reads.describe_service_deployments().service_deployment_arns(arn).send().await;

@@ -201,9 +201,11 @@ class Owners:
         missing = [{"arn": name, "reason": "MISSING"} for name in services] if not known else []
         return {"services": known, "failures": missing}
 
-    def _ListServiceDeployments(self, service: str, **_: object) -> dict:
+    def _ListServiceDeployments(self, service: str, **page: object) -> dict:
         assert service in (SERVICE, "checkout")
-        return {
+        # One a page, the oldest first: whoever reads one page sees the wrong one.
+        at = int(str(page.get("nextToken", 0)))
+        answer: dict = {
             "serviceDeployments": [
                 {
                     "serviceDeploymentArn": each.id,
@@ -212,9 +214,12 @@ class Owners:
                     "createdAt": each.created,
                     "status": each.status,
                 }
-                for each in self.deployments
+                for each in self.deployments[at : at + 1]
             ]
         }
+        if at + 1 < len(self.deployments):
+            answer["nextToken"] = str(at + 1)
+        return answer
 
     def _DescribeServiceDeployments(self, serviceDeploymentArns: list[str]) -> dict:  # noqa: N803
         (arn,) = serviceDeploymentArns

@@ -62,6 +62,40 @@ def test_what_ecs_deploys_is_stopped_and_rolled_back(world: World, strategy: str
     assert f"by StopServiceDeployment of {deployment}" in page["text"]
 
 
+def test_a_service_that_is_named_is_the_only_one_that_is_looked_at(world: World) -> None:
+    world.owners.ecs_service("BLUE_GREEN", world.groups["blue"], world.groups["green"])
+    # An earlier one, on the first page.
+    world.owners.deploy().status = "SUCCESSFUL"
+    world.cut_over("blue")
+    daemon = world.start_serin(owner="auto", ecs_service="prod/checkout")
+    daemon.wait_armed()
+    deployment = deployed(world)
+    seen(world, daemon)
+    world.green.fail()
+    put_back(world, daemon)
+    (call,) = world.owners.writes()
+    assert call.params == {"serviceDeploymentArn": deployment, "stopType": "ROLLBACK"}
+    assert world.owners.named("ListClusters", "ListServices", "ListApplications") == []
+
+
+@pytest.mark.parametrize("service", ["prod/chekout", "prod/billing"])
+def test_a_slip_in_the_services_name_is_refused(world: World, service: str) -> None:
+    world.owners.ecs_service("BLUE_GREEN", world.groups["blue"], world.groups["green"])
+    # Another one, which has nothing to do with the listener.
+    other = {"serviceArn": SERVICE.replace("checkout", "billing"), "serviceName": "billing"}
+    world.owners.services.append({**world.owners.services[0], **other, "loadBalancers": []})
+    daemon = world.start_serin(owner="auto", ecs_service=service)
+    wait_until("the refusal", lambda: service in condition(daemon, "owner")["detail"], 20)
+    found = condition(daemon, "owner")
+    assert not found["holds"], found
+    assert "there is none such that uses these rules or groups" in found["detail"]
+    world.cut_over("green")
+    seen(world, daemon)
+    world.green.fail()
+    assert daemon.wait_event("refused", REVERT_WITHIN_S)["reason"] == "owner"
+    nothing_done(world)
+
+
 def test_a_hook_that_waits_is_answered_with_rollback_in_words(world: World) -> None:
     world.owners.ecs_service("BLUE_GREEN", world.groups["blue"], world.groups["green"])
     daemon = world.start_serin(owner="auto")
