@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serin::model::calendar::{Calendar, Matter, Row};
 use serin::model::judge::Judge;
 use serin::model::objective::Objectives;
-use serin::model::policy::{JudgePolicy, Policy};
+use serin::model::policy::{Heard, JudgePolicy, Policy};
 use serin::model::pulse::Pulse;
 use serin::model::release::{Baseline, EpochId, Stage};
 use serin::model::rolling::{Event, Rolling};
@@ -149,6 +149,7 @@ fn policy(release_rate_hz: f64) -> JudgePolicy {
         onset: Duration::from_mins(5),
         propagation: Duration::from_secs(15),
         release_rate_hz,
+        heard: Heard::Directly,
     }
 }
 

@@ -1,12 +1,15 @@
-//! The lever: reads and writes of one governed rule, nothing else.
+//! The lever: reads and writes of the governed rules or of an alias, nothing else.
 //!
 //! One call is one HTTP attempt: the guard owns retries, because a write whose end is unknown must be resolved by
 //! reading. Which calls may be made at all is the policy in `deploy/`; a test holds the two against each other.
 //!
 //! | file | what |
 //! |---|---|
+//! | `revert/hand.rs` | the one of both that a service's lever wants |
 //! | `revert/alb.rs` | the ELBv2 API behind the trait |
-//! | `revert/owner.rs` | who else moves the rules, found out and never guessed |
+//! | `revert/alias.rs` | a Lambda alias behind the trait |
+//! | `revert/tags.rs` | what tags say, on either of them |
+//! | `revert/owner.rs` | who else moves the rules or the alias, found out and never guessed |
 //! | `revert/ecs.rs`, `revert/codedeploy.rs` | the owners: their deployments, and the call that rolls one back |
 //! | `revert/actions.rs` | AWS's actions to the core's state, and back |
 //! | `revert/unknown.rs` | what an answer holds that this build doesn't know |
@@ -14,13 +17,18 @@
 
 mod actions;
 mod alb;
+mod alias;
 mod codedeploy;
 mod ecs;
 mod fault;
+mod hand;
 mod owner;
+mod tags;
 mod unknown;
 
-pub use alb::{Alb, AlbError, client_config};
+pub use alb::{Alb, client_config};
+pub use alias::Alias;
+pub use hand::Hand;
 
 use crate::model::guard::{Depth, Observed, ReadError, WriteOutcome};
 use crate::model::owner::Call;
@@ -58,6 +66,22 @@ pub trait Reverter: Send + Sync + 'static {
 
     /// Sends one call of the rules' owner, once.
     fn call(&self, call: Call) -> impl Future<Output = WriteOutcome> + Send;
+}
+
+/// Why a lever can't be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LeverError {
+    /// It is not one that may be governed; the text lists what there is.
+    #[error("{0}")]
+    NotGovernable(String),
+    /// There is no such listener, rule or alias.
+    #[error(
+        "{0}: AWS knows no such listener, rule or alias; check the ARN, its region and the account of the credentials"
+    )]
+    NotFound(String),
+    /// It couldn't be read now.
+    #[error("{0}")]
+    Read(String),
 }
 
 /// How long AWS may take.

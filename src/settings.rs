@@ -253,11 +253,11 @@ impl Service {
         rate_hz(&self.targets, self.pace.release_hz)
     }
 
-    /// The most that all instances together send to the service at the release pace: to its URLs, and with a lever to its registered
+    /// The most that all instances together send to the service at the release pace: to its URLs, and with a balancer to its registered
     /// targets directly, as often as in doubt.
     #[must_use]
     pub fn load_hz(&self) -> f64 {
-        let direct = if self.has_lever() { self.doubt_rate_hz() } else { 0.0 };
+        let direct = if self.asks_directly() { self.doubt_rate_hz() } else { 0.0 };
         (self.release_rate_hz() + direct) * f64::from(self.instances)
     }
 

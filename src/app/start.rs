@@ -10,7 +10,7 @@ use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::recover::recover;
 use crate::publish::{PublishError, Publisher, Roster};
-use crate::revert::{Alb, AlbError};
+use crate::revert::{Hand, LeverError};
 use crate::settings::{Process, Service, Settings};
 use aws_config::{BehaviorVersion, SdkConfig};
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ pub enum AppError {
         /// Which service.
         service: String,
         /// Why.
-        source: AlbError,
+        source: LeverError,
     },
     /// This machine can't carry the probes.
     #[error(transparent)]
@@ -230,19 +230,19 @@ pub async fn aws() -> SdkConfig {
 async fn lever(
     service: &Service,
     shared: Option<&SdkConfig>,
-) -> Result<Option<(Arc<Alb>, Option<Box<str>>)>, AppError> {
+) -> Result<Option<(Arc<Hand>, Option<Box<str>>)>, AppError> {
     let Some(shared) = shared.filter(|_| service.has_lever()) else { return Ok(None) };
-    let alb = Alb::new(shared, service.levers.clone(), service.whose.clone());
-    match alb.governable().await {
+    let hand = Hand::new(shared, &service.levers, &service.whose);
+    match hand.governable().await {
         Ok(state) => {
             tracing::info!(service = %service.name, shows = state.label(), "the listener was read");
-            Ok(Some((Arc::new(alb), None)))
+            Ok(Some((Arc::new(hand), None)))
         }
-        Err(AlbError::Read(why)) => {
+        Err(LeverError::Read(why)) => {
             tracing::warn!(service = %service.name, %why, "the listener can't be read; probing goes on, and nothing can be reverted until it can");
-            Ok(Some((Arc::new(alb), Some(why.into()))))
+            Ok(Some((Arc::new(hand), Some(why.into()))))
         }
-        Err(source @ (AlbError::NotGovernable(_) | AlbError::NotFound(_))) => {
+        Err(source @ (LeverError::NotGovernable(_) | LeverError::NotFound(_))) => {
             Err(AppError::Lever { service: service.name.clone(), source })
         }
     }

@@ -14,7 +14,7 @@ use crate::model::guard::{
 use crate::model::record::{Intent, Record};
 use crate::model::time::Mono;
 use crate::publish::{Item, Publisher};
-use crate::revert::{Alb, Reverter};
+use crate::revert::{Hand, Reverter};
 use crate::settings::Front;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) struct Steward {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) findings: mpsc::Receiver<Finding>,
     pub(super) commands: mpsc::Receiver<(Command, oneshot::Sender<Taken>)>,
-    pub(super) lever: Option<Arc<Alb>>,
+    pub(super) lever: Option<Arc<Hand>>,
     pub(super) hold_file: Option<PathBuf>,
     /// The balancer's name, if probes need it.
     pub(super) front: Option<Front>,
@@ -313,7 +313,7 @@ fn chapter(record: &Record) -> Option<Chapter> {
 }
 
 /// Asks for the balancer's name until AWS tells it; without it the probes that need it are void, and nothing is judged.
-async fn find_front(service: Arc<str>, front: Front, lever: Arc<Alb>) -> Event {
+async fn find_front(service: Arc<str>, front: Front, lever: Arc<Hand>) -> Event {
     loop {
         match lever.balancer_name().await {
             Ok(name) => {
@@ -340,7 +340,7 @@ async fn read(
     op: OpId,
     depth: Depth,
     groups: std::collections::BTreeSet<Box<str>>,
-    lever: Option<Arc<Alb>>,
+    lever: Option<Arc<Hand>>,
     hold_file: Option<PathBuf>,
 ) -> Event {
     let Some(lever) = lever else {

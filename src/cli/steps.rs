@@ -9,12 +9,13 @@ use super::{ConfigArgs, Failure, say};
 use crate::admin::{At, post};
 use crate::app::aws;
 use crate::clock;
+use crate::model::alias;
 use crate::model::guard::{Command, Depth, WriteOutcome};
 use crate::model::listener::{ListenerState, group_name};
 use crate::model::owner::Owner;
 use crate::model::shift::shift;
 use crate::model::time::Mono;
-use crate::revert::{Alb, Reverter};
+use crate::revert::{Hand, Reverter};
 use crate::settings::{self, Service};
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -101,7 +102,7 @@ impl Outcome {
 /// Everything that a step needs.
 struct Driver {
     service: String,
-    alb: Alb,
+    hand: Hand,
     at: At,
     green: String,
     within: Duration,
@@ -126,7 +127,7 @@ pub(super) fn steps(args: &StepArgs) -> Result<(), Failure> {
     })?;
     if !service.has_lever() {
         return Err(Failure::Config(format!(
-            "{name} has neither listener nor rule: there is nothing to step"
+            "{name} has neither listener, rule nor lambda_alias: there is nothing to step"
         )));
     }
     let at = At::Socket(args.admin.clone().unwrap_or_else(|| settings.process.admin.socket.clone()));
@@ -134,13 +135,13 @@ pub(super) fn steps(args: &StepArgs) -> Result<(), Failure> {
 }
 
 async fn drive(args: &StepArgs, service: &Service, to: &str, at: At) -> Result<(), Failure> {
-    let alb = Alb::new(&aws().await, service.levers.clone(), service.whose.clone());
-    let live = ready(&alb, &at, service).await?;
+    let hand = Hand::new(&aws().await, &service.levers, &service.whose);
+    let live = ready(&hand, &at, service).await?;
     let green = group(&live, to)?;
     shift(&live, &green, args.steps[0]).map_err(|why| Failure::Failed(anyhow!(why)))?;
     let mut driver = Driver {
         service: service.name.clone(),
-        alb,
+        hand,
         at,
         green,
         within: args.step_timeout,
@@ -170,13 +171,13 @@ async fn drive(args: &StepArgs, service: &Service, to: &str, at: At) -> Result<(
 }
 
 /// Whether a first step may be made; the listener as it is.
-async fn ready(alb: &Alb, at: &At, service: &Service) -> Result<ListenerState, Failure> {
+async fn ready(hand: &Hand, at: &At, service: &Service) -> Result<ListenerState, Failure> {
     let stand = Stand::read(at, &service.name).await?;
     let mut reasons = stand.unarmed();
     if reasons.is_empty() && stand.state() != "idle" {
         reasons.push(format!("it is {}, not idle: wait until it has seen what serves good", stand.state()));
     }
-    let read = alb.read(Depth::Marks, BTreeSet::new()).await;
+    let read = hand.read(Depth::Marks, BTreeSet::new()).await;
     let read = read.map_err(|error| Failure::Failed(anyhow!("{error}")))?;
     match read.marks.as_ref().map(|marks| (&marks.owner, &marks.hold)) {
         Some((Owner::Nobody, None)) => {}
@@ -205,13 +206,24 @@ fn group(live: &ListenerState, to: &str) -> Result<String, Failure> {
     let forwards = live.rules().iter().filter_map(|rule| rule.forward.as_ref());
     let named: BTreeSet<&str> = forwards.flat_map(|forward| forward.weights()).map(|(arn, _)| arn).collect();
     let found = named.iter().find(|arn| group_name(arn) == to).map(|arn| (*arn).to_owned());
-    found.ok_or_else(|| {
+    // A version isn't named before it gets requests; its number, or checkout:8, says which it is.
+    let version = named.first().filter(|_| found.is_none()).and_then(|arn| version_beside(arn, to));
+    found.or(version).ok_or_else(|| {
         let known: Vec<&str> = named.into_iter().map(group_name).collect();
         Failure::Usage(format!(
             "--to {to}: the listener names {}; give another group by its ARN",
             known.join(", ")
         ))
     })
+}
+
+/// The version of the same function by this name or number.
+fn version_beside(arn: &str, to: &str) -> Option<String> {
+    let (function, _) = alias::name(arn)?.split_once(':')?;
+    let number = to.strip_prefix(function).map_or(Some(to), |rest| rest.strip_prefix(':'))?;
+    let (unqualified, _) = arn.rsplit_once(':')?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| format!("{unqualified}:{number}"))
 }
 
 impl Driver {
@@ -255,11 +267,11 @@ impl Driver {
     async fn write(&self, percent: u8) -> Result<bool, anyhow::Error> {
         let mut changed = false;
         loop {
-            let read = self.alb.read(Depth::Listener, BTreeSet::new()).await;
+            let read = self.hand.read(Depth::Listener, BTreeSet::new()).await;
             let live = read.map_err(|error| anyhow!("{error}"))?.state;
             let writes = shift(&live, &self.green, percent).map_err(|why| anyhow!(why))?;
             let Some(write) = writes.into_iter().next() else { return Ok(changed) };
-            match self.alb.write(write).await {
+            match self.hand.write(write).await {
                 WriteOutcome::Accepted(_) => changed = true,
                 WriteOutcome::Throttled => return Err(anyhow!("{percent} %: AWS throttles our writes")),
                 WriteOutcome::Refused(code) => {
@@ -361,5 +373,16 @@ mod tests {
         for text in ["0", "101", "1.5", "-1", "", "%", "ten", "300"] {
             assert!(percent(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_version_is_called_by_its_number_or_its_name() {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:checkout:7";
+        let eight = Some("arn:aws:lambda:eu-west-1:123456789012:function:checkout:8".to_owned());
+        assert_eq!((version_beside(arn, "8"), version_beside(arn, "checkout:8")), (eight.clone(), eight));
+        for none in ["", "live", "checkout", "checkout:", "cart:8", "$LATEST"] {
+            assert_eq!(version_beside(arn, none), None, "{none}");
+        }
+        assert_eq!(version_beside("arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/blue/01", "8"), None);
     }
 }

@@ -40,8 +40,9 @@ use Fallback::{Bool, Int, Text, Texts};
 /// All keys, in the order of the reference file.
 pub const KEYS: &[Key] = &[
     bare("service", "required; a document without it is a layer beneath all that have it"),
-    bare("listener", "without listener and rule: measure and judge only"),
-    bare("rule", "without listener and rule: measure and judge only"),
+    bare("listener", "without listener, rule and lambda_alias: measure and judge only"),
+    bare("rule", "without listener, rule and lambda_alias: measure and judge only"),
+    bare("lambda_alias", "without listener, rule and lambda_alias: measure and judge only"),
     key("mode", Text("observe"), "it acts once you trust it, not before"),
     key(
         "revert_style",
@@ -55,7 +56,7 @@ pub const KEYS: &[Key] = &[
     ),
     bare(
         "via",
-        "balancer, where one is governed: its own addresses, with the URL's host; \"public\" measures through a CDN and verifies nothing",
+        "balancer, where one is governed: its own addresses, with the URL's host; with lambda_alias the URL's name; \"public\" measures through a CDN and verifies nothing",
     ),
     bare("ecs_service", "every ECS service of the account is looked through, up to 500"),
     bare("sole_actuator", "needed by act; true says that no other Serin may act on the lever"),
@@ -131,6 +132,11 @@ pub const KEYS: &[Key] = &[
     key("judge.judge_for", Text("15m"), "what breaks later is rarely the release"),
     key("judge.onset", Text("5m"), "what begins later also has to be worse than before under load"),
     key("judge.propagation", Text("15s"), "AWS promises no bound; about 10 s was seen after a weight change"),
+    key(
+        "judge.unheard",
+        Text("hold"),
+        "what breaks both versions of a function at once looks like a bad release once the old one gets no requests",
+    ),
     key("judge.threshold.for", Text("0s"), "at once: wrong_reverts is bound enough"),
     key("judge.threshold.bad_streak", Int(0), "never by a streak alone"),
     key("judge.threshold.good_streak", Int(0), "a breach is over when it has left the window"),

@@ -195,7 +195,7 @@ fn threads_for(loads: &[f64]) -> u32 {
 
 fn cpus_of(service: &Service, quantum: Duration) -> f64 {
     let direct =
-        if service.has_lever() { 1.0 + service.doubt_rate_hz() / service.pace.release_hz } else { 1.0 };
+        if service.asks_directly() { 1.0 + service.doubt_rate_hz() / service.pace.release_hz } else { 1.0 };
     let coalesced = quantum >= Duration::from_micros(250) && service.release_rate_hz() > 4_000.0;
     let us = |target: &Target| probe_us(target, coalesced) * service.release_rate_of(target);
     service.targets.iter().map(us).sum::<f64>() * direct / 1e6
@@ -226,7 +226,7 @@ fn connections_of(service: &Service) -> f64 {
         .map(|target| (&target.endpoint.host, target.endpoint.port, target.connect_to))
         .collect();
     let kept = 8.0 * f64::from(u32::try_from(places.len()).unwrap_or(u32::MAX));
-    let direct = if service.has_lever() { DIRECT_CONNECTIONS } else { 0.0 };
+    let direct = if service.asks_directly() { DIRECT_CONNECTIONS } else { 0.0 };
     hanging + kept + direct + 4.0
 }
 

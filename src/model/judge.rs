@@ -4,7 +4,7 @@
 //! the trailing window and answers, when asked, what may be said of the epoch. It never decides what to do.
 
 use crate::detector::Sight;
-use crate::policy::JudgePolicy;
+use crate::policy::{Heard, JudgePolicy};
 use crate::release::{Baseline, EpochId, Stage};
 use crate::sample::{Fault, Outcome, Purpose, Sample, Taint};
 use crate::target::{Version, VersionId, Versions};
@@ -310,6 +310,9 @@ impl Judge {
         if entry.bad() && self.first_bad.is_none() {
             self.first_bad = Some(self.first_bad_of(sample, now));
         }
+        if self.is_word_of_old(whose, &entry) {
+            keep(&mut self.direct, now, entry, sample.told_slow);
+        }
         if whose == Whose::New {
             let own = |name: &Version| !self.stage.old_versions.contains(name);
             self.green_known += u64::from(self.versions.name(sample.version).is_some_and(own));
@@ -387,6 +390,19 @@ impl Judge {
             Some(_) => Whose::Old,
             None if spread => Whose::New,
             None => Whose::Unattributed,
+        }
+    }
+
+    /// Where nobody can ask the old version, what it answers in production is its word. A failure that names nobody may be its
+    /// own where both get requests, and counts against it.
+    const fn is_word_of_old(&self, whose: Whose, entry: &Entry) -> bool {
+        if !self.stage.release || matches!(self.policy.heard, Heard::Directly) {
+            return false;
+        }
+        match whose {
+            Whose::Old => true,
+            Whose::Unattributed => entry.bad() && !self.stage.one_has_all,
+            Whose::New => false,
         }
     }
 

@@ -33,6 +33,7 @@ pub mod judge;
 
 pub mod power;
 
+pub mod alias;
 pub mod listener;
 pub mod owner;
 pub mod release;

@@ -1,6 +1,6 @@
 //! What is governed, as the core sees it: the rules that move together, what each forwards to, and whether all of it was understood.
 
-use crate::several;
+use crate::{alias, several};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
@@ -132,22 +132,24 @@ impl RuleState {
     /// # Errors
     /// Says in words what is not a forward to one or two groups that this build knows wholly.
     pub fn understood(&self) -> Result<&Forward, String> {
+        let (what, groups) =
+            if alias::name(&self.arn).is_some() { ("alias", "versions") } else { ("rule", "target groups") };
         if !self.unknown.is_empty() {
             return Err(format!(
-                "the rule has elements that this version doesn't know ({}); writing it back would erase them",
+                "the {what} has elements that this version doesn't know ({}); writing it back would erase them",
                 self.unknown.join(", ")
             ));
         }
         let Some(forward) = &self.forward else {
-            return Err("the rule doesn't forward to target groups".into());
+            return Err(format!("the {what} doesn't forward to {groups}"));
         };
         match forward.weights().len() {
             1 | 2 => Ok(forward),
-            n => Err(format!("the rule forwards to {n} target groups; one or two are understood")),
+            n => Err(format!("the {what} forwards to {n} {groups}; one or two are understood")),
         }
     }
 
-    /// The serving groups by name, for people: `blue`, or `blue 90 + green 10`.
+    /// The serving groups by name, for people: `blue`, or `blue 90 + green 10`; of an alias `checkout:7 90 %, :8 10 %`.
     #[must_use]
     pub fn label(&self) -> String {
         let Some(forward) = &self.forward else { return "no forward".into() };
@@ -156,11 +158,11 @@ impl RuleState {
         match weights.as_slice() {
             [] => "nothing".into(),
             [(arn, _)] => group_name(arn).to_owned(),
-            many => {
+            many => alias::label(many).unwrap_or_else(|| {
                 let parts: Vec<String> =
                     many.iter().map(|(arn, weight)| format!("{} {weight}", group_name(arn))).collect();
                 parts.join(" + ")
-            }
+            }),
         }
     }
 }
@@ -271,13 +273,17 @@ pub fn short(arn: &str) -> String {
     match parts.as_slice() {
         ["listener", _, name, .., id] => format!("listener {name}/{id}"),
         ["listener-rule", _, name, .., id] => format!("rule {name}/{id}"),
+        _ if alias::name(arn).is_some() => format!("alias {}", group_name(arn)),
         _ => arn.to_owned(),
     }
 }
 
-/// `blue` of `arn:aws:elasticloadbalancing:…:targetgroup/blue/0123456789abcdef`.
+/// `blue` of `arn:aws:elasticloadbalancing:…:targetgroup/blue/0123456789abcdef`, `checkout:7` of a function's version.
 #[must_use]
 pub fn group_name(arn: &str) -> &str {
+    if let Some(name) = alias::name(arn) {
+        return name;
+    }
     arn.rsplit_once(":targetgroup/").map_or(arn, |(_, rest)| rest.split('/').next().unwrap_or(rest))
 }
 

@@ -132,6 +132,28 @@ pub struct JudgePolicy {
     pub propagation: Duration,
     /// Probes a second of the service that the judge may expect inside a release (all targets together).
     pub release_rate_hz: f64,
+    /// How the old version is heard.
+    pub heard: Heard,
+}
+
+/// How the old version is heard while a release is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Heard {
+    /// Its registered targets are asked directly.
+    #[default]
+    Directly,
+    /// Nobody can ask it (a version of a Lambda function). What it answers in production, while it still gets requests, is its word.
+    InProduction(Unheard),
+}
+
+/// What a breach means where the old version gets no requests any more, and so has no word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Unheard {
+    /// It is told, and nothing is put back: what broke both versions at once looks the same.
+    #[default]
+    Hold,
+    /// The release is blamed, if the control is well and the breach begins within `onset`.
+    Revert,
 }
 
 /// What must hold before the lever is touched.
@@ -157,7 +179,7 @@ pub struct GuardPolicy {
     pub verify_answers: u32,
     /// How long to wait for that proof.
     pub verify_for: Duration,
-    /// A listener or a rule is governed; without one nothing is read and nothing can be reverted.
+    /// A listener, a rule or an alias is governed; without one nothing is read and nothing can be reverted.
     pub has_lever: bool,
     /// The version that answers is known (some target names a version header).
     pub versions_known: bool,
@@ -167,6 +189,8 @@ pub struct GuardPolicy {
     pub settle_answers: u32,
     /// As in [`JudgePolicy`].
     pub judge_for: Duration,
+    /// As in [`JudgePolicy`].
+    pub heard: Heard,
 }
 
 /// Whether Serin may write.

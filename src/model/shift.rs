@@ -1,5 +1,6 @@
 //! A step forward: part of the requests to the new group, in every governed rule, and the rest where it was.
 
+use crate::alias;
 use crate::listener::{Forward, Group, ListenerState, RuleState, group_name};
 use crate::plan::Write;
 use std::collections::BTreeSet;
@@ -22,6 +23,10 @@ pub fn shift(live: &ListenerState, green: &str, percent: u8) -> Result<Vec<Write
         .collect();
     let old: Vec<&str> = named.into_iter().filter(|arn| *arn != green).collect();
     let [old] = old.as_slice() else {
+        // An alias that has gone over names the old version no more, where a rule keeps the old group at weight 0.
+        if old.is_empty() && percent == 100 && alias::name(green).is_some() {
+            return Ok(vec![]);
+        }
         return Err(match old.as_slice() {
             [] => format!("{} is the only group: there is nothing to go over from", group_name(green)),
             several => format!(
@@ -38,7 +43,9 @@ pub fn shift(live: &ListenerState, green: &str, percent: u8) -> Result<Vec<Write
 
 fn step(rule: &RuleState, old: &str, green: &str, percent: i32) -> Result<Option<Write>, String> {
     let live = rule.understood()?;
-    let weight = |arn: &str| if arn == green { percent } else { 100 - percent };
+    let version = alias::name(green).is_some();
+    let unit = if version { alias::WHOLE / 100 } else { 1 };
+    let weight = |arn: &str| unit * if arn == green { percent } else { 100 - percent };
     // In the order described; what isn't named yet comes behind.
     let mut arns: Vec<&str> = live.groups.iter().map(|group| &*group.arn).collect();
     for arn in [old, green] {
@@ -46,6 +53,8 @@ fn step(rule: &RuleState, old: &str, green: &str, percent: i32) -> Result<Option
             arns.push(arn);
         }
     }
+    // A version that gets nothing isn't named: an alias stands for one, and a target group is kept warm at weight 0.
+    arns.retain(|arn| !version || weight(arn) > 0);
     let groups = arns.into_iter().map(|arn| Group { arn: arn.into(), weight: Some(weight(arn)) }).collect();
     let to = Forward { scalar: None, groups, stickiness: live.stickiness };
     let over = rule.fingerprint();
@@ -132,5 +141,20 @@ mod tests {
         let mut odd = rule("l", &[("b", 1), ("g", 0)]);
         odd.unknown.push("New".into());
         assert!(why(&odd.into(), "g", 10).contains("New"));
+    }
+
+    #[test]
+    fn an_alias_is_stepped_by_its_own_measure_and_names_no_version_without_requests() {
+        let arn =
+            |version: &str| format!("arn:aws:lambda:eu-west-1:123456789012:function:checkout:{version}");
+        let (seven, eight) = (arn("7"), arn("8"));
+        let live = state(&[(&seven, 1)]);
+        let ten = vec![(seven.clone(), 900_000_000), (eight.clone(), 100_000_000)];
+        assert_eq!(shown(&live, &eight, 10), ten);
+        let ten = state(&[(&seven, 900_000_000), (&eight, 100_000_000)]);
+        assert_eq!(shift(&ten, &eight, 10), Ok(vec![]));
+        assert_eq!(shown(&ten, &eight, 100), [(eight.clone(), alias::WHOLE)]);
+        assert_eq!(shift(&state(&[(&eight, 1)]), &eight, 100), Ok(vec![]), "it has gone over");
+        assert!(shift(&state(&[(&eight, 1)]), &eight, 50).unwrap_err().contains("is the only group"));
     }
 }

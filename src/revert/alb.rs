@@ -3,12 +3,13 @@
 use super::Reverter;
 use super::actions::{state, write_back};
 use super::fault::{read_error, write_outcome};
-use super::owner::{Owners, balancer_of, controller, keeper};
-use super::unknown;
+use super::owner::{Owners, balancer_of};
+use super::tags::{self, TAG_HOLD, Tagged};
+use super::{LeverError, unknown};
 use crate::failpoint;
 use crate::model::guard::{Depth, Marks, Observed, ReadError, WriteOutcome};
 use crate::model::listener::{Fingerprint, GroupHealth, HealthState, ListenerState, TargetHealth};
-use crate::model::owner::{Call, Owner};
+use crate::model::owner::Call;
 use crate::model::plan::Write;
 use crate::settings::{Lever, Whose};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -29,12 +30,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// One call takes so many ARNs.
 const TAGGED: usize = 20;
-/// An operator forbids acting.
-const TAG_HOLD: &str = "canary:hold";
-/// The pipeline says that the release must not be reverted.
-const TAG_IRREVERSIBLE: &str = "serin:irreversible";
-/// The pipeline names the release.
-const TAG_RELEASE: &str = "serin:release";
 
 /// A rule's actions, and the state that they describe.
 type Shown = (Fingerprint, Vec<Action>);
@@ -51,22 +46,6 @@ pub struct Alb {
     last: Mutex<BTreeMap<Box<str>, Shown>>,
     /// Whether a group's targets speak TLS; it can't change in the life of a group.
     tls: Mutex<BTreeMap<Box<str>, bool>>,
-}
-
-/// Why a lever can't be used at all.
-#[derive(Debug, thiserror::Error)]
-pub enum AlbError {
-    /// The rule is not one that may be governed; the text lists what there is.
-    #[error("{0}")]
-    NotGovernable(String),
-    /// There is no such rule or listener.
-    #[error(
-        "{0}: AWS knows no such listener or rule; check the ARN, its region and the account of the credentials"
-    )]
-    NotFound(String),
-    /// It couldn't be read now.
-    #[error("{0}")]
-    Read(String),
 }
 
 /// How AWS is called: bounded in time, and never twice by the SDK's own choice.
@@ -86,7 +65,7 @@ impl Alb {
     pub fn new(shared: &SdkConfig, levers: Vec<Lever>, whose: Whose) -> Self {
         let region = levers.first().map_or("", Lever::region);
         let client = Client::from_conf(client_config(shared, region));
-        let owners = Owners::new(shared, client.clone(), levers.clone(), whose);
+        let owners = Owners::of_rules(shared, client.clone(), levers.clone(), whose);
         Self {
             client,
             levers,
@@ -101,18 +80,18 @@ impl Alb {
     ///
     /// # Errors
     /// They aren't: the text lists the listeners' rules with their conditions and what they do.
-    pub async fn governable(&self) -> Result<ListenerState, AlbError> {
+    pub async fn governable(&self) -> Result<ListenerState, LeverError> {
         let state = self.state().await.map_err(|error| match error {
-            ReadError::NotFound(what) => AlbError::NotFound(what.into()),
-            other => AlbError::Read(other.to_string()),
+            ReadError::NotFound(what) => LeverError::NotFound(what.into()),
+            other => LeverError::Read(other.to_string()),
         })?;
         let Err(why) = state.understood() else { return Ok(state) };
         let odd = |lever: &&Lever| state.rule(lever.arn()).is_none_or(|rule| rule.understood().is_err());
         let lever = self.levers.iter().find(odd).or_else(|| self.levers.first());
-        let Some(lever) = lever else { return Err(AlbError::NotGovernable(why)) };
+        let Some(lever) = lever else { return Err(LeverError::NotGovernable(why)) };
         let rules = self.rules(lever).await;
         let rules = rules.unwrap_or_else(|error| format!("(its rules can't be listed: {error})"));
-        Err(AlbError::NotGovernable(format!("{}: {why}; the listener has:\n{rules}", lever.arn())))
+        Err(LeverError::NotGovernable(format!("{}: {why}; the listener has:\n{rules}", lever.arn())))
     }
 
     /// The DNS name of the balancer of the first lever, whose addresses are its nodes.
@@ -189,35 +168,14 @@ impl Alb {
         Ok(described.collect())
     }
 
-    /// Tags of the rules, of their balancers and groups, and whose all that is. A hold or a mark on any of them counts for all; the
-    /// release's marks are the rules' alone.
-    async fn marks(&self, state: &ListenerState, tags: Vec<(String, Tag)>) -> Marks {
+    /// Tags of the rules, of their balancers and groups, and whose all that is. A hold on any of them counts for all.
+    async fn marks(&self, state: &ListenerState, tags: Vec<Tagged>) -> Marks {
         let owner = failpoint::at("owner", self.owners.owner(state)).await;
-        let mut marks = Marks::of(owner);
-        for (resource, tag) in tags {
-            let value: Box<str> = tag.value().unwrap_or_default().into();
-            if let Some(who) = controller(&resource, &tag) {
-                marks.owner = Owner::Other(who.into());
-            }
-            let own = self.levers.iter().any(|lever| lever.arn() == resource);
-            match tag.key() {
-                Some(TAG_RELEASE) if own => marks.label = Some(value),
-                Some(TAG_IRREVERSIBLE) if own && &*value != "false" => marks.irreversible = Some(value),
-                // `canary:hold` and `canary:hold=<anything>`, the tag's key with or without a suffix.
-                Some(key) if key == TAG_HOLD || key.starts_with("canary:hold:") => {
-                    marks.hold = Some(format!("tag {key} = {value}").into());
-                }
-                _ => {
-                    let who = keeper(&tag).filter(|_| own);
-                    marks.keeper = marks.keeper.or(who.map(Into::into));
-                }
-            }
-        }
-        marks
+        tags::marks(owner, tags)
     }
 
     /// Every tag of the rules, their balancers and these groups, with the ARN that it is on.
-    async fn tags(&self, groups: &BTreeSet<Box<str>>) -> Result<Vec<(String, Tag)>, ReadError> {
+    async fn tags(&self, groups: &BTreeSet<Box<str>>) -> Result<Vec<Tagged>, ReadError> {
         let mut arns: Vec<String> = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
         let balancers: BTreeSet<String> =
             self.levers.iter().filter_map(|lever| balancer_of(lever.arn())).collect();
@@ -232,7 +190,13 @@ impl Alb {
         for answer in try_join_all(arns.chunks(TAGGED).map(ask)).await? {
             for described in answer.tag_descriptions() {
                 let arn = described.resource_arn().unwrap_or_default();
-                all.extend(described.tags().iter().map(|tag| (arn.to_owned(), tag.clone())));
+                let own = self.levers.iter().any(|lever| lever.arn() == arn);
+                all.extend(described.tags().iter().map(|tag| Tagged {
+                    resource: arn.to_owned(),
+                    own,
+                    key: tag.key().unwrap_or_default().to_owned(),
+                    value: tag.value().unwrap_or_default().to_owned(),
+                }));
             }
         }
         Ok(all)
@@ -272,7 +236,7 @@ impl Alb {
     /// The listener's rules in words, for the message that refuses one.
     async fn rules(&self, lever: &Lever) -> Result<String, ReadError> {
         let listener = match lever {
-            Lever::Listener { arn, .. } => arn.clone(),
+            Lever::Listener { arn, .. } | Lever::Alias { arn, .. } => arn.clone(),
             // arn:…:listener-rule/app/NAME/LB/LISTENER/RULE belongs to arn:…:listener/app/NAME/LB/LISTENER.
             Lever::Rule { arn, .. } => {
                 let listener = arn.replace(":listener-rule/", ":listener/");
@@ -344,7 +308,7 @@ impl Reverter for Alb {
     async fn tag(&self, hold: Option<Box<str>>) -> Result<(), String> {
         let arns: Vec<String> = self.levers.iter().map(|lever| lever.arn().to_owned()).collect();
         let failed = if let Some(reason) = hold {
-            let tag = Tag::builder().key(TAG_HOLD).value(tag_value(&reason)).build();
+            let tag = Tag::builder().key(TAG_HOLD).value(tags::value(&reason)).build();
             let call = self.client.add_tags().set_resource_arns(Some(arns)).tags(tag);
             call.send().await.err().map(|error| ("AddTags", read_error("AddTags", &error)))
         } else {
@@ -381,6 +345,9 @@ impl Reverter for Alb {
                     Err(error) => write_outcome(&error),
                 }
             }
+            Some(Lever::Alias { arn, .. }) => {
+                WriteOutcome::Refused(format!("{arn} belongs to no balancer").into())
+            }
             Some(Lever::Rule { arn, .. }) => {
                 let call = self.client.modify_rule().rule_arn(arn).set_actions(actions);
                 match failpoint::at("ModifyRule", call.send()).await {
@@ -415,12 +382,6 @@ fn target(one: &TargetHealthDescription, tls: bool) -> Option<TargetHealth> {
     let shifted = one.administrative_override().and_then(|shift| shift.state());
     let overridden = shifted.is_some_and(|state| state.as_str().ends_with("_active"));
     Some(TargetHealth { id, state, overridden })
-}
-
-/// What a tag may say: 256 characters, letters, digits, spaces and `+ - = . _ : / @` (Tagging AWS Resources).
-fn tag_value(reason: &str) -> String {
-    let fits = |letter: char| letter.is_alphanumeric() || " +-=._:/@".contains(letter);
-    reason.chars().map(|letter| if fits(letter) { letter } else { '_' }).take(256).collect()
 }
 
 fn rule_line(rule: &Rule) -> String {

@@ -1,9 +1,9 @@
-//! Who else moves the governed rules: found out through tags, ECS and `CodeDeploy`, and never guessed.
+//! Who else moves the governed rules or the alias: found out through tags, ECS and `CodeDeploy`, and never guessed.
 //!
 //! Looking through a whole account takes many calls, so what was found is kept for half an hour; a change of the rules is
 //! looked into at once, and until that is done nobody is known. How far the owner's newest deployment has come is asked each time.
 
-use super::codedeploy::CodeDeploy;
+use super::codedeploy::{CodeDeploy, Of};
 use super::ecs::{Ecs, Service};
 use crate::clock;
 use crate::model::guard::WriteOutcome;
@@ -13,7 +13,6 @@ use crate::model::time::Mono;
 use crate::settings::{Lever, Whose};
 use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2::Client;
-use aws_sdk_elasticloadbalancingv2::types::Tag;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,21 +79,47 @@ pub(super) struct Owners {
 
 #[derive(Debug)]
 struct Seeker {
-    elb: Client,
-    ecs: Ecs,
     codedeploy: CodeDeploy,
-    levers: Vec<Lever>,
-    /// The only ECS service to look at.
-    named: Option<(String, String)>,
+    sought: Sought,
+}
+
+/// What an owner is looked for of.
+#[derive(Debug)]
+enum Sought {
+    /// Listeners and rules.
+    Rules {
+        elb: Client,
+        ecs: Ecs,
+        levers: Vec<Lever>,
+        /// The only ECS service to look at.
+        named: Option<(String, String)>,
+    },
+    /// An alias, of a function by its ARN.
+    Alias { function: String, alias: String },
 }
 
 impl Owners {
-    pub(super) fn new(shared: &SdkConfig, elb: Client, levers: Vec<Lever>, whose: Whose) -> Self {
+    pub(super) fn of_rules(shared: &SdkConfig, elb: Client, levers: Vec<Lever>, whose: Whose) -> Self {
         let region = levers.first().map_or("", Lever::region).to_owned();
         let (ecs, codedeploy) = (Ecs::new(shared, &region), CodeDeploy::new(shared, &region));
+        let sought = Sought::Rules { elb, ecs, levers, named: whose.service };
+        Self::new(Seeker { codedeploy, sought }, whose.nobodys)
+    }
+
+    pub(super) fn of_alias(
+        shared: &SdkConfig,
+        region: &str,
+        (function, alias): (&str, &str),
+        nobodys: bool,
+    ) -> Self {
+        let sought = Sought::Alias { function: function.to_owned(), alias: alias.to_owned() };
+        Self::new(Seeker { codedeploy: CodeDeploy::new(shared, region), sought }, nobodys)
+    }
+
+    fn new(seeker: Seeker, vouched: bool) -> Self {
         Self {
-            vouched: whose.nobodys,
-            seeker: Arc::new(Seeker { elb, ecs, codedeploy, levers, named: whose.service }),
+            vouched,
+            seeker: Arc::new(seeker),
             known: Arc::default(),
             seeking: watch::Sender::new(false),
             looks: Mutex::default(),
@@ -119,6 +144,8 @@ impl Owners {
             Ok(Finding::Other(who)) => Owner::Other(who.into()),
             Ok(Finding::Deployed(by, service)) => match self.newest(&shows, by, &service).await {
                 Err(why) => Owner::Unknown(why.into()),
+                // Nothing of it is left on the way, and unlike tasks both versions stay: the alias is whoever's who writes it.
+                Ok(newest) if self.seeker.lets_go(newest.as_ref()) => Owner::Nobody,
                 Ok(newest) => Owner::Deployer(Deployer { by, service: service.arn.as_str().into(), newest }),
             },
         }
@@ -126,11 +153,16 @@ impl Owners {
 
     /// The owner's own call, once.
     pub(super) async fn call(&self, call: Call) -> WriteOutcome {
-        match &call {
-            Call::ContinueServiceDeployment { .. } | Call::StopServiceDeployment { .. } => {
-                self.seeker.ecs.call(&call).await
-            }
-            Call::StopDeployment { deployment } => self.seeker.codedeploy.stop(deployment).await,
+        match (&call, &self.seeker.sought) {
+            (Call::StopDeployment { deployment }, _) => self.seeker.codedeploy.stop(deployment).await,
+            (
+                Call::ContinueServiceDeployment { .. } | Call::StopServiceDeployment { .. },
+                Sought::Rules { ecs, .. },
+            ) => ecs.call(&call).await,
+            (
+                Call::ContinueServiceDeployment { .. } | Call::StopServiceDeployment { .. },
+                Sought::Alias { .. },
+            ) => WriteOutcome::Refused("ECS moves no alias".into()),
         }
     }
 
@@ -209,9 +241,10 @@ impl Owners {
         {
             return Ok(newest.clone());
         }
-        let newest = match by {
-            By::Ecs => self.seeker.ecs.newest(service).await,
-            By::CodeDeploy => self.seeker.codedeploy.newest(service).await,
+        let newest = match (by, &self.seeker.sought) {
+            (By::Ecs, Sought::Rules { ecs, .. }) => ecs.newest(service).await,
+            (By::CodeDeploy, _) => self.seeker.codedeploy.newest(service).await,
+            (By::Ecs, Sought::Alias { .. }) => Err("ECS moves no alias".into()),
         };
         self.known().newest = Some((now, shows.clone(), newest.clone()));
         newest
@@ -220,11 +253,30 @@ impl Owners {
 
 impl Seeker {
     async fn look(&self, state: &ListenerState) -> Result<Finding, String> {
-        let governed = self.governed(state).await?;
-        let named = self.named.as_ref().map(|(cluster, service)| (cluster.as_str(), service.as_str()));
+        match &self.sought {
+            Sought::Rules { elb, ecs, levers, named } => {
+                let governed = governed(elb, levers, state).await?;
+                let named = named.as_ref().map(|(cluster, service)| (cluster.as_str(), service.as_str()));
+                self.of_rules(ecs, named, &governed).await
+            }
+            Sought::Alias { function, alias } => {
+                let group = self.codedeploy.find(&Of::Alias { function, alias }).await?;
+                Ok(group.map_or(Finding::Nobody, |group| Finding::Deployed(By::CodeDeploy, group)))
+            }
+        }
+    }
+
+    async fn of_rules(
+        &self,
+        ecs: &Ecs,
+        named: Option<(&str, &str)>,
+        governed: &Governed,
+    ) -> Result<Finding, String> {
         // Who names the service says where to look; CodeDeploy is asked where that service says so.
-        let listed = async { if named.is_some() { Ok(None) } else { self.codedeploy.find(&governed).await } };
-        let (services, group) = tokio::try_join!(self.ecs.find(named, &governed), listed)?;
+        let listed = async {
+            if named.is_some() { Ok(None) } else { self.codedeploy.find(&Of::Rules(governed)).await }
+        };
+        let (services, group) = tokio::try_join!(ecs.find(named, governed), listed)?;
         if let Some(service) = services.iter().find(|service| service.is_external()) {
             return Ok(Finding::Other(format!("an external controller deploys ECS service {}", service.arn)));
         }
@@ -233,7 +285,7 @@ impl Seeker {
         }
         let deployed = services.iter().find(|service| service.is_deployed_by_codedeploy());
         let group = match (group, deployed) {
-            (None, Some(_)) => self.codedeploy.find(&governed).await?,
+            (None, Some(_)) => self.codedeploy.find(&Of::Rules(governed)).await?,
             (group, _) => group,
         };
         match (group, deployed) {
@@ -246,31 +298,37 @@ impl Seeker {
         }
     }
 
-    /// What an owner would be recognised by; a listener's default rule has an ARN of its own.
-    async fn governed(&self, state: &ListenerState) -> Result<Governed, String> {
-        let mut governed = Governed::default();
-        for lever in &self.levers {
-            governed.listeners.insert(listener_of(lever.arn()));
-            match lever {
-                Lever::Rule { arn, .. } => {
-                    governed.rules.insert(arn.clone());
-                }
-                Lever::Listener { arn, .. } => {
-                    let mut pages = self.elb.describe_rules().listener_arn(arn).into_paginator().send();
-                    while let Some(page) = pages.next().await {
-                        let page = page
-                            .map_err(|error| super::fault::read_error("DescribeRules", &error).to_string())?;
-                        let default = page.rules().iter().filter(|rule| rule.is_default() == Some(true));
-                        governed.rules.extend(default.filter_map(|rule| rule.rule_arn().map(str::to_owned)));
-                    }
+    /// What was found to shift the alias has come to its end.
+    const fn lets_go(&self, newest: Option<&Deployment>) -> bool {
+        matches!(self.sought, Sought::Alias { .. })
+            && matches!(newest, None | Some(Deployment { stage: DeploymentStage::Over(_), .. }))
+    }
+}
+
+/// What an owner would be recognised by; a listener's default rule has an ARN of its own.
+async fn governed(elb: &Client, levers: &[Lever], state: &ListenerState) -> Result<Governed, String> {
+    let mut governed = Governed::default();
+    for lever in levers {
+        governed.listeners.insert(listener_of(lever.arn()));
+        match lever {
+            Lever::Rule { arn, .. } => {
+                governed.rules.insert(arn.clone());
+            }
+            Lever::Listener { arn, .. } => {
+                let mut pages = elb.describe_rules().listener_arn(arn).into_paginator().send();
+                while let Some(page) = pages.next().await {
+                    let page =
+                        page.map_err(|error| super::fault::read_error("DescribeRules", &error).to_string())?;
+                    let default = page.rules().iter().filter(|rule| rule.is_default() == Some(true));
+                    governed.rules.extend(default.filter_map(|rule| rule.rule_arn().map(str::to_owned)));
                 }
             }
+            Lever::Alias { .. } => {}
         }
-        let forwards = state.rules().iter().filter_map(|rule| rule.forward.as_ref());
-        governed.groups =
-            forwards.flat_map(|forward| forward.weights()).map(|(arn, _)| arn.to_owned()).collect();
-        Ok(governed)
     }
+    let forwards = state.rules().iter().filter_map(|rule| rule.forward.as_ref());
+    governed.groups = forwards.flat_map(|forward| forward.weights()).map(|(arn, _)| arn.to_owned()).collect();
+    Ok(governed)
 }
 
 /// `arn:…:listener-rule/app/NAME/LB/LISTENER/RULE` belongs to `arn:…:listener/app/NAME/LB/LISTENER`.
@@ -293,16 +351,13 @@ pub(super) fn balancer_of(arn: &str) -> Option<String> {
 }
 
 /// The controller whose tag this is, in words.
-pub(super) fn controller(resource: &str, tag: &Tag) -> Option<String> {
-    let key = tag.key()?;
-    CONTROLLERS.iter().any(|prefix| key.starts_with(prefix)).then(|| {
-        format!("a Kubernetes controller owns {resource} (tag {key} = {})", tag.value().unwrap_or_default())
-    })
+pub(super) fn controller(resource: &str, key: &str, value: &str) -> Option<String> {
+    let owns = CONTROLLERS.iter().any(|prefix| key.starts_with(prefix));
+    owns.then(|| format!("a Kubernetes controller owns {resource} (tag {key} = {value})"))
 }
 
 /// Whoever keeps the desired state of what has this tag, in words.
-pub(super) fn keeper(tag: &Tag) -> Option<String> {
-    let (key, value) = (tag.key()?, tag.value().unwrap_or_default());
+pub(super) fn keeper(key: &str, value: &str) -> Option<String> {
     if key == "aws:cloudformation:stack-name" {
         return Some(format!("CloudFormation (stack {value})"));
     }
@@ -341,13 +396,12 @@ mod tests {
 
     #[test]
     fn tags_tell_of_controllers_and_of_whoever_keeps_the_desired_state() {
-        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let controllers = ["elbv2.k8s.aws/cluster", "ingress.k8s.aws/resource", "kubernetes.io/cluster/prod"];
         for key in controllers {
-            let who = controller("the listener", &tag(key, "prod")).expect(key);
+            let who = controller("the listener", key, "prod").expect(key);
             assert_eq!(who, format!("a Kubernetes controller owns the listener (tag {key} = prod)"));
         }
-        assert_eq!(controller("x", &tag("team", "kubernetes.io/")), None);
+        assert_eq!(controller("x", "team", "kubernetes.io/"), None);
         let kept = [
             ("aws:cloudformation:stack-name", "shop", Some("CloudFormation (stack shop)")),
             ("ManagedBy", "Terraform", Some("Terraform")),
@@ -359,7 +413,7 @@ mod tests {
             ("team", "terraform", None),
         ];
         for (key, value, who) in kept {
-            assert_eq!(keeper(&tag(key, value)).as_deref(), who, "{key} = {value}");
+            assert_eq!(keeper(key, value).as_deref(), who, "{key} = {value}");
         }
     }
 }

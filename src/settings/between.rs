@@ -32,9 +32,8 @@ pub(super) fn apart(
         }
         for lever in &service.levers {
             if let Some(first) = levers.insert(lever, &service.name) {
-                let key = if matches!(lever, Lever::Listener { .. }) { "listener" } else { "rule" };
                 let rule = format!("the service {first} holds this lever already: two would fight over it");
-                refuse(key, lever.arn(), rule, "give each service a rule of its own");
+                refuse(lever.key(), lever.arn(), rule, "give each service a lever of its own");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What `serin check` says: every effective value with its origin, the load, and what will never happen.
 
 use super::{Entry, Service, Settings, units};
-use crate::model::policy::Mode;
+use crate::model::policy::{Heard, Mode};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -66,7 +66,7 @@ pub fn explain_json(settings: &Settings) -> Value {
 
 impl Service {
     /// `2 instances × 4 URLs × 25/s = 200/s + 40/s (200/s while in doubt) asked of registered targets directly, at the
-    /// release pace (calm 10/s), max_rate 1000/s`. Without a lever nobody is asked directly.
+    /// release pace (calm 10/s), max_rate 1000/s`. Without a balancer nobody is asked directly.
     #[must_use]
     pub fn load_line(&self) -> String {
         let instances = f64::from(self.instances);
@@ -81,7 +81,7 @@ impl Service {
             0 => String::new(),
             n => format!(" ({n} of them at 1/s)"),
         };
-        let direct = if self.has_lever() {
+        let direct = if self.asks_directly() {
             let [usual_hz, doubt_hz] =
                 [self.direct_rate_hz(true), self.doubt_rate_hz()].map(|hz| hz * instances);
             let doubt = if doubt_hz > usual_hz * 1.01 {
@@ -106,6 +106,12 @@ impl Service {
         )
     }
 
+    /// Whether the old version can be asked at its registered targets, past what shares out the requests.
+    #[must_use]
+    pub fn asks_directly(&self) -> bool {
+        self.has_lever() && self.judge.heard == Heard::Directly
+    }
+
     /// Whether anything can be put back.
     #[must_use]
     pub const fn has_lever(&self) -> bool {
@@ -116,13 +122,16 @@ impl Service {
     #[must_use]
     pub fn never_acts(&self) -> Option<String> {
         match (self.mode, self.has_lever()) {
-            (Mode::Observe, false) => {
-                Some("mode = \"observe\", and there is neither listener nor rule to put back".to_owned())
-            }
+            (Mode::Observe, false) => Some(
+                "mode = \"observe\", and there is neither listener, rule nor lambda_alias to put back"
+                    .to_owned(),
+            ),
             (Mode::Observe, true) => {
                 Some("mode = \"observe\": it judges and tells what it would have done (DRY RUN)".to_owned())
             }
-            (Mode::Act, false) => Some("there is neither listener nor rule to put back".to_owned()),
+            (Mode::Act, false) => {
+                Some("there is neither listener, rule nor lambda_alias to put back".to_owned())
+            }
             (Mode::Act, true) => None,
         }
     }

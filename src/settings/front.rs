@@ -1,7 +1,7 @@
 //! `via`: whether probes go to the balancer itself, or to whatever the URL's name leads to.
 
 use super::reader::{Fault, Leaf, Noted, Section};
-use super::{Endpoint, Lever};
+use super::{Endpoint, Lever, lever};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +12,8 @@ pub enum Via {
     Balancer,
     /// To the URL's name, perhaps through a CDN: that measures what users get, and proves nothing of the balancer.
     Public,
+    /// To the URL's name, which leads to the function: an alias has no balancer in front of it that could be asked past a CDN.
+    Function,
 }
 
 /// The balancer's own DNS name, which AWS tells later. Copies share it.
@@ -44,16 +46,25 @@ impl Front {
     }
 }
 
-/// `via`; the balancer where there is one, and nothing to choose without.
+/// `via`; the balancer where there is one, the function where an alias is, and nothing to choose without.
 pub(super) fn via(section: &Section<'_>, levers: &Result<Vec<Lever>, Noted>) -> Result<Via, Noted> {
     let choices = [("balancer", Via::Balancer), ("public", Via::Public)];
     let via = section.maybe("via", |leaf: &Leaf<'_>| leaf.choice(&choices))?;
     let has_lever = levers.as_ref().is_ok_and(|levers| !levers.is_empty());
+    let has_alias = levers.as_ref().is_ok_and(|levers| lever::is_alias(levers));
+    if via == Some(Via::Balancer) && has_alias {
+        let rule = "the requests are shared out by lambda_alias, and no balancer before it is known";
+        return Err(section.refuse("via", Fault::new(rule, "leave via out: the URL's own name is asked")));
+    }
     if via == Some(Via::Balancer) && levers.is_ok() && !has_lever {
         let rule = "there is neither listener nor rule, so no balancer is known";
         return Err(section.refuse("via", Fault::new(rule, "name one, or leave via out")));
     }
-    Ok(via.unwrap_or(if has_lever { Via::Balancer } else { Via::Public }))
+    Ok(via.unwrap_or(match (has_alias, has_lever) {
+        (true, _) => Via::Function,
+        (false, true) => Via::Balancer,
+        (false, false) => Via::Public,
+    }))
 }
 
 /// Whether the file itself says where connections go: an address, or this machine.

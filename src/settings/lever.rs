@@ -1,4 +1,4 @@
-//! `listener` and `rule`: what a revert may write to.
+//! `listener`, `rule` and `lambda_alias`: what a revert may write to.
 
 use super::Mode;
 use super::reader::{Fault, Leaf, Noted, Section};
@@ -24,6 +24,13 @@ pub enum Lever {
         /// From the ARN.
         region: String,
     },
+    /// This alias of a Lambda function.
+    Alias {
+        /// `arn:…:function:NAME:ALIAS`.
+        arn: String,
+        /// From the ARN.
+        region: String,
+    },
 }
 
 impl Lever {
@@ -31,7 +38,7 @@ impl Lever {
     #[must_use]
     pub fn arn(&self) -> &str {
         match self {
-            Self::Listener { arn, .. } | Self::Rule { arn, .. } => arn,
+            Self::Listener { arn, .. } | Self::Rule { arn, .. } | Self::Alias { arn, .. } => arn,
         }
     }
 
@@ -39,9 +46,33 @@ impl Lever {
     #[must_use]
     pub fn region(&self) -> &str {
         match self {
-            Self::Listener { region, .. } | Self::Rule { region, .. } => region,
+            Self::Listener { region, .. } | Self::Rule { region, .. } | Self::Alias { region, .. } => region,
         }
     }
+
+    /// The key that names it.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Listener { .. } => "listener",
+            Self::Rule { .. } => "rule",
+            Self::Alias { .. } => "lambda_alias",
+        }
+    }
+
+    /// Of an alias: its function's ARN without a qualifier, and its own name.
+    #[must_use]
+    pub fn alias(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Alias { arn, .. } => arn.rsplit_once(':'),
+            Self::Listener { .. } | Self::Rule { .. } => None,
+        }
+    }
+}
+
+/// Whether these are one alias, whose versions nobody can ask.
+pub(super) fn is_alias(levers: &[Lever]) -> bool {
+    levers.iter().any(|lever| lever.alias().is_some())
 }
 
 /// What the file says of whose the levers are.
@@ -54,7 +85,7 @@ pub struct Whose {
 }
 
 /// `owner` and `ecs_service`.
-pub(super) fn whose(section: &Section<'_>) -> Result<Whose, Noted> {
+pub(super) fn whose(section: &Section<'_>, levers: &Result<Vec<Lever>, Noted>) -> Result<Whose, Noted> {
     let nobodys = section.get("owner", |leaf| leaf.choice(&[("auto", false), ("none", true)]));
     let service = section.maybe("ecs_service", |leaf| {
         let text = leaf.text()?;
@@ -73,6 +104,10 @@ pub(super) fn whose(section: &Section<'_>) -> Result<Whose, Noted> {
         }
     });
     let (nobodys, service) = (nobodys?, service?);
+    if service.is_some() && levers.as_ref().is_ok_and(|levers| is_alias(levers)) {
+        let rule = "ECS moves no Lambda alias: only CodeDeploy is asked whose it is";
+        return Err(section.refuse("ecs_service", Fault::new(rule, "leave it out")));
+    }
     if nobodys && service.is_some() {
         let rule = "owner = \"none\" says that no ECS service is behind the lever";
         return Err(section.refuse("ecs_service", Fault::new(rule, "leave out one of the two")));
@@ -80,12 +115,25 @@ pub(super) fn whose(section: &Section<'_>) -> Result<Whose, Noted> {
     Ok(Whose { nobodys, service })
 }
 
-/// What moves together, the most important first: listeners in their order, then rules. None for a service that is only measured.
+/// What moves together, the most important first: listeners in their order, then rules; or one alias. None for a service that is
+/// only measured.
 pub(super) fn read(section: &Section<'_>) -> Result<Vec<Lever>, Noted> {
     let listeners = section.maybe("listener", |leaf| several(leaf, Kind::Listener));
     let rules = section.maybe("rule", |leaf| several(leaf, Kind::Rule));
+    let alias = section.maybe("lambda_alias", |leaf| function_alias(leaf.text()?));
     let mut levers = listeners?.unwrap_or_default();
-    let rules = rules?.unwrap_or_default();
+    let (rules, alias) = (rules?.unwrap_or_default(), alias?);
+    if let Some(other) = alias.as_ref().and(levers.first().or(rules.first())) {
+        let rule = format!(
+            "there is a {} too, {}: a service's requests are shared out by a balancer or by an alias, and one revert is \
+             of one",
+            other.key(),
+            quoted(other.arn())
+        );
+        let remedy = "leave out one of them, or make two services";
+        return Err(section.refuse("lambda_alias", Fault::new(rule, remedy)));
+    }
+    levers.extend(alias);
     let key = if rules.is_empty() { "listener" } else { "rule" };
     levers.extend(rules);
     if levers.len() > LEVERS_MAX {
@@ -136,13 +184,17 @@ pub(super) fn check_mode(
     let mut faults = Vec::new();
     if levers.is_empty() {
         faults.push(Fault::new(
-            "act needs a lever, and there is neither listener nor rule",
+            "act needs a lever, and there is neither listener, rule nor lambda_alias",
             "name one, or observe",
         ));
     }
     if !sole_actuator {
-        let rule = "act needs sole_actuator = true: the API has no compare-and-swap, so two Serins with one lever \
-                    would overwrite each other";
+        let rule = if is_alias(levers) {
+            "act needs sole_actuator = true: two Serins with one lever would revert twice, each within its own budget"
+        } else {
+            "act needs sole_actuator = true: the API has no compare-and-swap, so two Serins with one lever \
+             would overwrite each other"
+        };
         faults.push(Fault::new(rule, "add sole_actuator = true to one of them, or observe"));
     }
     let mut checked = Ok(());
@@ -203,5 +255,49 @@ fn parse(arn: &str, kind: Kind) -> Result<Lever, Fault> {
             })
         }
         _ => Err(Fault::new(format!("not the ARN of an Application Load Balancer's {key}"), form)),
+    }
+}
+
+/// `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME:ALIAS` (Service Authorization Reference, AWS Lambda; the letters of both names are
+/// those of `GetAlias`).
+fn function_alias(arn: &str) -> Result<Lever, Fault> {
+    let form = "write arn:aws:lambda:REGION:ACCOUNT:function:NAME:ALIAS";
+    let fields: Vec<&str> = arn.split(':').collect();
+    let &["arn", partition, service, region, account, kind, ref rest @ ..] = fields.as_slice() else {
+        return Err(Fault::new("not an ARN", form));
+    };
+    let plain = |text: &str, more: &str, most: usize| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || more.as_bytes().contains(&byte);
+        (1..=most).contains(&text.len()) && text.bytes().all(letter)
+    };
+    let account_good = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    if service != "lambda" {
+        return Err(Fault::new(format!("the ARN of {} and not of Lambda", quoted(service)), form));
+    }
+    if !partition.starts_with("aws")
+        || !plain(partition, "-", 20)
+        || !plain(region, "-", 30)
+        || !account_good
+        || kind != "function"
+    {
+        return Err(Fault::new("not the ARN of a function in one region and account", form));
+    }
+    match *rest {
+        [name] if plain(name, "-_", 64) => {
+            let rule = "the function itself, without an alias: its requests go to $LATEST, which has no state to return to";
+            Err(Fault::new(rule, "publish versions, let an alias share out the requests, and add :ALIAS"))
+        }
+        [_, "$LATEST"] => {
+            let rule = "$LATEST changes under its name, so there is no state to return to";
+            Err(Fault::new(rule, "name the alias that the requests go to"))
+        }
+        [_, version] if version.bytes().all(|byte| byte.is_ascii_digit()) && !version.is_empty() => {
+            let rule = format!("{version} is a version, which never changes and has no weights");
+            Err(Fault::new(rule, "name the alias that the requests go to"))
+        }
+        [name, alias] if plain(name, "-_", 64) && plain(alias, "-_", 128) => {
+            Ok(Lever::Alias { arn: arn.to_owned(), region: region.to_owned() })
+        }
+        _ => Err(Fault::new("not the ARN of a function's alias", form)),
     }
 }

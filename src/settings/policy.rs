@@ -1,10 +1,12 @@
 //! `[judge]`, `[guard]` and `[pace]`.
 
 use super::reader::{Fault, Leaf, Noted, Section};
-use super::{Mode, Pace, Target, objectives, units};
+use super::{Lever, Mode, Pace, Target, lever, objectives, units};
 use crate::config::quoted;
 use crate::model::plan::Style;
-use crate::model::policy::{Burn, GuardPolicy, Join, JudgePolicy, Policies, Policy, Threshold};
+use crate::model::policy::{
+    Burn, GuardPolicy, Heard, Join, JudgePolicy, Policies, Policy, Threshold, Unheard,
+};
 use crate::model::power::Test;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,12 +38,38 @@ pub(super) fn pace(root: &Section<'_>) -> Result<Pace, Noted> {
     Ok(Pace { calm_hz, release_hz })
 }
 
+/// How the old version is heard, which the lever says; and `judge.unheard`.
+pub(super) fn heard(
+    root: &Section<'_>,
+    levers: &Result<Vec<Lever>, Noted>,
+    has_control: bool,
+) -> Result<Heard, Noted> {
+    let section = root.section("judge");
+    let unheard = section
+        .get("unheard", |leaf| leaf.choice(&[("hold", Unheard::Hold), ("revert", Unheard::Revert)]))?;
+    let levers = levers.as_ref().map_err(|noted| *noted)?;
+    if lever::is_alias(levers) {
+        if unheard == Unheard::Revert && !has_control {
+            let rule = "without the old version's word and without a control, nothing tells the release's fault from the network's";
+            return Err(section.refuse("unheard", Fault::new(rule, "add a control, or leave unheard out")));
+        }
+        return Ok(Heard::InProduction(unheard));
+    }
+    if unheard == Unheard::Revert {
+        let rule =
+            "without lambda_alias the old version's registered targets are asked directly, and are heard";
+        return Err(section.refuse("unheard", Fault::new(rule, "leave it out")));
+    }
+    Ok(Heard::Directly)
+}
+
 /// Objectives and `[judge]`; `rates_hz`: what each target gets at the release pace. Without targets or a pace, which were refused then,
 /// only what doesn't need them is read.
 pub(super) fn judge(
     root: &Section<'_>,
     targets: Option<&[Target]>,
     rates_hz: &[f64],
+    heard: Result<Heard, Noted>,
 ) -> Result<JudgePolicy, Noted> {
     let release_rate_hz = if rates_hz.is_empty() { f64::INFINITY } else { rates_hz.iter().sum() };
     let objectives = targets.ok_or(Noted).and_then(|targets| objectives::read(root, targets, rates_hz));
@@ -73,6 +101,7 @@ pub(super) fn judge(
         onset: onset?,
         propagation: propagation?,
         release_rate_hz,
+        heard: heard?,
     };
     consistent(&section, &policy).map(|()| policy)
 }
@@ -114,7 +143,13 @@ pub(super) fn guard(
         settle: judge.settle,
         settle_answers: judge.settle_answers,
         judge_for: judge.judge_for,
+        heard: judge.heard,
     };
+    if judge.heard != Heard::Directly && policy.healthy_min > 1 {
+        let rule =
+            "a version of a function is one target, whatever its concurrency: more would refuse every revert";
+        return Err(section.refuse("min_healthy", Fault::new(rule, "leave it at 1")));
+    }
     if policy.reverts_per_day_max < policy.reverts_per_hour_max {
         let rule = format!("is less than reverts_per_hour ({})", policy.reverts_per_hour_max);
         return Err(

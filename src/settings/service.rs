@@ -19,7 +19,7 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
     let name = root.get("service", name);
     let mode = root.get("mode", |leaf| leaf.choice(&[("observe", Mode::Observe), ("act", Mode::Act)]));
     let levers = lever::read(&root);
-    let whose = lever::whose(&root);
+    let whose = lever::whose(&root, &levers);
     let via = front::via(&root, &levers);
     let sole_actuator = root.maybe("sole_actuator", Leaf::switch);
     let instances = root.get("instances", |leaf| leaf.count(1..=10_000));
@@ -39,7 +39,9 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
         (Ok(targets), Ok(pace)) => super::rates_hz(targets, pace.release_hz).collect(),
         _ => Vec::new(),
     };
-    let judge = policy::judge(&root, targets.as_deref().ok(), &rates_hz);
+    let has_control = control.as_ref().map_or(true, Option::is_some);
+    let heard = policy::heard(&root, &levers, has_control);
+    let judge = policy::judge(&root, targets.as_deref().ok(), &rates_hz, heard);
     let has_lever = levers.as_ref().is_ok_and(|levers| !levers.is_empty());
     let guard = policy::guard(&root, mode, &judge, targets.as_deref().unwrap_or_default(), has_lever);
     allowed.and(ca_file)?;

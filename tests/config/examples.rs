@@ -2,7 +2,7 @@
 
 use super::{load, load_with, repository};
 use serin::config::{Fallback, KEYS, Origin};
-use serin::model::policy::Mode;
+use serin::model::policy::{Heard, Mode, Unheard};
 use serin::settings::{Lever, explain, explain_json};
 use std::path::Path;
 use std::time::Duration;
@@ -146,4 +146,44 @@ fn with_a_lever_the_probes_go_to_the_balancer_unless_the_file_says_where() {
     assert_eq!(of(lever), (vec![false, true, false], true));
     assert_eq!(of(&format!("{lever}\nvia = \"public\"")), (vec![false; 3], false));
     assert_eq!(of(""), (vec![false; 3], false), "no balancer is known");
+}
+
+#[test]
+fn an_alias_is_a_lever_that_nobody_is_asked_behind() {
+    let alias = "arn:aws:lambda:eu-west-1:123456789012:function:checkout:live";
+    let named = "[[targets]]\nname = \"named\"\nurl = \"https://shop.example.com/\"\n";
+    let load = |more: &str, tables: &str| {
+        let more = format!("lambda_alias = \"{alias}\"\n{more}");
+        crate::load_text(&crate::document(&more, &format!("{named}{tables}"))).unwrap()
+    };
+    let settings = load("", "");
+    let service = &settings.services[0];
+    let [lever @ Lever::Alias { arn, region }] = service.levers.as_slice() else {
+        panic!("{:?}", service.levers)
+    };
+    assert_eq!((arn.as_str(), region.as_str(), lever.key()), (alias, "eu-west-1", "lambda_alias"));
+    assert_eq!(lever.alias(), alias.rsplit_once(':'));
+    assert!(service.targets.iter().all(|target| target.front.is_none()), "there is no balancer to ask");
+    assert!(service.verifies() && service.has_lever() && !service.asks_directly());
+    assert_eq!(service.judge.heard, Heard::InProduction(Unheard::Hold));
+    assert_eq!(service.guard.heard, service.judge.heard);
+    let text = explain(&settings);
+    assert!(text.contains(&format!("lambda_alias = \"{alias}\"")), "{text}");
+    let unheard = text.lines().find(|line| line.contains("judge.unheard")).unwrap();
+    assert!(unheard.contains("\"hold\"") && unheard.contains("default: what breaks both versions"), "{text}");
+    assert!(!text.contains("asked of registered targets directly"), "{text}");
+
+    assert!(!load("via = \"public\"", "").services[0].verifies(), "through a CDN nothing is proved");
+    let reverts = load("control = \"https://status.example.net/\"", "[judge]\nunheard = \"revert\"\n");
+    assert_eq!(reverts.services[0].judge.heard, Heard::InProduction(Unheard::Revert));
+
+    let json = format!(
+        "{{\"service\": \"a\", \"lambda_alias\": \"{alias}\", \"targets\": [{{\"url\": \"http://127.0.0.1:1/x\"}}], \"objectives\": {{\"availability\": \"99%\"}}}}"
+    );
+    let yaml = format!(
+        "service: a\nlambda_alias: {alias}\ntargets:\n  - url: http://127.0.0.1:1/x\nobjectives:\n  availability: 99%\n"
+    );
+    let toml = crate::document(&format!("lambda_alias = \"{alias}\""), "");
+    let hashes = [json, yaml, toml].map(|text| crate::load_text(&text).unwrap().content_hash);
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]));
 }

@@ -29,9 +29,12 @@ PREFIXES = {
     "cloudwatch": "cloudwatch",
     "codedeploy": "codedeploy",
     "ecs": "ecs",
+    "lambda": "lambda",
     "sns": "sns",
     "events": "events",
 }
+# botocore's name → the Rust SDK's, where they differ.
+SDKS = {"elbv2": "elasticloadbalancingv2", "events": "eventbridge"}
 READS = ("Describe", "List", "Get", "BatchGet")
 # botocore's own list of resources has none for this call (IAM's table: `*` alone).
 UNBOUND = {"StopDeployment"}
@@ -114,6 +117,7 @@ def test_policies_allow_what_the_code_calls_and_nothing_else() -> None:
     # Who writes the listener needs no right to another's deployments, and the other way round.
     rolls = {"ecs:ContinueServiceDeployment", "ecs:StopServiceDeployment", "codedeploy:StopDeployment"}
     writes = {"elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"}
+    writes |= {"lambda:UpdateAlias"}
     assert rolls < called and writes < called
     assert actions("iam-actuator.json") == called - rolls
     assert actions("iam-owner.json") == called - writes
@@ -134,6 +138,11 @@ def test_policies_name_exact_resources(file: str) -> None:
                 assert statement["Condition"] == {
                     "StringEquals": {"cloudwatch:namespace": namespace()}
                 }
+            elif service == "lambda":
+                one, *its = resources
+                assert re.fullmatch(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:checkout", one)
+                # Its alias and its versions may be read; a tag and an alias are written through the function itself.
+                assert its == ([f"{one}:*"] if operation.startswith(READS) else [])
             elif operation.startswith(READS) or operation in UNBOUND:
                 assert resources == ["*"], "no resource-level permission, or a look for who it is"
             elif service == "ecs":
@@ -278,18 +287,21 @@ def calls(*folders: str) -> set[str]:
 
     Those of the stage of demo and drill are left out: it plays the pipeline, and only ever to the lab.
     """
-    operations = {
-        xform_name(operation): f"{prefix}:{operation}"
-        for service, prefix in PREFIXES.items()
-        for operation in model(service).operation_names
-    }
+    operations: dict[str, dict[str, str]] = {}
+    for service, prefix in PREFIXES.items():
+        for operation in model(service).operation_names:
+            operations.setdefault(xform_name(operation), {})[SDKS.get(service, service)] = (
+                f"{prefix}:{operation}"
+            )
     found = set()
     for folder in folders:
         for path in sorted([*(ROOT / folder).rglob("*.rs"), *ROOT.glob(f"{folder}.rs")]):
             if path == ROOT / "src/cli/stage.rs":
                 continue
             code = re.sub(r"//.*", "", path.read_text())
+            sdks = set(re.findall(r"aws_sdk_(\w+)", code))
             for name in re.findall(r"\.\s*([a-z_]+)\(\)", code):
-                if name in operations:
-                    found.add(operations[name])
+                # Several services have a call of this name: then it is that of the SDK that the file names.
+                by_sdk = operations.get(name, {})
+                found |= {by_sdk[sdk] for sdk in by_sdk if len(by_sdk) == 1 or sdk in sdks}
     return found

@@ -1,5 +1,6 @@
 //! One ledger line to one step, in words.
 
+use crate::model::alias;
 use crate::model::record::Record;
 use crate::model::time::Mono;
 
@@ -45,9 +46,8 @@ impl Step {
                 step("intent", "intent on disk", format!("{} to be put back", arns.join(", ")))
             }
             Record::WriteSent { attempt, arn, .. } => {
-                let call = if arn.contains(":listener-rule/") { "ModifyRule" } else { "ModifyListener" };
                 let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-                step("revert_sent", "revert sent", format!("{call}{again}"))
+                step("revert_sent", "revert sent", format!("{}{again}", call(arn)))
             }
             Record::Wrote { outcome, detail, .. } if &**outcome == "accepted" => {
                 step("accepted", "accepted", format!("AWS request {detail}"))
@@ -69,5 +69,15 @@ impl Step {
             Record::Refused { says, .. } => step("refused", "REFUSED", format!("not reverting: {says}")),
             _ => None,
         }
+    }
+}
+
+/// The call that was made for this ARN, or for this deployment of an owner.
+fn call(arn: &str) -> &'static str {
+    match arn {
+        _ if arn.contains(":listener-rule/") => "ModifyRule",
+        _ if alias::name(arn).is_some() => "UpdateAlias",
+        _ if arn.contains(":listener/") => "ModifyListener",
+        _ => "the owner's call",
     }
 }

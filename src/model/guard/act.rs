@@ -1,5 +1,6 @@
 //! From breach to intent: preflight, the decision, deadlines, and what a restart owes.
 
+use super::preflight::NO_LEVER;
 use super::write::{LANDS_WITHIN, RETRY};
 use super::{
     Action, Condition, Course, Depth, Guard, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX, ReadError,
@@ -24,7 +25,7 @@ impl Guard {
             return;
         }
         if !self.policy.has_lever {
-            self.refuse("lever", "no listener or rule is governed, so nothing can be reverted", out);
+            self.refuse("lever", NO_LEVER, out);
             return;
         }
         // A background read that is out shows an older state than ours will: its reply comes too late.
@@ -270,7 +271,8 @@ impl Guard {
             self.begin_epoch(now, now, Cause::Start, resumes, out);
         } else {
             self.begin_epoch(now, now, Cause::Start, false, out);
-            self.overridden(now, "the listener shows a third state after our restart", out);
+            let what = self.what();
+            self.overridden(now, &format!("the {what} shows a third state after our restart"), out);
             out.push(Action::note(Record::Abandoned {
                 intent: intent.id,
                 why: "a third state after a restart".into(),

@@ -18,6 +18,7 @@ const OWNER_LOOK: Duration = Duration::from_secs(1);
 impl Guard {
     /// The read directly before the owner's call, or that resolves an unknown one.
     pub(super) fn reread_owned(&mut self, now: Mono, mut course: Course, out: &mut Vec<Action>) {
+        let what = self.what();
         let (Some(live), Some(call)) = (&self.live, course.intent.call.clone()) else { return };
         let (label, doubtful) = (live.state.label(), course.doubtful.is_some());
         let stage = live.marks.owner.stage_of(call.deployment()).cloned();
@@ -33,7 +34,7 @@ impl Guard {
             Progress::Left { writes, .. } => writes.first().copied(),
             Progress::Third(_) if doubtful => None,
             Progress::Done | Progress::Third(_) => {
-                self.overridden(now, &format!("the listener shows {label} directly before our call"), out);
+                self.overridden(now, &format!("the {what} shows {label} directly before our call"), out);
                 return;
             }
         };
@@ -72,6 +73,7 @@ impl Guard {
         since: Mono,
         out: &mut Vec<Action>,
     ) {
+        let what = self.what();
         let (Some(call), Some(live)) = (&intent.call, &self.live) else { return };
         let stage = live.marks.owner.stage_of(call.deployment());
         let unknown = matches!(live.marks.owner, Owner::Unknown(_));
@@ -88,7 +90,7 @@ impl Guard {
                 let label = live.state.label();
                 match intent.progress(&live.state) {
                     Progress::Third(_) => {
-                        self.overridden(now, &format!("{call} is over, and the listener shows {label}"), out);
+                        self.overridden(now, &format!("{call} is over, and the {what} shows {label}"), out);
                     }
                     Progress::Done | Progress::Left { .. } => {
                         self.partial(now, &format!("{call} is over, and the rules are not back"), out);

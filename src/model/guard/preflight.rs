@@ -4,7 +4,7 @@ use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING, STANDI
 use crate::detector::tail;
 use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};
 use crate::plan;
-use crate::policy::Mode;
+use crate::policy::{Heard, Mode, Unheard};
 use crate::release::Good;
 use crate::time::Mono;
 use crate::verdict::Evidence;
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// There is nothing to put back.
+pub(super) const NO_LEVER: &str = "no listener, rule or alias is governed, so nothing can be reverted";
 /// Direct answers that say how blue is now.
 const DIRECT_MIN: u32 = 3;
 /// At its best one answer in twenty may be slower than the P95 that is promised.
@@ -105,28 +107,44 @@ impl Guard {
         }
     }
 
+    /// What is governed, in a word for people.
+    pub(super) const fn what(&self) -> &'static str {
+        match self.policy.heard {
+            Heard::Directly => "listener",
+            Heard::InProduction(_) => "alias",
+        }
+    }
+
+    fn unread(&self) -> String {
+        format!("the {} was not read yet", self.what())
+    }
+
     fn lever(&self, release: Option<&Release>) -> Result<String, String> {
         if !self.policy.has_lever {
-            return Err("no listener or rule is governed, so nothing can be reverted".into());
+            return Err(NO_LEVER.into());
         }
         match release {
             Some(release) if release.base.is_some() && !release.lever => {
-                Err("no-lever: the version changed behind the same listener state".into())
+                Err(format!("no-lever: the version changed behind the same {} state", self.what()))
             }
-            _ => Ok("a rule is governed".into()),
+            _ => Ok(format!("{} is governed", if self.what() == "alias" { "an alias" } else { "a rule" })),
         }
     }
 
     /// Whoever else moves the rule decides what may be called; what isn't known is never taken for nobody.
     fn owned(&self, release: Option<&Release>) -> Result<String, String> {
-        let Some(live) = &self.live else { return Err("the listener was not read yet".into()) };
+        let Some(live) = &self.live else { return Err(self.unread()) };
         let says = match release {
-            None => live.marks.owner.standing()?,
-            Some(_) => live.marks.owner.call()?.map_or_else(
-                || "nobody else moves the rule".to_owned(),
-                |call| format!("{call} puts it back"),
-            ),
+            None => live.marks.owner.standing(),
+            Some(_) => live.marks.owner.call().map(|call| {
+                call.map_or_else(
+                    || "nobody else moves the rule".to_owned(),
+                    |call| format!("{call} puts it back"),
+                )
+            }),
         };
+        let of_alias = |says: String| says.replace("the rule", "the alias");
+        let says = if self.what() == "alias" { says.map(of_alias).map_err(of_alias) } else { says }?;
         Ok(match &live.marks.keeper {
             Some(keeper) => {
                 format!("{says}; {keeper} keeps its desired state: the next apply may undo a revert")
@@ -136,12 +154,12 @@ impl Guard {
     }
 
     fn understood(&self, release: Option<&Release>, base: Option<&Good>) -> Result<String, String> {
-        let Some(live) = &self.live else { return Err("the listener was not read yet".into()) };
+        let Some(live) = &self.live else { return Err(self.unread()) };
         match (release, base) {
             (Some(_), Some(base)) => {
                 let writes = plan::revert(&live.state, &base.state, self.policy.revert_style)?;
                 if writes.is_empty() {
-                    return Err("the listener already is what it was".into());
+                    return Err(format!("the {} already is what it was", self.what()));
                 }
                 Ok(format!("{} can be put back to {}", live.state.label(), base.state.label()))
             }
@@ -255,7 +273,23 @@ impl Guard {
         let Some(direct) = self.judged.as_ref().map(|judged| &judged.direct) else {
             return Err("the old version was not asked yet".into());
         };
-        let text = format!("{} of {} direct answers good", direct.answers - direct.bad, direct.answers);
+        if direct.answers == 0 && self.policy.heard == Heard::InProduction(Unheard::Revert) {
+            return Ok(
+                "nobody can ask it, and it gets no requests: unheard = \"revert\" goes by the control".into(),
+            );
+        }
+        let text = match self.policy.heard {
+            Heard::Directly => {
+                format!("{} of {} direct answers good", direct.answers - direct.bad, direct.answers)
+            }
+            Heard::InProduction(_) => {
+                format!(
+                    "{} of its {} answers in production good",
+                    direct.answers - direct.bad,
+                    direct.answers
+                )
+            }
+        };
         if direct.answers < DIRECT_MIN
             || direct.bad * 10 > direct.answers
             || tail(direct.answers, direct.slow, SLOW_SHARE) < SLOW_LUCK
@@ -272,7 +306,9 @@ impl Guard {
         };
         let none = BTreeSet::new();
         let versions = self.judged.as_ref().map_or(&none, |judged| &judged.direct.versions);
-        if self.policy.versions_known && !base.versions.is_empty() {
+        // A published version never changes, so that its name alone says what it is where it has no word.
+        let has_word = self.policy.heard == Heard::Directly || !versions.is_empty();
+        if self.policy.versions_known && !base.versions.is_empty() && has_word {
             return match versions.iter().find(|version| !base.versions.contains(*version)) {
                 Some(other) => Err(format!("it answers as {other} now, and was {}", join(&base.versions))),
                 None if versions.is_empty() => Err("its direct answers name no version".into()),

@@ -40,6 +40,7 @@ impl Guard {
 
     /// The proof came, or not.
     pub(super) fn verified(&mut self, now: Mono, op: OpId, proof: &Proof, out: &mut Vec<Action>) {
+        let what = self.what();
         let Phase::Verifying { op: open, intent, .. } = &self.phase else {
             self.late_replies += 1;
             return;
@@ -75,7 +76,7 @@ impl Guard {
                 self.latch("reverted", false, out);
             }
             Proof::NotShown(why) => {
-                self.partial(now, &format!("the listener is back, and users may not be: {why}"), out);
+                self.partial(now, &format!("the {what} is back, and users may not be: {why}"), out);
             }
         }
     }

@@ -73,6 +73,7 @@ pub(crate) fn armed() -> Guard {
         settle: Duration::from_mins(1),
         settle_answers: 100,
         judge_for: Duration::from_mins(15),
+        heard: crate::policy::Heard::Directly,
     };
     let mut guard = Guard::new(policy, Recovered::default(), NOW.before(Duration::from_hours(25)));
     let versions = BTreeSet::from([Version::from("v1")]);

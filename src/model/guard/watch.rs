@@ -199,17 +199,14 @@ impl Guard {
 
     /// The rule is not what it was.
     pub(super) fn changed(&mut self, now: Mono, before: Mono, out: &mut Vec<Action>) {
+        let what = self.what();
         let Some(live) = self.live.as_ref() else { return };
         let (fingerprint, shows) = (live.fingerprint.clone(), live.state.label());
         let targets = serving_targets(&live.state, &live.health);
         if let Phase::Verifying { intent, .. } = &self.phase
             && !intent.is_done(&live.state)
         {
-            self.overridden(
-                now,
-                &format!("the listener shows {shows} while our revert is being proved"),
-                out,
-            );
+            self.overridden(now, &format!("the {what} shows {shows} while our revert is being proved"), out);
         }
         let reverted = self.epoch.as_ref().is_some_and(|epoch| epoch.cause == Cause::OwnRevert);
         if matches!(self.phase, Phase::Watching | Phase::Preflight { .. })
@@ -247,7 +244,7 @@ impl Guard {
                 out.push(Action::note(Record::Drift { shows: shows.clone().into() }));
                 self.page(
                     PageKind::Overridden,
-                    &format!("somebody put the listener to {shows} after us; we leave it so"),
+                    &format!("somebody put the {what} to {shows} after us; we leave it so"),
                     out,
                 );
             }
@@ -255,19 +252,18 @@ impl Guard {
                 release.over = true;
             }
             if !matches!(self.phase, Phase::Watching) {
-                self.abandon("the listener was put back by somebody else", out);
+                self.abandon(&format!("the {what} was put back by somebody else"), out);
             }
             self.begin_epoch(now, before, Cause::Rollback, false, out);
             return;
         }
         if !matches!(self.phase, Phase::Watching) {
-            self.abandon("the listener changed under us", out);
+            self.abandon(&format!("the {what} changed under us"), out);
         }
         if self.has_written() {
             out.push(Action::note(Record::Drift { shows: shows.clone().into() }));
-            let text = format!(
-                "somebody put the listener to {shows} after our revert; we leave it so, and judge it"
-            );
+            let text =
+                format!("somebody put the {what} to {shows} after our revert; we leave it so, and judge it");
             self.page(PageKind::Overridden, &text, out);
         }
         let step = self.is_step();

@@ -49,6 +49,7 @@ impl Guard {
     }
 
     pub(super) fn reread(&mut self, now: Mono, result: &Result<Observed, ReadError>, out: &mut Vec<Action>) {
+        let what = self.what();
         let Phase::Reading { course, .. } = &self.phase else { return };
         let mut course = course.clone();
         match result {
@@ -78,7 +79,7 @@ impl Guard {
                 let says = course.says();
                 self.overridden(
                     now,
-                    &format!("the listener shows {label} directly before our write{says}"),
+                    &format!("the {what} shows {label} directly before our write{says}"),
                     out,
                 );
                 return;
@@ -86,7 +87,7 @@ impl Guard {
         };
         if !course.stays(&left) {
             let says = course.says();
-            self.overridden(now, &format!("the listener shows {label} after our write{says}"), out);
+            self.overridden(now, &format!("the {what} shows {label} after our write{says}"), out);
             return;
         }
         let shown = |arn: &str| left.iter().all(|write| &*write.arn != arn);
@@ -106,7 +107,7 @@ impl Guard {
             let says = course.says();
             self.overridden(
                 now,
-                &format!("the listener shows {label}, and we have not written that{says}"),
+                &format!("the {what} shows {label}, and we have not written that{says}"),
                 out,
             );
             return;
@@ -260,6 +261,7 @@ impl Guard {
     /// A read while a write is out and unanswered. Its effect is its answer; waiting for the answer instead could hide
     /// that somebody undid it meanwhile.
     pub(super) fn glimpse(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let what = self.what();
         let Phase::Writing { course, .. } = &mut self.phase else { return };
         let Some(live) = &self.live else { return };
         let intent = course.intent.clone();
@@ -273,16 +275,12 @@ impl Guard {
             Progress::Third(_) => {
                 let label = live.state.label();
                 let says = course.says();
-                self.overridden(
-                    now,
-                    &format!("the listener shows {label} while our write is out{says}"),
-                    out,
-                );
+                self.overridden(now, &format!("the {what} shows {label} while our write is out{says}"), out);
             }
             Progress::Left { writes, .. } if course.stays(&writes) => {}
             Progress::Left { .. } => {
                 let (label, says) = (live.state.label(), course.says());
-                self.overridden(now, &format!("the listener shows {label} after our write{says}"), out);
+                self.overridden(now, &format!("the {what} shows {label} after our write{says}"), out);
             }
         }
     }
@@ -290,6 +288,7 @@ impl Guard {
     /// A background read that comes while the next one of the acting path is waited for: that one decides, and what this one shows
     /// done is known to have been done.
     pub(super) fn glance(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let what = self.what();
         let (Phase::Reading { course, .. }, Some(live)) = (&mut self.phase, &self.live) else { return };
         let intent = course.intent.clone();
         let left = match intent.progress(&live.state) {
@@ -299,7 +298,7 @@ impl Guard {
         };
         if !course.stays(&left) {
             let (label, says) = (live.state.label(), course.says());
-            self.overridden(now, &format!("the listener shows {label} after our write{says}"), out);
+            self.overridden(now, &format!("the {what} shows {label} after our write{says}"), out);
         }
     }
 
@@ -353,6 +352,7 @@ impl Guard {
         result: &Result<Observed, ReadError>,
         out: &mut Vec<Action>,
     ) {
+        let what = self.what();
         let Phase::Confirming { intent, since, .. } = &self.phase else { return };
         let (intent, since) = (intent.clone(), *since);
         if let Ok(observed) = result {
@@ -364,7 +364,7 @@ impl Guard {
                 }
                 Progress::Third(_) if intent.call.is_none() => {
                     let label = observed.state.label();
-                    self.overridden(now, &format!("the listener shows {label} after our write"), out);
+                    self.overridden(now, &format!("the {what} shows {label} after our write"), out);
                     return;
                 }
                 Progress::Left { .. } | Progress::Third(_) => {}

@@ -9,6 +9,7 @@ use crate::target::TargetId;
 use crate::verdict::{Stream, Verdict, Why, WhyBlind};
 
 mod answers;
+mod heard;
 
 const URLS: u16 = 50;
 
@@ -39,6 +40,7 @@ pub(super) fn judge(objectives: Objectives, release: bool) -> Judge {
         onset: Duration::from_mins(5),
         propagation: Duration::ZERO,
         release_rate_hz: 100.0,
+        heard: Heard::Directly,
     };
     let mut judge = Judge::new(
         policy,

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::detector::compare::ln_better_by_luck;
 use crate::detector::{Look, tail};
+use crate::policy::{Heard, Unheard};
 use crate::sample::Fault;
 use crate::time::Mono;
 use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyBlind, table};
@@ -102,11 +103,19 @@ impl Judge {
             Row::Good => Verdict::Good,
             Row::Bad => Verdict::Bad(evidence),
             Row::Shared => Verdict::Inconclusive(Why::SharedDependency(evidence)),
+            Row::NoControl if self.blames_unheard(&evidence) => Verdict::Bad(evidence),
             Row::NoControl => Verdict::Inconclusive(Why::NoControl(evidence)),
             Row::Network => Verdict::Blind(WhyBlind::Network),
             Row::NoData => Verdict::Blind(WhyBlind::NoData),
             Row::Wait => Verdict::Inconclusive(Why::NoKnownAnswer),
         }
+    }
+
+    /// Whether a breach is the release's although the old version can't be heard: the service said so, the control is well, and it
+    /// began with the release. What begins later may be anything that both versions need.
+    fn blames_unheard(&self, evidence: &Evidence) -> bool {
+        let onset = self.stage.cutover.after(self.policy.onset);
+        self.policy.heard == Heard::InProduction(Unheard::Revert) && evidence.first_bad <= onset
     }
 
     /// The objective that evidence is about.

@@ -142,6 +142,7 @@ fn policy() -> JudgePolicy {
         onset: second(300),
         propagation: second(5),
         release_rate_hz: 100.0,
+        heard: crate::policy::Heard::Directly,
     }
 }
 

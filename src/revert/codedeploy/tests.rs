@@ -62,3 +62,32 @@ fn a_rollback_is_done_under_way_or_failed() {
     let stopped = DeploymentStage::RollbackFailed("AWS gives no reason".into());
     assert_eq!(rollback(&deployment("Stopped").build()), stopped);
 }
+
+#[test]
+fn a_function_is_called_by_its_name_or_by_its_arn() {
+    let arn = "arn:aws:lambda:eu-west-1:123456789012:function:checkout";
+    for name in ["checkout", arn, "123456789012:function:checkout"] {
+        assert!(is_function(name, arn), "{name}");
+    }
+    for other in [
+        "check",
+        "out",
+        "function:checkout",
+        "cart",
+        "",
+        "2:function:checkout",
+        "210987654321:function:checkout",
+    ] {
+        assert!(!is_function(other, arn), "{other}");
+    }
+}
+
+#[test]
+fn a_status_that_nobody_knows_may_be_on_the_way() {
+    for status in ["Created", "Queued", "InProgress", "Baking", "Ready", "Resting"] {
+        assert!(is_under_way(&status.into()), "{status}");
+    }
+    for status in ["Succeeded", "Failed", "Stopped"] {
+        assert!(!is_under_way(&status.into()), "{status}");
+    }
+}

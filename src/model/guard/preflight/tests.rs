@@ -414,3 +414,44 @@ fn who_is_healthy_is_counted_where_users_are() {
     let counted = |blue, green| healthy_serving(&state(blue, green), &all);
     assert_eq!([counted(1, 0), counted(0, 1), counted(1, 1)], [3, 2, 5]);
 }
+
+/// The armed guard with an alias, whose old version nobody asked.
+fn unheard(change: impl FnOnce(&mut Guard)) -> Vec<&'static str> {
+    after(|guard| {
+        guard.policy.heard = Heard::InProduction(Unheard::Revert);
+        *direct(guard) = Direct::default();
+        change(guard);
+    })
+}
+
+#[test]
+fn a_version_that_nobody_can_ask_is_what_it_was_by_its_name() {
+    assert_eq!(unheard(|_| {}), Vec::<&str>::new());
+    let asked = after(|guard| *direct(guard) = Direct::default());
+    assert_eq!(asked, ["blue-answers", "blue-is-what-it-was"], "targets have no such name");
+    let other = |guard: &mut Guard| blue(guard)[0].id = "another".into();
+    assert_eq!(unheard(other), ["blue-is-what-it-was"]);
+    assert_eq!(unheard(|guard| blue(guard).clear()), ["blue-healthy"]);
+    let hold = |guard: &mut Guard| guard.policy.heard = Heard::InProduction(Unheard::Hold);
+    assert_eq!(unheard(hold), ["blue-answers"]);
+}
+
+#[test]
+fn what_the_old_version_answered_in_production_has_to_be_good_whatever_is_said() {
+    let answered = |bad| {
+        move |guard: &mut Guard| {
+            guard.policy.heard = Heard::InProduction(Unheard::Revert);
+            direct(guard).bad = bad;
+        }
+    };
+    let bad = direct(&mut armed()).answers;
+    assert_eq!(after(answered(0)), Vec::<&str>::new());
+    assert_eq!(after(answered(bad)), ["blue-answers"]);
+    let mut guard = armed();
+    answered(0)(&mut guard);
+    let all = guard.conditions(NOW, Some(&evidence()));
+    let said = |name| all.iter().find(|(asked, _)| *asked == name).unwrap().1.detail.to_string();
+    assert_eq!(said("blue-answers"), "20 of its 20 answers in production good");
+    assert_eq!(said("lever"), "an alias is governed");
+    assert_eq!(said("owner"), "nobody else moves the alias");
+}

@@ -99,6 +99,7 @@ fn policy() -> GuardPolicy {
         settle: Duration::from_secs(1),
         settle_answers: 5,
         judge_for: Duration::from_mins(5),
+        heard: serin_model::policy::Heard::Directly,
     }
 }
 

@@ -131,6 +131,7 @@ pub(crate) fn policy() -> GuardPolicy {
         settle: Duration::from_mins(1),
         settle_answers: 5,
         judge_for: Duration::from_hours(1),
+        heard: serin_model::policy::Heard::Directly,
     }
 }
 

@@ -121,6 +121,7 @@ pub(crate) fn policies() -> (JudgePolicy, GuardPolicy) {
         onset: Duration::from_secs(20),
         propagation: Duration::from_secs(2),
         release_rate_hz: 100.0,
+        heard: serin_model::policy::Heard::Directly,
     };
     let guard = GuardPolicy {
         mode: Mode::Act,
@@ -138,6 +139,7 @@ pub(crate) fn policies() -> (JudgePolicy, GuardPolicy) {
         settle,
         settle_answers: 40,
         judge_for,
+        heard: serin_model::policy::Heard::Directly,
     };
     (judge, guard)
 }

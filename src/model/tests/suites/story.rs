@@ -229,6 +229,7 @@ pub(crate) fn policies(release_rate_hz: f64) -> (JudgePolicy, GuardPolicy) {
         onset: Duration::from_mins(5),
         propagation: Duration::from_secs(15),
         release_rate_hz,
+        heard: serin_model::policy::Heard::Directly,
     };
     let guard = GuardPolicy {
         mode: Mode::Act,
@@ -246,6 +247,7 @@ pub(crate) fn policies(release_rate_hz: f64) -> (JudgePolicy, GuardPolicy) {
         settle,
         settle_answers: 100,
         judge_for,
+        heard: serin_model::policy::Heard::Directly,
     };
     (judge, guard)
 }
