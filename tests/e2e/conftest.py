@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon import Daemon, ledger_path
+from functions import ARN, NAME, AliasFollower, Functions, create_in, weights
 from owners import Owners
 from peers import Answer, Collector, Ministack, Nginx, ask
 from referee import Referee
@@ -214,6 +215,52 @@ class WeightedWorld(Stage):
         return arn
 
 
+class AliasWorld(Stage):
+    """A function whose alias shares out the requests: blue is version 1, green version 2."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack, keeper: Moto | Functions) -> None:
+        super().__init__(folder, stack)
+        self.status = self.start_nginx("control")
+        self.envoy = self._owned(
+            Envoy(folder / "envoy", {"blue": self.blue.port, "green": self.green.port})
+        )
+        self.functions = keeper
+        self.aws = keeper.client("lambda") if isinstance(keeper, Moto) else keeper.client()
+        clusters = {"1": "blue", "2": "green", "$LATEST": "green"}
+        self.follower = self._owned(AliasFollower(self.aws, self.envoy, clusters))
+        self.host = f"checkout.lambda.localhost:{self.envoy.port}"
+        self.owners = self._owned(Owners(self.shift))
+        self.referee = self._owned(Referee(keeper.port, ledger_path(folder)))
+
+    def start_serin(self, **options) -> Daemon:
+        given = {"aws": self.referee.url, "owners": self.owners.url, "settle": "3s"}
+        given |= {"lambda_alias": ARN, "balancer": self.host, "cloudwatch": False}
+        # A step of a tenth shows late at ten a second.
+        given |= {"control": f"http://127.0.0.1:{self.status.port}/", "calm": "40/s"}
+        return self._owned(Daemon(self.folder, **(given | options)))
+
+    def shift(self, to: str | float) -> None:
+        """What the pipeline does: a share for green, or everything to one."""
+        share = {"blue": 0.0, "green": 1.0}.get(to, to)
+        if share in (0.0, 1.0):
+            version, more = ("2" if share else "1"), {}
+        else:
+            version, more = "1", {"2": share}
+        self.aws.update_alias(
+            FunctionName=NAME,
+            Name="live",
+            FunctionVersion=version,
+            RoutingConfig={"AdditionalVersionWeights": more},
+        )
+
+    def weights(self) -> dict[str, float]:
+        return weights(self.aws)
+
+    def colours(self, asks: int = 40) -> set[str | None]:
+        """The versions that users get now."""
+        return {ask(self.envoy.port, self.host)[1] for _ in range(asks)}
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with contextlib.ExitStack() as stack:
@@ -233,3 +280,22 @@ def weighted(tmp_path: Path, moto: Moto) -> Iterator[WeightedWorld]:
     moto.begin()
     with contextlib.ExitStack() as stack:
         yield WeightedWorld(tmp_path, stack, moto)
+
+
+@pytest.fixture
+def alias(tmp_path: Path, moto: Moto) -> Iterator[AliasWorld]:
+    """With moto's Lambda, which takes any revision."""
+    moto.begin()
+    create_in(moto)
+    with contextlib.ExitStack() as stack:
+        yield AliasWorld(tmp_path, stack, moto)
+
+
+@pytest.fixture
+def fenced(tmp_path: Path) -> Iterator[AliasWorld]:
+    """With revisions that count, by botocore's model."""
+    with contextlib.ExitStack() as stack:
+        functions = Functions()
+        stack.callback(functions.stop)
+        yield AliasWorld(tmp_path, stack, functions)
+        assert functions.faults == []

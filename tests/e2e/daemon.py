@@ -23,6 +23,8 @@ class Daemon:
         *,
         listener: str | None = None,
         rules: Sequence[str] = (),
+        lambda_alias: str | None = None,
+        unheard: str | None = None,
         balancer: str,
         paths: Sequence[str] = ("/",),
         aws: str,
@@ -41,9 +43,10 @@ class Daemon:
         owners: str | None = None,
         credentials: Mapping[str, str] = CREDENTIALS,
     ) -> None:
-        """`listener`, `rules` or both are governed; `paths` is what is asked of the balancer."""
+        """`listener`, `rules` or both are governed, or an alias; `paths` is what is asked of the balancer."""
         top = [f'listener = "{listener}"'] if listener else []
         top += [f"rule = {json.dumps([*rules])}"] if rules else []
+        top += [f'lambda_alias = "{lambda_alias}"'] if lambda_alias else []
         top += [f'control = "{control}"'] if control else []
         top += [f'ecs_service = "{ecs_service}"'] if ecs_service else []
         top += [f'via = "{via}"'] if via else []
@@ -66,6 +69,7 @@ class Daemon:
                 mode=mode,
                 owner=owner,
                 revert_style=revert_style,
+                unheard=f'unheard = "{unheard}"' if unheard else "",
                 top="\n".join(top),
                 judge_for=judge_for,
                 settle=settle,
@@ -181,6 +185,7 @@ settle_answers = 20
 propagation = "{propagation}"
 judge_for = "{judge_for}"
 onset = "{judge_for}"
+{unheard}
 
 [guard]
 min_healthy = 1

@@ -67,6 +67,8 @@ class Owners:
         self.fails: str | None = None
         """A rollback fails with this reason."""
         self.refuses: dict[str, Refused] = {}
+        self.shifted = ("", "")
+        """The function and the alias that Lambda's deployments shift."""
         self._move = move
         session = botocore.session.get_session()
         self._models = {name: session.get_service_model(name) for name in ("ecs", "codedeploy")}
@@ -114,6 +116,13 @@ class Owners:
                     ]
                 },
             }
+        )
+
+    def lambda_group(self, function: str, alias: str) -> None:
+        """A deployment group of platform Lambda; which alias a deployment shifts, only the deployment says."""
+        self.shifted = (function, alias)
+        self.groups.append(
+            {"applicationName": "checkout", "deploymentGroupName": "prod", "computePlatform": "Lambda"}
         )
 
     def deploy(self, hook: str | None = None) -> Deployment:
@@ -324,6 +333,24 @@ class Owners:
                     info["rollbackInfo"] = {"rollbackTriggeringDeploymentId": one.takes_back}
                 return {"deploymentInfo": info}
         raise Refused("DeploymentDoesNotExistException", deploymentId)
+
+    def _ListDeploymentTargets(self, deploymentId: str) -> dict:  # noqa: N803
+        return {"targetIds": [":".join(self.shifted)]}
+
+    def _BatchGetDeploymentTargets(
+        self,
+        deploymentId: str,  # noqa: N803
+        targetIds: list[str],  # noqa: N803
+    ) -> dict:
+        function, alias = self.shifted
+        info = {"functionName": function, "functionAlias": alias}
+        info |= {"currentVersion": "1", "targetVersion": "2", "targetVersionWeight": 0.1}
+        target = {"deploymentId": deploymentId, "targetId": targetIds[0], "lambdaFunctionInfo": info}
+        return {
+            "deploymentTargets": [
+                {"deploymentTargetType": "LambdaTarget", "lambdaTarget": target}
+            ]
+        }
 
     def _StopDeployment(
         self,

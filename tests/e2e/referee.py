@@ -12,6 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import botocore.session
+
+from functions import parse
+
 # What belongs to one connection only. Anything else is handed on as it came: the host too, because it is signed.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -21,7 +25,7 @@ class Call:
     """One API call of the daemon."""
 
     action: str
-    params: dict[str, str]
+    params: dict
     at: float
     """Wall time of its arrival, seconds since 1970."""
     status: int = 0
@@ -49,15 +53,15 @@ class Referee:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:
+            def _any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", "0")))
-                call = Call(*_named(self.path, self.headers, body), at=time.time())
+                call = Call(*_named(self.command, self.path, self.headers, body), at=time.time())
                 if call.writes and ledger.exists():
                     call.ledger = ledger.read_bytes()
                 referee.calls.append(call)
                 relayed = http.client.HTTPConnection("127.0.0.1", upstream_port, timeout=30)
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
-                relayed.request("POST", self.path, body, headers)
+                relayed.request(self.command, self.path, body, headers)
                 response = relayed.getresponse()
                 answer = response.read()
                 call.status = response.status
@@ -72,6 +76,8 @@ class Referee:
                 self.end_headers()
                 self.wfile.write(answer)
                 relayed.close()
+
+            do_GET = do_PUT = do_POST = do_DELETE = _any
 
             def log_message(self, *_: object) -> None:
                 """Say nothing: the calls are kept."""
@@ -92,7 +98,9 @@ class Referee:
         self._thread.join()
 
 
-def _named(path: str, headers: Message, body: bytes) -> tuple[str, dict[str, str]]:
+def _named(method: str, path: str, headers: Message, body: bytes) -> tuple[str, dict]:
+    if path.startswith("/20"):  # REST, as Lambda's
+        return parse(botocore.session.get_session().get_service_model("lambda"), method, path, body)
     if "/operation/" in path:  # RPCv2-CBOR, as the Rust SDK speaks to CloudWatch
         return path.rsplit("/", 1)[1], {}
     if target := headers.get("x-amz-target"):  # JSON

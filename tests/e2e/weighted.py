@@ -222,11 +222,11 @@ class Envoy:
 class Follower:
     """Carries a listener's rules over to Envoy: looks every 50 ms, and applies what changed after `delay_s`."""
 
-    def __init__(self, moto: Moto, listener: str, envoy: Envoy) -> None:
+    def __init__(self, moto: Moto | None, listener: str, envoy: Envoy) -> None:
         self.delay_s = 0.0
         self.applied: list[float] = []
         """Wall times, seconds since 1970, at which Envoy had taken a change."""
-        self._elb = moto.client("elbv2")
+        self._elb = moto.client("elbv2") if moto else None
         self._listener, self._envoy = listener, envoy
         self._seen: list[dict] = []
         self._due: collections.deque[tuple[float, list[dict]]] = collections.deque()
