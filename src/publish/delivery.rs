@@ -141,9 +141,9 @@ mod tests {
             status: StatusCode::TOO_MANY_REQUESTS,
             pause: pause.map(Duration::from_secs),
         };
-        let paused = |error: &Refused| error.pause(BACKOFFS[0]).as_millis();
-        let pauses = [asks(None), asks(Some(0)), asks(Some(7)), asks(Some(u64::MAX))].map(|e| paused(&e));
-        assert_eq!(pauses, [500, 500, 7_000, 60_000]);
-        assert_eq!(paused(&Refused::Template("x".into())), 500);
+        let ms = |error: Refused| error.pause(BACKOFFS[0]).as_millis();
+        let seconds = [None, Some(0), Some(7), Some(u64::MAX)];
+        assert_eq!(seconds.map(|pause| ms(asks(pause))), [500, 500, 7_000, 60_000]);
+        assert_eq!(ms(Refused::Template("x".into())), 500);
     }
 }

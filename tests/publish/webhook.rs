@@ -139,8 +139,7 @@ async fn who_asks_for_a_pause_is_left_alone_so_long() {
     let noted = Arc::clone(&times);
     let receiver = Receiver::start(move |n, _| {
         noted.lock().unwrap().push(clock::now());
-        let mut answer =
-            status(if n == 0 { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::NO_CONTENT });
+        let mut answer = status(if n == 0 { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::NO_CONTENT });
         answer.headers_mut().insert("retry-after", "2".parse().unwrap());
         answer
     })
