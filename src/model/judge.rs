@@ -270,6 +270,7 @@ impl Judge {
             // What is measured while a promise is broken isn't what is usual.
             self.history.clear();
         }
+        let (p95, baseline) = (self.rolling.p95(), self.baseline());
         let named = |ids: &mut dyn Iterator<Item = VersionId>| -> BTreeSet<Version> {
             ids.filter_map(|id| self.versions.name(id).cloned()).collect()
         };
@@ -279,13 +280,13 @@ impl Judge {
             verdict,
             answers: self.rolling.count(),
             bad: self.rolling.bad(),
-            p95: self.rolling.p95(),
+            p95,
             good_answers: self.good_answers,
             versions: named(&mut self.seen.iter().copied()),
             settled: named(&mut self.settled.iter().copied()),
             first_bad: self.first_bad.clone(),
             direct: self.direct_answers(now),
-            baseline: self.baseline(),
+            baseline,
             void: self.void(),
             attained: self.attained(now),
             doubt: self.doubted.is_some_and(|at| now.since(at) < DOUBT_STAYS),
@@ -431,7 +432,7 @@ impl Judge {
         }
     }
 
-    fn baseline(&self) -> Baseline {
+    fn baseline(&mut self) -> Baseline {
         let others = (0_u16..).zip(&self.promises).filter(|(_, promised)| !promised.is_usual());
         Baseline {
             answers: self.history.count(),

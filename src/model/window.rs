@@ -278,9 +278,8 @@ impl Window {
     }
 
     /// P95 of the answers, at most 0.8 % off; `None` when there is none, or the window isn't [`Self::with_times`].
-    #[must_use]
-    pub fn p95(&self) -> Option<Span> {
-        self.times.as_ref()?.quantile()
+    pub fn p95(&mut self) -> Option<Span> {
+        self.times.as_mut()?.quantile()
     }
 
     /// The trail of a promise, if it has one here.

@@ -52,7 +52,7 @@ impl Plain {
         true
     }
 
-    fn agrees(&self, window: &Window, scopes: &[(Scope, Vec<u16>)]) {
+    fn agrees(&self, window: &mut Window, scopes: &[(Scope, Vec<u16>)]) {
         let entries = || self.samples.iter().map(|(_, entry)| entry);
         assert!(window.entries().eq(entries()));
         assert_eq!(window.count() as usize, self.samples.len());
@@ -112,20 +112,20 @@ fn whatever_comes_and_goes_a_window_counts_what_its_samples_say() {
             window.insert(now, entry);
             plain.insert(now, entry);
             assert_eq!(window.news() > news, entry.marks != Marks::default());
-            plain.agrees(&window, &scopes);
+            plain.agrees(&mut window, &scopes);
             if hangs {
                 hanging.push(entry);
             } else if let Some(told) = hanging.pop().filter(|_| lot(3) > 0) {
                 let entry = Entry { due: told.due, target: told.target, ..entry };
                 let found = plain.amend(entry);
                 assert_eq!(window.amend(entry), found);
-                plain.agrees(&window, &scopes);
+                plain.agrees(&mut window, &scopes);
                 amended += u32::from(found);
             }
             if lot(150) == 0 {
                 window.clear();
                 plain.samples.clear();
-                plain.agrees(&window, &scopes);
+                plain.agrees(&mut window, &scopes);
             }
         }
     }
