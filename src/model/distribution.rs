@@ -14,6 +14,7 @@ pub const BUCKETS: usize = 64 + 26 * 64;
 
 /// The bucket that `span` falls into, below [`BUCKETS`].
 #[must_use]
+#[inline]
 pub const fn bucket(span: Span) -> u16 {
     // The buckets below 64 are as wide as those of the first octave, so they are part of it.
     let octave = (span.0 | 64).ilog2() - 6;
@@ -58,13 +59,15 @@ impl Distribution {
     }
 
     /// A sample enters `bucket` ([`bucket`]).
+    #[inline]
     pub fn add(&mut self, bucket: u16) {
         if usize::from(bucket.wrapping_sub(self.base)) >= self.low.len() {
             self.make_room(bucket);
         }
         let place = usize::from(bucket - self.base);
-        self.low[place] = self.low[place].wrapping_add(1);
-        if self.low[place] == 0 {
+        let low = &mut self.low[place];
+        *low = low.wrapping_add(1);
+        if *low == 0 {
             self.carry(place);
         }
         self.total += 1;
@@ -72,14 +75,23 @@ impl Distribution {
     }
 
     /// A sample that entered `bucket` leaves it.
+    #[inline]
     pub fn remove(&mut self, bucket: u16) {
         let place = usize::from(bucket - self.base);
-        if self.low[place] == 0 {
+        let low = &mut self.low[place];
+        *low = low.wrapping_sub(1);
+        if *low == u8::MAX {
             self.borrow(place);
         }
-        self.low[place] = self.low[place].wrapping_sub(1);
         self.total -= 1;
         self.below -= u32::from(bucket < self.cursor);
+    }
+
+    /// Reads the count of `bucket`, so that it is in the cache when it changes.
+    #[inline]
+    pub(crate) fn touch(&self, bucket: u16) -> u8 {
+        let place = usize::from(bucket.wrapping_sub(self.base));
+        self.low.get(place).copied().unwrap_or(0)
     }
 
     /// Every sample leaves.
@@ -130,7 +142,7 @@ impl Distribution {
         self.high[place] += 1;
     }
 
-    /// A low byte is about to go below zero.
+    /// A low byte went below zero.
     #[cold]
     fn borrow(&mut self, place: usize) {
         self.high[place] -= 1;

@@ -37,7 +37,7 @@ pub struct Word(u16);
 impl From<Event> for Word {
     fn from(event: Event) -> Self {
         let index = event.response.map_or(NO_TIME, bucket);
-        Self(index | u16::from(event.bad) * BAD | u16::from(event.slow) * SLOW)
+        Self(index + u16::from(event.bad) * BAD + u16::from(event.slow) * SLOW)
     }
 }
 
@@ -50,10 +50,14 @@ impl Word {
         self.0 & SLOW != 0
     }
 
-    /// The bucket of its time, if it has one.
+    const fn is_gap(self) -> bool {
+        self.0 & GAP != 0
+    }
+
+    /// The bucket of its time, if it is a sample that has one.
     fn time(self) -> Option<u16> {
         let index = self.0 & NO_TIME;
-        (index != NO_TIME).then_some(index)
+        (index != NO_TIME && !self.is_gap()).then_some(index)
     }
 
     /// The samples after it came `slots` later than those before it, less than [`SLOTS`].
@@ -63,7 +67,7 @@ impl Word {
 
     /// How many slots it skips; `None` if it is a sample.
     fn skips(self) -> Option<u64> {
-        (self.0 & GAP != 0).then_some(u64::from(self.0 & !GAP))
+        self.is_gap().then_some(u64::from(self.0 & !GAP))
     }
 }
 
@@ -91,6 +95,26 @@ impl Slots {
             self.began = self.last * self.len_ns;
         }
         self.last
+    }
+}
+
+/// Some words, and what they were.
+#[derive(Default)]
+struct Sums {
+    samples: u32,
+    bad: u32,
+    slow: u32,
+}
+
+impl Sums {
+    fn of(words: &[Word]) -> Self {
+        let mut sums = Self::default();
+        for word in words.iter().filter(|word| !word.is_gap()) {
+            sums.samples += 1;
+            sums.bad += u32::from(word.is_bad());
+            sums.slow += u32::from(word.is_slow());
+        }
+        sums
     }
 }
 
@@ -141,7 +165,7 @@ impl Rolling {
         if words.is_empty() {
             return;
         }
-        while !self.ring.is_empty() && self.count as usize + words.len() > CAP {
+        while self.count as usize + words.len() > CAP {
             self.drop_oldest();
         }
         self.make_room(words.len() + 1);
@@ -151,15 +175,33 @@ impl Rolling {
             self.ring.push_back(Word::gap(self.newest - self.last));
         }
         self.last = self.newest;
-        for word in words {
-            self.ring.push_back(*word);
-            self.count += 1;
-            self.bad += u32::from(word.is_bad());
-            self.slow += u32::from(word.is_slow());
-            if let Some(time) = word.time() {
-                self.times.add(time);
+        self.ring.extend(words);
+        let sums = Sums::of(words);
+        self.count += sums.samples;
+        self.bad += sums.bad;
+        self.slow += sums.slow;
+        // In a loop of its own: the lines of several counts are on their way to the cache at once.
+        for time in words.iter().filter_map(|word| word.time()) {
+            self.times.add(time);
+        }
+    }
+
+    /// Reads where its oldest sample is, so that it is in the cache when it goes.
+    pub(crate) fn touch_oldest(&self) -> u16 {
+        self.ring.front().map_or(0, |word| word.0)
+    }
+
+    /// Reads the counts that `words` will change when they enter, and those of as many that may have to go.
+    pub(crate) fn touch_counts(&self, words: &[Word]) -> u8 {
+        let (front, _) = self.ring.as_slices();
+        let oldest = &front[..words.len().min(front.len())];
+        let mut all = 0;
+        for words in [oldest, words] {
+            for word in words {
+                all |= self.times.touch(word.0 & NO_TIME);
             }
         }
+        all
     }
 
     /// Lets go of every sample whose slot is over for longer than the span, less a slot.
@@ -213,8 +255,17 @@ impl Rolling {
             self.clear();
         }
         self.newest = slot;
-        while self.count > 0 && self.newest - self.first >= SLOTS {
-            self.drop_oldest();
+        let (front, back) = self.ring.as_slices();
+        let mut gone = 0;
+        for word in front.iter().chain(back) {
+            if self.newest - self.first < SLOTS {
+                break;
+            }
+            self.first += word.skips().unwrap_or(0);
+            gone += 1;
+        }
+        if gone > 0 {
+            self.drop(gone);
         }
     }
 
@@ -227,17 +278,24 @@ impl Rolling {
 
     /// The oldest sample, or the gap behind those of the oldest slot.
     fn drop_oldest(&mut self) {
-        let Some(word) = self.ring.pop_front() else { return };
-        if let Some(slots) = word.skips() {
-            self.first += slots;
-            return;
+        self.first += self.ring.front().and_then(|word| word.skips()).unwrap_or(0);
+        self.drop(1);
+    }
+
+    /// So many of the oldest samples and gaps.
+    fn drop(&mut self, gone: usize) {
+        let (front, back) = self.ring.as_slices();
+        let in_front = gone.min(front.len());
+        for words in [&front[..in_front], &back[..gone - in_front]] {
+            let sums = Sums::of(words);
+            self.count -= sums.samples;
+            self.bad -= sums.bad;
+            self.slow -= sums.slow;
+            for time in words.iter().filter_map(|word| word.time()) {
+                self.times.remove(time);
+            }
         }
-        self.count -= 1;
-        self.bad -= u32::from(word.is_bad());
-        self.slow -= u32::from(word.is_slow());
-        if let Some(time) = word.time() {
-            self.times.remove(time);
-        }
+        self.ring.drain(..gone);
     }
 }
 

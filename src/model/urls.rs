@@ -4,6 +4,7 @@ use crate::rolling::{Event, Rolling, Slots, Word};
 use crate::sample::{Outcome, Purpose, Sample, Taint};
 use crate::target::TargetId;
 use crate::time::{Mono, Span};
+use std::hint::black_box;
 use std::time::Duration;
 
 /// A URL is asked less often than its service: its window is at least this long.
@@ -12,6 +13,8 @@ const SPAN_MIN: Duration = Duration::from_mins(1);
 const P95: u32 = 9_500;
 /// So many samples of a URL wait to enter its window together: with them [`Waiting`] is half a line of the cache.
 const WAITING: usize = 11;
+/// What waits for so many windows side by side enters them in one go, so that their misses of the cache are at the same time.
+const BLOCK: usize = 16;
 
 /// See the module.
 ///
@@ -24,7 +27,7 @@ pub struct Urls {
     waiting: Vec<Waiting>,
     windows: Vec<Rolling>,
     /// Longer response times are slow.
-    slow_over: Option<Duration>,
+    slow_over: Option<Span>,
 }
 
 /// What has come of one URL and isn't in its window yet.
@@ -37,9 +40,13 @@ struct Waiting {
 }
 
 impl Waiting {
+    fn words(&self) -> &[Word] {
+        &self.words[..usize::from(self.count)]
+    }
+
     /// They enter their window.
     fn enter(&mut self, window: &mut Rolling) {
-        window.insert_all(self.slot, &self.words[..usize::from(self.count)]);
+        window.insert_all(self.slot, self.words());
         self.count = 0;
     }
 }
@@ -69,7 +76,7 @@ impl Urls {
             slots: Slots::of(span),
             waiting: vec![Waiting::default(); count],
             windows: vec![Rolling::new(span, P95); count],
-            slow_over,
+            slow_over: slow_over.map(Span::of),
         }
     }
 
@@ -86,15 +93,36 @@ impl Urls {
         let index = usize::from(sample.target.0);
         let Some(waiting) = self.waiting.get_mut(index) else { return };
         let (response, answered) = (sample.response(), sample.status != 0);
-        let slow = self.slow_over.is_some_and(|max| response.duration() > max);
+        let too_slow = self.slow_over.is_some_and(|max| response > max);
         let slot = self.slots.number(now);
-        if usize::from(waiting.count) == WAITING || slot > waiting.slot && waiting.count > 0 {
+        if waiting.count > 0 && slot > waiting.slot {
+            self.enter_block(index, slot);
+        } else if usize::from(waiting.count) == WAITING {
             waiting.enter(&mut self.windows[index]);
         }
+        let waiting = &mut self.waiting[index];
         waiting.slot = waiting.slot.max(slot);
         waiting.words[usize::from(waiting.count)] =
-            Event { response: answered.then_some(response), bad, slow }.into();
+            Event { response: answered.then_some(response), bad, slow: too_slow }.into();
         waiting.count += 1;
+    }
+
+    /// What waits since before `slot` enters its window, for the URL at `index` and those of its block.
+    fn enter_block(&mut self, index: usize, slot: u64) {
+        let begin = index / BLOCK * BLOCK;
+        let end = (begin + BLOCK).min(self.windows.len());
+        let (waiting, windows) = (&mut self.waiting[begin..end], &mut self.windows[begin..end]);
+        let old = |waiting: &Waiting| waiting.count > 0 && waiting.slot < slot;
+        // Nothing waits for what is only read: the processor asks the memory for all of it at once.
+        for (_, window) in waiting.iter().zip(&*windows).filter(|(waiting, _)| old(waiting)) {
+            black_box(window.touch_oldest());
+        }
+        for (waiting, window) in waiting.iter().zip(&*windows).filter(|(waiting, _)| old(waiting)) {
+            black_box(window.touch_counts(waiting.words()));
+        }
+        for (waiting, window) in waiting.iter_mut().zip(windows).filter(|(waiting, _)| old(waiting)) {
+            waiting.enter(window);
+        }
     }
 
     /// The figures of every URL that has any, at `now`.
@@ -226,7 +254,7 @@ mod tests {
         for seed in 0..20 {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             let mut lot = |below: u32| random.next_u32() % below;
-            let mut urls = urls();
+            let mut urls = Urls::new(40, Duration::from_secs(10), Some(Duration::from_millis(250)));
             // Each of them with the slot that counts: of instants that run backwards, the newest.
             let mut taken: Vec<(u16, u64, u32, Outcome)> = Vec::new();
             let (mut now, mut newest) = (100, [0; 3]);
@@ -240,14 +268,15 @@ mod tests {
                 };
                 let (target, ms) = (u16::try_from(lot(6) / 2 % 3).unwrap(), 100 + lot(300));
                 let outcome = if lot(10) == 0 { Outcome::Bad(Fault::Timeout) } else { Outcome::Ok };
-                urls.take(&sample(target, ms, outcome), second(now));
+                // Each in a block of its own.
+                urls.take(&sample(target * 17, ms, outcome), second(now));
                 let slot = &mut newest[usize::from(target)];
                 *slot = now.max(*slot);
                 taken.push((target, *slot, ms, outcome));
                 if lot(20) > 0 {
                     continue;
                 }
-                newest.iter_mut().for_each(|slot| *slot = now.max(*slot));
+                newest = newest.map(|slot: u64| slot.max(now));
                 let figures = urls.figures(second(now));
                 let expected = (0..3_u16).filter_map(|target| {
                     let kept = |slot: u64| slot + 60 > newest[usize::from(target)];
@@ -262,7 +291,7 @@ mod tests {
                     times.sort_unstable();
                     let p95 = (times.len() * 95).div_ceil(100).checked_sub(1).map(|index| times[index]);
                     (!of.is_empty()).then(|| UrlFigures {
-                        target: TargetId(target),
+                        target: TargetId(target * 17),
                         answers: count(&|_, _| true),
                         bad: count(&|_, outcome| outcome != Outcome::Ok),
                         slow: Some(count(&|ms, _| ms > 250)),
