@@ -14,7 +14,7 @@ use serin::model::tally::Tally;
 use serin::model::target::{TargetId, VersionId};
 use serin::model::time::{Mono, Span};
 use serin::model::urls::Urls;
-use serin::model::window::{Entry, Marks, Window};
+use serin::model::window::{Entry, Marks, Pane, Window};
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const STEP_NS: u64 = 100_000;
 fn window(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("window");
     group.throughput(Throughput::Elements(1));
-    let mut window = Window::new(Duration::from_secs(1));
+    let mut window = Window::from(Pane::new(Duration::from_secs(1)).with_times());
     let mut at = 0;
     group.bench_function("insert and expire, 10,000 in the window", |bench| {
         bench.iter(|| {

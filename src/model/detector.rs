@@ -21,7 +21,7 @@ use crate::policy::{Join, Policies, Policy, Threshold};
 use crate::release::Tally;
 use crate::time::{Mono, Span};
 use crate::verdict::{Evidence, Stream};
-use crate::window::{Entry, Mark, Window};
+use crate::window::{Entry, Mark, View, Window};
 use burn_rate::Spent;
 use sequential::{Bank, Walk};
 use std::time::Duration;
@@ -76,9 +76,9 @@ pub struct Sight<'a> {
     /// When.
     pub now: Mono,
     /// The answers that are judged.
-    pub window: &'a Window,
+    pub window: View<'a>,
     /// The old version's answers at the same time, if it is asked directly.
-    pub old: Option<&'a Window>,
+    pub old: Option<View<'a>>,
     /// How production did before the cutover; `None`: nobody knows.
     pub before: Option<Tally>,
     /// What was spent of the budget, for the `burn_rate` policy.
@@ -96,8 +96,8 @@ pub struct Memo {
 impl<'a> Sight<'a> {
     /// Of a window, and nothing beside it.
     #[must_use]
-    pub const fn of(window: &'a Window, now: Mono) -> Self {
-        Self { now, window, old: None, before: None, spent: None }
+    pub fn of(window: &'a Window, now: Mono) -> Self {
+        Self { now, window: window.view(), old: None, before: None, spent: None }
     }
 }
 
@@ -229,7 +229,7 @@ impl Promise {
         }
     }
 
-    fn bank(&self, window: &Window, share: f64) -> Found {
+    fn bank(&self, window: View<'_>, share: f64) -> Found {
         let bank = Bank::new(share, self.alpha);
         let mut walk = Walk::new(bank, self.tolerate_blip);
         if let Some(trail) = window.trail(&self.scope, self.mark, self.tolerate_blip) {
@@ -283,14 +283,14 @@ impl Promise {
 
     /// From the first bad one on, of whichever part: what was good before it changes nothing. A bad answer may be known long after good ones that were
     /// due later, so the order of the window doesn't tell which is first.
-    fn events_from_first_bad(&self, window: &Window) -> Vec<Event> {
+    fn events_from_first_bad(&self, window: View<'_>) -> Vec<Event> {
         let bad = window.entries().filter(|entry| self.is_bad(entry));
         let first = bad.map(|entry| entry.due).min();
         first.map(|first| self.events(window, first)).unwrap_or_default()
     }
 
     /// Those that were due from `first` on, in that order, and of one instant the bad ones first. What hangs is no word about errors yet.
-    fn events(&self, window: &Window, first: Mono) -> Vec<Event> {
+    fn events(&self, window: View<'_>, first: Mono) -> Vec<Event> {
         let speaks = |entry: &&Entry| {
             entry.due >= first && self.scope.holds(entry.target) && (!entry.hangs() || self.is_bad(entry))
         };
@@ -305,7 +305,7 @@ impl Promise {
         Event { due: entry.due, bad: self.is_bad(entry), known }
     }
 
-    fn breach(&self, window: &Window, first: Mono, last: Mono) -> Look {
+    fn breach(&self, window: View<'_>, first: Mono, last: Mono) -> Look {
         let is_bad = |entry: &&Entry| self.is_bad(entry);
         let since = || window.entries().filter(|entry| entry.due >= first && self.scope.holds(entry.target));
         // A probe that found no slot used no connection: it is bad by those that hang on theirs, and were due before.
@@ -345,7 +345,7 @@ impl Promise {
     }
 }
 
-fn oldest(window: &Window) -> Mono {
+fn oldest(window: View<'_>) -> Mono {
     window.entries().next().map_or(Mono(0), |entry| entry.due)
 }
 

@@ -1,8 +1,8 @@
 //! A distribution of times that samples enter and leave, and one quantile of it: O(1) amortised each.
 //!
 //! A histogram is a vector of counts, and counts can be subtracted: nothing is merged or scanned to keep it right. With 64 buckets
-//! an octave a quantile is off by at most 0.8 %. Only the octaves that were seen are kept. A cursor stands where the quantile
-//! is; each change moves it by what changed.
+//! an octave a quantile is off by at most 0.8 %. Only the octaves that were seen are kept, each in 64 bytes: one line of the cache.
+//! A cursor stands where the quantile was when it was read last, and walks from there when it is read again.
 
 use crate::time::Span;
 
@@ -14,6 +14,7 @@ pub const BUCKETS: usize = 64 + 26 * 64;
 
 /// The bucket that `span` falls into, below [`BUCKETS`].
 #[must_use]
+#[inline]
 pub const fn bucket(span: Span) -> u16 {
     // The buckets below 64 are as wide as those of the first octave, so they are part of it.
     let octave = (span.0 | 64).ilog2() - 6;
@@ -35,13 +36,16 @@ pub const fn bucket_middle(bucket: u16) -> Span {
 /// See the module. At most 65,535 samples at once.
 #[derive(Clone, Debug)]
 pub struct Distribution {
-    /// The bucket of `counts[0]`, a multiple of [`OCTAVE`].
+    /// The bucket of the first count, a multiple of [`OCTAVE`].
     base: u16,
-    counts: Vec<u16>,
+    /// The low byte of each count.
+    low: Vec<u8>,
+    /// The high byte of each, once there was a count above 255; none before.
+    high: Vec<u8>,
     total: u32,
     /// In ten-thousandths.
     quantile: u32,
-    /// The bucket that the quantile falls into, and how many samples are in those before it.
+    /// The bucket that the quantile fell into when it was read last, and how many samples are in those before it.
     cursor: u16,
     below: u32,
 }
@@ -51,86 +55,123 @@ impl Distribution {
     #[must_use]
     pub fn new(quantile: u32) -> Self {
         let quantile = quantile.clamp(1, 10_000);
-        Self { base: 0, counts: Vec::new(), total: 0, quantile, cursor: 0, below: 0 }
+        Self { base: 0, low: Vec::new(), high: Vec::new(), total: 0, quantile, cursor: 0, below: 0 }
     }
 
     /// A sample enters `bucket` ([`bucket`]).
+    #[inline]
     pub fn add(&mut self, bucket: u16) {
-        self.make_room(bucket);
-        self.counts[usize::from(bucket - self.base)] += 1;
-        if self.total == 0 {
-            (self.cursor, self.below) = (bucket, 0);
-        } else if bucket < self.cursor {
-            self.below += 1;
+        if usize::from(bucket.wrapping_sub(self.base)) >= self.low.len() {
+            self.make_room(bucket);
+        }
+        let place = usize::from(bucket - self.base);
+        let low = &mut self.low[place];
+        *low = low.wrapping_add(1);
+        if *low == 0 {
+            self.carry(place);
         }
         self.total += 1;
-        self.follow();
+        self.below += u32::from(bucket < self.cursor);
     }
 
     /// A sample that entered `bucket` leaves it.
+    #[inline]
     pub fn remove(&mut self, bucket: u16) {
-        self.counts[usize::from(bucket - self.base)] -= 1;
-        self.total -= 1;
-        if bucket < self.cursor {
-            self.below -= 1;
+        let place = usize::from(bucket - self.base);
+        let low = &mut self.low[place];
+        *low = low.wrapping_sub(1);
+        if *low == u8::MAX {
+            self.borrow(place);
         }
-        self.follow();
+        self.total -= 1;
+        self.below -= u32::from(bucket < self.cursor);
+    }
+
+    /// Reads the count of `bucket`, so that it is in the cache when it changes.
+    #[inline]
+    pub(crate) fn touch(&self, bucket: u16) -> u8 {
+        let place = usize::from(bucket.wrapping_sub(self.base));
+        self.low.get(place).copied().unwrap_or(0)
     }
 
     /// Every sample leaves.
     pub fn clear(&mut self) {
-        self.counts.fill(0);
+        self.low.fill(0);
+        self.high.clear();
         (self.total, self.cursor, self.below) = (0, self.base, 0);
     }
 
     /// The quantile that it is kept for, by nearest rank: at most 0.8 % from the exact one. `None` when it is empty.
-    #[must_use]
-    pub const fn quantile(&self) -> Option<Span> {
-        if self.total == 0 { None } else { Some(bucket_middle(self.cursor)) }
+    ///
+    /// It costs a step for each bucket between here and where it was when it was read last.
+    pub fn quantile(&mut self) -> Option<Span> {
+        if self.total == 0 {
+            return None;
+        }
+        let rank = (self.total * self.quantile).div_ceil(10_000);
+        while self.below >= rank {
+            self.cursor -= 1;
+            self.below -= self.count(self.cursor);
+        }
+        loop {
+            let up_to = self.below + self.count(self.cursor);
+            if up_to >= rank {
+                return Some(bucket_middle(self.cursor));
+            }
+            self.below = up_to;
+            self.cursor += 1;
+        }
     }
 
     /// What its counts take of memory, bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        size_of::<u16>() * self.counts.capacity()
+        self.low.capacity() + self.high.capacity()
+    }
+
+    fn count(&self, bucket: u16) -> u32 {
+        let place = usize::from(bucket - self.base);
+        let high = self.high.get(place).map_or(0, |high| u32::from(*high));
+        high << 8 | u32::from(self.low[place])
+    }
+
+    /// A low byte went past 255.
+    #[cold]
+    fn carry(&mut self, place: usize) {
+        self.high.resize(self.low.len(), 0);
+        self.high[place] += 1;
+    }
+
+    /// A low byte went below zero.
+    #[cold]
+    fn borrow(&mut self, place: usize) {
+        self.high[place] -= 1;
     }
 
     /// The histogram spans `index`.
+    #[cold]
     fn make_room(&mut self, index: u16) {
         let octave = index / OCTAVE * OCTAVE;
-        if self.counts.is_empty() {
-            self.base = octave;
+        if self.low.is_empty() {
+            (self.base, self.cursor) = (octave, octave);
         }
-        if octave < self.base {
-            let more = usize::from(self.base - octave);
-            // Without it the vector doubles.
-            self.counts.reserve_exact(more);
-            self.counts.splice(..0, std::iter::repeat_n(0, more));
-            self.base = octave;
-        }
-        let needed = usize::from(octave + OCTAVE - self.base);
-        if let Some(more) = needed.checked_sub(self.counts.len()) {
-            self.counts.reserve_exact(more);
-            self.counts.resize(needed, 0);
+        let before = usize::from(self.base.saturating_sub(octave));
+        self.base = self.base.min(octave);
+        let len = (self.low.len() + before).max(usize::from(octave + OCTAVE - self.base));
+        self.low = widened(&self.low, before, len);
+        if !self.high.is_empty() {
+            self.high = widened(&self.high, before, len);
         }
     }
+}
 
-    /// Moves the cursor to where the quantile is now.
-    fn follow(&mut self) {
-        if self.total == 0 {
-            return;
-        }
-        let rank = (u64::from(self.total) * u64::from(self.quantile)).div_ceil(10_000);
-        let at = |cursor: u16| usize::from(cursor - self.base);
-        while u64::from(self.below) >= rank {
-            self.cursor -= 1;
-            self.below -= u32::from(self.counts[at(self.cursor)]);
-        }
-        while u64::from(self.below) + u64::from(self.counts[at(self.cursor)]) < rank {
-            self.below += u32::from(self.counts[at(self.cursor)]);
-            self.cursor += 1;
-        }
-    }
+/// `counts` with `before` empty ones in front of them, and so many behind them that there are `len`.
+fn widened(counts: &[u8], before: usize, len: usize) -> Vec<u8> {
+    let mut wide = Vec::with_capacity(len);
+    wide.resize(before, 0);
+    wide.extend_from_slice(counts);
+    wide.resize(len, 0);
+    wide
 }
 
 #[cfg(test)]
@@ -171,13 +212,56 @@ mod tests {
     }
 
     #[test]
-    fn only_the_octaves_that_were_seen_are_kept_at_two_bytes_a_bucket() {
+    fn only_the_octaves_that_were_seen_are_kept_at_a_byte_a_bucket_and_two_where_many_fall_into_one() {
         let mut distribution = Distribution::new(5_000);
         assert_eq!(distribution.bytes(), 0);
         for (sample, octaves) in [(1_000, 1), (1_001, 1), (1_050, 2), (900, 3)] {
             distribution.add(sample);
-            assert_eq!(distribution.bytes(), octaves * 128, "{sample}");
+            assert_eq!(distribution.bytes(), octaves * 64, "{sample}");
         }
+        (0..254).for_each(|_| distribution.add(1_000));
+        assert_eq!(distribution.bytes(), 3 * 64);
+        distribution.add(1_000);
+        assert_eq!(distribution.bytes(), 2 * 3 * 64);
+        distribution.add(1_100);
+        assert_eq!(distribution.bytes(), 2 * 4 * 64);
+    }
+
+    /// As many as there may be, into buckets that are added before, between and behind the full ones.
+    #[test]
+    fn a_bucket_holds_as_many_as_there_are() {
+        let mut distribution = Distribution::new(5_000);
+        let mut counts = [(700, 0_u32), (830, 0), (640, 0), (1_000, 0)];
+        let median = |counts: &[(u16, u32)]| {
+            let mut all: Vec<(u16, u32)> = counts.to_vec();
+            all.sort_unstable();
+            let total: u32 = all.iter().map(|(_, count)| count).sum();
+            let up_to = |index: usize| all[..=index].iter().map(|(_, count)| count).sum::<u32>();
+            let middle = (0..all.len()).find(|index| up_to(*index) * 2 >= total && total > 0);
+            middle.map(|index| bucket_middle(all[index].0))
+        };
+        for (place, count) in [(0, 300), (1, 257), (2, 1_000), (3, 63_978)] {
+            for _ in 0..count {
+                distribution.add(counts[place].0);
+                counts[place].1 += 1;
+                assert_eq!(distribution.quantile(), median(&counts), "{counts:?}");
+            }
+        }
+        for place in [1, 3, 0, 2] {
+            while counts[place].1 > 0 {
+                distribution.remove(counts[place].0);
+                counts[place].1 -= 1;
+                assert_eq!(distribution.quantile(), median(&counts), "{counts:?}");
+            }
+        }
+        (0..300).for_each(|_| distribution.add(700));
+        distribution.clear();
+        distribution.add(640);
+        (0..2).for_each(|_| distribution.add(700));
+        assert_eq!(distribution.quantile(), Some(bucket_middle(700)), "nothing is left of the 300");
+        distribution.remove(700);
+        distribution.remove(700);
+        assert_eq!(distribution.quantile(), Some(bucket_middle(640)));
     }
 
     /// Samples come and go in no order, near each other and far apart.
@@ -198,6 +282,10 @@ mod tests {
                 if lot(200) == 0 {
                     distribution.clear();
                     samples.clear();
+                }
+                // It is right whether it is read with each change or after many.
+                if seed % 2 == 1 && lot(10) > 0 {
+                    continue;
                 }
                 let mut sorted = samples.clone();
                 sorted.sort_unstable();

@@ -10,11 +10,13 @@ use crate::sample::{Fault, Outcome, Purpose, Sample, Taint};
 use crate::target::{Version, VersionId, Versions};
 use crate::time::{Mono, Span};
 use crate::verdict::{Evidence, Verdict, Why};
-use crate::window::{Entry, Marks, Window};
+use crate::window::{Entry, Marks, Pane, Panes, View, Window};
+use own::{Own, Owns};
 use promised::{Memos, Promised};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+mod own;
 pub(crate) mod promised;
 mod said;
 mod word;
@@ -47,8 +49,20 @@ const CLEAN_MIN: u32 = 3;
 const ATTAIN: Duration = Duration::from_secs(2);
 /// Less of the planned evidence than this is no good word.
 const ATTAINED_MIN: f64 = 0.5;
-/// The most own-fault marks that are kept.
-const OWN_CAP: usize = 4_096;
+/// The most faults outside that are kept.
+const OUTSIDE_CAP: usize = 4_096;
+
+/// The pane of what production answered over the window of the policy,
+const ROLLING: usize = 0;
+/// and over as long as it takes to know what is usual.
+const HISTORY: usize = 1;
+/// The pane of all answers of the new version,
+const WHOLE: usize = 0;
+/// and of those that were due after its grace.
+const PAST_GRACE: usize = 1;
+
+/// Both panes of a window that has two.
+const BOTH: Panes = Panes::of(0).and(Panes::of(1));
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -58,16 +72,16 @@ pub struct Judge {
     /// What was found of each when it was looked at last.
     memos: Vec<Memos>,
     /// What is slow: the limits of the response time in the order of their marks.
-    limits: Vec<Duration>,
+    limits: Vec<Span>,
+    /// A longer response time is bad.
+    bad_over: Option<Span>,
     stage: Stage,
     /// Names behind [`VersionId`]s.
     pub versions: Versions,
-    rolling: Window,
-    history: Window,
-    /// The new version's answers since the epoch opened.
-    green_all: Window,
-    /// Those of them that were due after its grace.
-    green: Window,
+    /// What production answers, whichever version: its panes are [`ROLLING`] and [`HISTORY`].
+    all: Window<2>,
+    /// The new version's answers since the epoch opened: its panes are [`WHOLE`] and [`PAST_GRACE`].
+    green: Window<2>,
     direct: Window,
     control: Window,
     seen: BTreeSet<VersionId>,
@@ -83,16 +97,8 @@ pub struct Judge {
     planned: Option<(f64, Mono)>,
     /// When a breach was last thought possible.
     doubted: Option<Mono>,
-    own: VecDeque<(Mono, Own)>,
+    own: Owns,
     outside: VecDeque<(Mono, Fault)>,
-}
-
-/// Whose a sample of the last second was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Own {
-    No,
-    Late,
-    Failed,
 }
 
 /// Whom an answer speaks of.
@@ -121,21 +127,21 @@ impl Judge {
     pub fn new(policy: JudgePolicy, stage: Stage) -> Self {
         let promises = promised::all(&policy);
         let parted = promises.iter().any(|promised| !promised.is_whole());
-        let window = |span| if parted { Window::new(span).in_parts() } else { Window::new(span) };
+        let pane = |span| if parted { Pane::new(span).in_parts() } else { Pane::new(span) };
         let span = promised::evidence_span(&policy);
-        let judged = || window(span).with_trails(promises.iter().map(Promised::trail).collect());
+        let judged = || pane(span).with_trails(promises.iter().map(Promised::trail).collect());
+        let history = policy.settle.max(policy.window).max(USUAL);
         Self {
-            green_all: judged(),
-            green: judged(),
-            limits: policy.objectives.limits(),
+            all: Window::of([pane(policy.window).with_times(), pane(history).with_times()]),
+            green: Window::of([judged(), judged()]),
+            direct: pane(span.max(SIDE_SPAN)).into(),
+            control: Window::new(span.max(SIDE_SPAN)),
+            limits: policy.objectives.limits().into_iter().map(Span::of).collect(),
+            bad_over: policy.objectives.bad_over.map(Span::of),
             memos: vec![Memos::default(); promises.len()],
             promises,
             stage,
             versions: Versions::default(),
-            rolling: window(policy.window).with_times(),
-            history: window(policy.settle.max(policy.window).max(USUAL)).with_times(),
-            direct: window(span.max(SIDE_SPAN)),
-            control: Window::new(span.max(SIDE_SPAN)),
             seen: BTreeSet::new(),
             settled: BTreeSet::new(),
             hinted: BTreeSet::new(),
@@ -146,7 +152,7 @@ impl Judge {
             first_bad: None,
             planned: None,
             doubted: None,
-            own: VecDeque::new(),
+            own: Owns::default(),
             outside: VecDeque::new(),
             policy,
         }
@@ -161,11 +167,9 @@ impl Judge {
             self.direct.clear();
             return;
         }
-        for window in
-            [&mut self.rolling, &mut self.history, &mut self.green_all, &mut self.green, &mut self.direct]
-        {
-            window.clear();
-        }
+        self.all.clear();
+        self.green.clear();
+        self.direct.clear();
         for promised in &mut self.promises {
             promised.clear();
         }
@@ -197,10 +201,7 @@ impl Judge {
             (Taint::Straddling, _) => return None,
             (Taint::Clean, Outcome::Ok | Outcome::Bad(_) | Outcome::Saturated) => Own::No,
         };
-        if self.own.len() == OWN_CAP {
-            self.own.pop_front();
-        }
-        self.own.push_back((now, own));
+        self.own.push(now, own);
         if own != Own::No {
             return self.hint(sample);
         }
@@ -212,7 +213,7 @@ impl Judge {
             }
             Purpose::Direct if sample.epoch == self.stage.epoch => {
                 let entry = self.entry(sample, true);
-                keep(&mut self.direct, now, entry, sample.told_slow);
+                keep(&mut self.direct, Panes::of(0), now, entry, sample.told_slow);
                 None
             }
             Purpose::Production if sample.epoch == self.stage.epoch => self.production(sample, now),
@@ -237,19 +238,14 @@ impl Judge {
             return;
         }
         let response = Span::of(now.since(sample.planned));
-        let over =
-            self.limits.iter().enumerate().map(|(index, limit)| index == 0 || response.duration() > *limit);
+        let over = self.limits.iter().enumerate().map(|(index, limit)| index == 0 || response > *limit);
         let marks = Marks::new(false, over);
         let entry = Entry { marks, response, answered: false, ..self.entry(sample, false) };
         match sample.purpose {
             Purpose::Production => {
-                self.rolling.insert(now, entry);
-                self.history.insert(now, entry);
+                self.all.insert_into(BOTH, now, entry);
                 if self.whose(sample) == Whose::New {
-                    self.green_all.insert(now, entry);
-                    if self.past_grace(sample.due) {
-                        self.green.insert(now, entry);
-                    }
+                    self.green.insert_into(self.judged_in(sample.due), now, entry);
                 }
             }
             Purpose::Direct => self.direct.insert(now, entry),
@@ -268,8 +264,9 @@ impl Judge {
         }
         if !self.stage.release && matches!(verdict, Verdict::Bad(_)) {
             // What is measured while a promise is broken isn't what is usual.
-            self.history.clear();
+            self.all.clear_pane(HISTORY);
         }
+        let (p95, baseline) = (self.all.p95_of(ROLLING), self.baseline());
         let named = |ids: &mut dyn Iterator<Item = VersionId>| -> BTreeSet<Version> {
             ids.filter_map(|id| self.versions.name(id).cloned()).collect()
         };
@@ -277,16 +274,16 @@ impl Judge {
             epoch: self.stage.epoch,
             at: now,
             verdict,
-            answers: self.rolling.count(),
-            bad: self.rolling.bad(),
-            p95: self.rolling.p95(),
+            answers: self.rolling().count(),
+            bad: self.rolling().bad(),
+            p95,
             good_answers: self.good_answers,
             versions: named(&mut self.seen.iter().copied()),
             settled: named(&mut self.settled.iter().copied()),
             first_bad: self.first_bad.clone(),
             direct: self.direct_answers(now),
-            baseline: self.baseline(),
-            void: self.void(),
+            baseline,
+            void: (self.own.void(), self.own.all()),
             attained: self.attained(now),
             doubt: self.doubted.is_some_and(|at| now.since(at) < DOUBT_STAYS),
         }
@@ -296,7 +293,7 @@ impl Judge {
         if let Outcome::Bad(fault) = sample.outcome
             && !fault.release_can_cause()
         {
-            if self.outside.len() == OWN_CAP {
+            if self.outside.len() == OUTSIDE_CAP {
                 self.outside.pop_front();
             }
             self.outside.push_back((now, fault));
@@ -304,14 +301,13 @@ impl Judge {
         }
         let entry = self.entry(sample, false);
         let whose = self.whose(sample);
-        keep(&mut self.rolling, now, entry, sample.told_slow);
-        keep(&mut self.history, now, entry, sample.told_slow);
+        keep(&mut self.all, BOTH, now, entry, sample.told_slow);
         self.good_answers += u64::from(!entry.bad());
         if entry.bad() && self.first_bad.is_none() {
             self.first_bad = Some(self.first_bad_of(sample, now));
         }
         if self.is_word_of_old(whose, &entry) {
-            keep(&mut self.direct, now, entry, sample.told_slow);
+            keep(&mut self.direct, Panes::of(0), now, entry, sample.told_slow);
         }
         if whose == Whose::New {
             let own = |name: &Version| !self.stage.old_versions.contains(name);
@@ -326,23 +322,21 @@ impl Judge {
             if entry.answered && self.first_green.is_none() {
                 self.first_green = Some(sample.done());
             }
-            keep(&mut self.green_all, now, entry, sample.told_slow);
-            let past_grace = self.past_grace(sample.due);
-            if past_grace {
-                keep(&mut self.green, now, entry, sample.told_slow);
-            }
-            if past_grace || self.green_good == 0 {
+            let panes = self.judged_in(sample.due);
+            keep(&mut self.green, panes, now, entry, sample.told_slow);
+            if panes == BOTH || self.green_good == 0 {
                 for promised in &mut self.promises {
                     promised.spend(&entry, now);
                 }
             }
         }
-        if sample.version != VersionId::NONE && sample.due >= self.stage.since.after(self.policy.propagation)
-        {
-            self.settled.insert(sample.version);
-        }
-        if sample.version != VersionId::NONE && self.seen.insert(sample.version) && self.seen.len() > 1 {
-            return self.versions.name(sample.version).cloned().map(Notice::Version);
+        if sample.version != VersionId::NONE {
+            if sample.due >= self.spread_from() {
+                self.settled.insert(sample.version);
+            }
+            if self.seen.insert(sample.version) && self.seen.len() > 1 {
+                return self.versions.name(sample.version).cloned().map(Notice::Version);
+            }
         }
         entry.bad().then_some(Notice::Failure)
     }
@@ -357,8 +351,8 @@ impl Judge {
         };
         let response = sample.response();
         let saturated = sample.outcome == Outcome::Saturated;
-        let over = |limit: &Duration| saturated || response.duration() > *limit;
-        let bad = bad || self.policy.objectives.bad_over.as_ref().is_some_and(over);
+        let over = |limit: &Span| saturated || response > *limit;
+        let bad = bad || self.bad_over.as_ref().is_some_and(over);
         Entry {
             due: sample.due,
             response,
@@ -374,15 +368,14 @@ impl Judge {
     fn whose(&self, sample: &Sample) -> Whose {
         if !self.stage.release {
             // What the state before left behind, while the change spreads, isn't this state's either.
-            let left = !self.stage.old_versions.is_empty()
-                && sample.due < self.stage.since.after(self.policy.propagation);
+            let left = !self.stage.old_versions.is_empty() && sample.due < self.spread_from();
             return match self.versions.name(sample.version) {
                 Some(name) if left && self.stage.old_versions.contains(name) => Whose::Old,
                 None if left => Whose::Unattributed,
                 Some(_) | None => Whose::New,
             };
         }
-        let spread = self.stage.one_has_all && sample.due >= self.stage.since.after(self.policy.propagation);
+        let spread = self.stage.one_has_all && sample.due >= self.spread_from();
         match self.versions.name(sample.version) {
             Some(name) if !self.stage.old_versions.contains(name) => Whose::New,
             // The same version string on both sides tells nothing: then, well after the change, the weight does.
@@ -406,12 +399,26 @@ impl Judge {
         }
     }
 
+    /// What was due since then comes from the state of the epoch: its change has spread.
+    fn spread_from(&self) -> Mono {
+        self.stage.since.after(self.policy.propagation)
+    }
+
     fn same_name_from(&self) -> Mono {
         self.stage.since.after(self.policy.propagation.saturating_mul(2))
     }
 
     fn past_grace(&self, due: Mono) -> bool {
         !self.stage.release || self.first_green.is_some_and(|first| due >= first.after(self.policy.grace))
+    }
+
+    /// The panes of the new version's window that an answer of it belongs into.
+    fn judged_in(&self, due: Mono) -> Panes {
+        if self.past_grace(due) { BOTH } else { Panes::of(WHOLE) }
+    }
+
+    fn rolling(&self) -> View<'_> {
+        self.all.pane(ROLLING)
     }
 
     fn first_bad_of(&self, sample: &Sample, now: Mono) -> FirstBad {
@@ -427,34 +434,27 @@ impl Judge {
     }
 
     fn expire(&mut self, now: Mono) {
-        for window in [
-            &mut self.rolling,
-            &mut self.history,
-            &mut self.green_all,
-            &mut self.green,
-            &mut self.direct,
-            &mut self.control,
-        ] {
-            window.expire(now);
-        }
-        let from = now.before(OWN_SPAN);
-        while self.own.front().is_some_and(|(at, _)| *at < from) {
-            self.own.pop_front();
-        }
+        self.all.expire(now);
+        self.green.expire(now);
+        self.direct.expire(now);
+        self.control.expire(now);
+        self.own.expire(now.before(OWN_SPAN));
         let from = now.before(self.policy.window);
         while self.outside.front().is_some_and(|(at, _)| *at < from) {
             self.outside.pop_front();
         }
     }
 
-    fn baseline(&self) -> Baseline {
+    fn baseline(&mut self) -> Baseline {
+        let p95 = self.all.p95_of(HISTORY).map_or(0, |span| span.0);
+        let history = self.all.pane(HISTORY);
         let others = (0_u16..).zip(&self.promises).filter(|(_, promised)| !promised.is_usual());
         Baseline {
-            answers: self.history.count(),
-            bad: self.history.bad(),
-            slow: self.history.slow(),
-            p95: self.history.p95().map_or(0, |span| span.0),
-            others: others.map(|(index, promised)| (index, promised.tally(&self.history))).collect(),
+            answers: history.count(),
+            bad: history.bad(),
+            slow: history.slow(),
+            p95,
+            others: others.map(|(index, promised)| (index, promised.tally(history))).collect(),
         }
     }
 
@@ -463,32 +463,33 @@ impl Judge {
         let (rate_hz, since) = self.planned?;
         let span = self.policy.window.min(now.since(since.max(self.stage.since)));
         let planned = rate_hz * span.as_secs_f64();
-        let answers = self.rolling.recent(now, span).count() + self.outside.len();
-        (span >= ATTAIN && planned >= f64::from(CLEAN_MIN))
-            .then(|| f64::from(u32::try_from(answers).unwrap_or(u32::MAX)) / planned)
+        let outside = u32::try_from(self.outside.len()).unwrap_or(u32::MAX);
+        let answers = self.rolling().recent(now, span) + outside;
+        (span >= ATTAIN && planned >= f64::from(CLEAN_MIN)).then(|| f64::from(answers) / planned)
     }
 
     /// What a look at `window` rests on.
-    fn sight<'a>(&'a self, promised: &'a Promised, window: &'a Window, now: Mono) -> Sight<'a> {
+    fn sight<'a>(&'a self, promised: &'a Promised, window: View<'a>, now: Mono) -> Sight<'a> {
         Sight {
             now,
             window,
-            old: self.stage.release.then_some(&self.direct),
+            old: self.stage.release.then_some(self.direct.view()),
             before: promised.before(&self.stage.baseline),
             spent: promised.spent(),
         }
     }
-
-    fn void(&self) -> (u32, u32) {
-        let void = self.own.iter().filter(|(_, own)| *own != Own::No).count();
-        (u32::try_from(void).unwrap_or(u32::MAX), u32::try_from(self.own.len()).unwrap_or(u32::MAX))
-    }
 }
 
-fn keep(window: &mut Window, now: Mono, entry: Entry, told_slow: bool) {
-    if !(told_slow && window.amend(entry)) {
-        window.insert(now, entry);
-    }
+/// Into those panes: in the place of what was told of as slow, where that still is.
+fn keep<const PANES: usize>(
+    window: &mut Window<PANES>,
+    panes: Panes,
+    now: Mono,
+    entry: Entry,
+    told_slow: bool,
+) {
+    let amended = if told_slow { window.amend_in(panes, entry) } else { Panes::NONE };
+    window.insert_into(panes.without(amended), now, entry);
 }
 
 #[cfg(test)]

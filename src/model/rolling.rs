@@ -1,8 +1,7 @@
 //! One URL's trailing window, small enough for ten thousand of them: exact counts and a latency distribution, O(1) amortised
 //! to insert, to expire and to ask for the quantile that it is kept for.
 //!
-//! A sample takes two bytes: the bucket of its time ([`bucket`]) and what it was. Samples leave with their slot of time, of which a
-//! window has sixty.
+//! A sample takes two bytes ([`Word`]). Samples leave with their slot of time, of which a window has sixty.
 
 use crate::distribution::{Distribution, bucket};
 use crate::time::{Mono, Span, nanos};
@@ -11,12 +10,14 @@ use std::time::Duration;
 
 /// Slots of time in a window: a sample stays for at least 59 sixtieths of the span, and never for longer than the span.
 pub const SLOTS: u64 = 60;
-/// The most samples; more push out the oldest. What fits a count of two bytes.
+/// The most samples; more push out the oldest. What fits the counts of a [`Distribution`].
 pub const CAP: usize = u16::MAX as usize;
 /// The bucket of a sample that has no time, since nothing answered. Above every other.
 const NO_TIME: u16 = (1 << 11) - 1;
 const BAD: u16 = 1 << 11;
 const SLOW: u16 = 1 << 12;
+/// No sample, but the slots from those before it to those after it.
+const GAP: u16 = 1 << 15;
 
 /// What the window is told of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,31 +30,124 @@ pub struct Event {
     pub slow: bool,
 }
 
+/// What the window keeps of one sample: the bucket of its time ([`bucket`]) and what it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Word(u16);
+
+impl From<Event> for Word {
+    fn from(event: Event) -> Self {
+        let index = event.response.map_or(NO_TIME, bucket);
+        Self(index + u16::from(event.bad) * BAD + u16::from(event.slow) * SLOW)
+    }
+}
+
+impl Word {
+    const fn is_bad(self) -> bool {
+        self.0 & BAD != 0
+    }
+
+    const fn is_slow(self) -> bool {
+        self.0 & SLOW != 0
+    }
+
+    const fn is_gap(self) -> bool {
+        self.0 & GAP != 0
+    }
+
+    /// The bucket of its time, if it is a sample that has one.
+    fn time(self) -> Option<u16> {
+        let index = self.0 & NO_TIME;
+        (index != NO_TIME && !self.is_gap()).then_some(index)
+    }
+
+    /// The samples after it came `slots` later than those before it, less than [`SLOTS`].
+    fn gap(slots: u64) -> Self {
+        Self(GAP | u16::try_from(slots).unwrap_or(0))
+    }
+
+    /// How many slots it skips; `None` if it is a sample.
+    fn skips(self) -> Option<u64> {
+        self.is_gap().then_some(u64::from(self.0 & !GAP))
+    }
+}
+
+/// The slots of time that windows of one span have, numbered from the origin of the clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Slots {
+    len_ns: u64,
+    /// The slot that was asked for last, and when it began: the next instant is most often in it, too, and a division costs more than a
+    /// comparison.
+    last: u64,
+    began: u64,
+}
+
+impl Slots {
+    /// Of a window over `span`. A slot is at least 1 ns.
+    #[must_use]
+    pub fn of(span: Duration) -> Self {
+        Self { len_ns: nanos(span).div_ceil(SLOTS).max(1), last: 0, began: 0 }
+    }
+
+    /// The number of the slot that `now` is in.
+    pub fn number(&mut self, now: Mono) -> u64 {
+        if now.0 < self.began || now.0 - self.began >= self.len_ns {
+            self.last = now.0 / self.len_ns;
+            self.began = self.last * self.len_ns;
+        }
+        self.last
+    }
+}
+
+/// Some words, and what they were.
+#[derive(Default)]
+struct Sums {
+    samples: u32,
+    bad: u32,
+    slow: u32,
+}
+
+impl Sums {
+    fn of(words: &[Word]) -> Self {
+        let mut sums = Self::default();
+        for word in words.iter().filter(|word| !word.is_gap()) {
+            sums.samples += 1;
+            sums.bad += u32::from(word.is_bad());
+            sums.slow += u32::from(word.is_slow());
+        }
+        sums
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Rolling {
-    slot_ns: u64,
-    /// The number of the newest slot, counted from the origin of the clock.
+    slots: Slots,
+    /// The number of the newest slot.
     newest: u64,
-    /// How many samples each of the last slots has, oldest first; the last is `newest`.
-    slots: VecDeque<u16>,
-    ring: VecDeque<u16>,
+    /// The slots of the first and of the last of the samples, if there is any.
+    first: u64,
+    last: u64,
+    /// The samples, oldest first, and the gaps between their slots.
+    ring: VecDeque<Word>,
     times: Distribution,
+    count: u32,
     bad: u32,
     slow: u32,
 }
 
 impl Rolling {
-    /// An empty window over the trailing `span` (a slot is at least 1 ns), kept for the quantile of `quantile`
-    /// ten-thousandths, in 1..=10,000: 9,500 is P95.
+    /// An empty window over the trailing `span`, kept for the quantile of `quantile` ten-thousandths, in 1..=10,000: 9,500 is
+    /// P95.
     #[must_use]
     pub fn new(span: Duration, quantile: u32) -> Self {
         Self {
-            slot_ns: nanos(span).div_ceil(SLOTS).max(1),
+            slots: Slots::of(span),
             newest: 0,
-            slots: VecDeque::new(),
+            first: 0,
+            last: 0,
             ring: VecDeque::new(),
             times: Distribution::new(quantile),
+            count: 0,
             bad: 0,
             slow: 0,
         }
@@ -61,55 +155,72 @@ impl Rolling {
 
     /// Takes a sample that was done at `now`. Instants that run backwards are taken as the newest so far.
     pub fn insert(&mut self, now: Mono, event: Event) {
-        self.expire(now);
-        if self.ring.len() == CAP {
+        let slot = self.slots.number(now);
+        self.insert_all(slot, &[event.into()]);
+    }
+
+    /// Takes samples that were done in `slot` ([`Slots`]), fewer than [`CAP`], in their order.
+    pub fn insert_all(&mut self, slot: u64, words: &[Word]) {
+        self.advance(slot);
+        if words.is_empty() {
+            return;
+        }
+        while self.count as usize + words.len() > CAP {
             self.drop_oldest();
         }
-        let index = event.response.map_or(NO_TIME, bucket);
-        self.ring.push_back(index + u16::from(event.bad) * BAD + u16::from(event.slow) * SLOW);
-        match self.slots.back_mut() {
-            Some(count) => *count += 1,
-            None => self.slots.push_back(1),
+        self.make_room(words.len() + 1);
+        if self.count == 0 {
+            self.first = self.newest;
+        } else if self.last < self.newest {
+            self.ring.push_back(Word::gap(self.newest - self.last));
         }
-        self.bad += u32::from(event.bad);
-        self.slow += u32::from(event.slow);
-        if index != NO_TIME {
-            self.times.add(index);
+        self.last = self.newest;
+        self.ring.extend(words);
+        let sums = Sums::of(words);
+        self.count += sums.samples;
+        self.bad += sums.bad;
+        self.slow += sums.slow;
+        // In a loop of its own: the lines of several counts are on their way to the cache at once.
+        for time in words.iter().filter_map(|word| word.time()) {
+            self.times.add(time);
         }
+    }
+
+    /// Reads where its oldest sample is, so that it is in the cache when it goes.
+    pub(crate) fn touch_oldest(&self) -> u16 {
+        self.ring.front().map_or(0, |word| word.0)
+    }
+
+    /// Reads the counts that `words` will change when they enter, and those of as many that may have to go.
+    pub(crate) fn touch_counts(&self, words: &[Word]) -> u8 {
+        let (front, _) = self.ring.as_slices();
+        let oldest = &front[..words.len().min(front.len())];
+        let mut all = 0;
+        for words in [oldest, words] {
+            for word in words {
+                all |= self.times.touch(word.0 & NO_TIME);
+            }
+        }
+        all
     }
 
     /// Lets go of every sample whose slot is over for longer than the span, less a slot.
     pub fn expire(&mut self, now: Mono) {
-        let slot = now.0 / self.slot_ns;
-        if slot <= self.newest {
-            return;
-        }
-        // Before the first sample, and after a silence of more than the span, there is nothing to slide.
-        if self.slots.is_empty() || slot - self.newest >= SLOTS {
-            self.clear();
-        } else {
-            for _ in self.newest..slot {
-                self.slots.push_back(0);
-                if self.slots.len() as u64 > SLOTS {
-                    self.drop_slot();
-                }
-            }
-        }
-        self.newest = slot;
+        let slot = self.slots.number(now);
+        self.advance(slot);
     }
 
     /// Forgets every sample.
     pub fn clear(&mut self) {
         self.ring.clear();
-        self.slots.clear();
         self.times.clear();
-        (self.bad, self.slow) = (0, 0);
+        (self.count, self.bad, self.slow) = (0, 0, 0);
     }
 
     /// How many samples.
     #[must_use]
-    pub fn count(&self) -> u32 {
-        u32::try_from(self.ring.len()).unwrap_or(u32::MAX)
+    pub const fn count(&self) -> u32 {
+        self.count
     }
 
     /// How many of them broke a promise of availability.
@@ -125,40 +236,66 @@ impl Rolling {
     }
 
     /// The quantile that the window is kept for, by nearest rank: at most 0.8 % from the exact one. `None` without an answer.
-    #[must_use]
-    pub const fn quantile(&self) -> Option<Span> {
+    pub fn quantile(&mut self) -> Option<Span> {
         self.times.quantile()
     }
 
     /// What it takes of memory, bytes, itself included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let counted = self.slots.capacity() + self.ring.capacity();
-        size_of::<Self>() + size_of::<u16>() * counted + self.times.bytes()
+        size_of::<Self>() + size_of::<Word>() * self.ring.capacity() + self.times.bytes()
     }
 
-    fn drop_slot(&mut self) {
-        for _ in 0..self.slots.pop_front().unwrap_or(0) {
-            self.drop_sample();
+    /// The newest slot is `slot`, if that is newer.
+    fn advance(&mut self, slot: u64) {
+        if slot <= self.newest {
+            return;
+        }
+        if slot - self.newest >= SLOTS {
+            self.clear();
+        }
+        self.newest = slot;
+        let (front, back) = self.ring.as_slices();
+        let mut gone = 0;
+        for word in front.iter().chain(back) {
+            if self.newest - self.first < SLOTS {
+                break;
+            }
+            self.first += word.skips().unwrap_or(0);
+            gone += 1;
+        }
+        if gone > 0 {
+            self.drop(gone);
         }
     }
 
+    /// A window doesn't change much once it is full: an eighth more is enough, where doubling wastes what the cache has no room for.
+    fn make_room(&mut self, more: usize) {
+        if self.ring.capacity() - self.ring.len() < more {
+            self.ring.reserve_exact(more.max(self.ring.len() / 8));
+        }
+    }
+
+    /// The oldest sample, or the gap behind those of the oldest slot.
     fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.slots.iter_mut().find(|count| **count > 0) {
-            *oldest -= 1;
-            self.drop_sample();
-        }
+        self.first += self.ring.front().and_then(|word| word.skips()).unwrap_or(0);
+        self.drop(1);
     }
 
-    /// The oldest sample; its slot has counted it off.
-    fn drop_sample(&mut self) {
-        let Some(sample) = self.ring.pop_front() else { return };
-        self.bad -= u32::from(sample & BAD != 0);
-        self.slow -= u32::from(sample & SLOW != 0);
-        let index = sample & NO_TIME;
-        if index != NO_TIME {
-            self.times.remove(index);
+    /// So many of the oldest samples and gaps.
+    fn drop(&mut self, gone: usize) {
+        let (front, back) = self.ring.as_slices();
+        let in_front = gone.min(front.len());
+        for words in [&front[..in_front], &back[..gone - in_front]] {
+            let sums = Sums::of(words);
+            self.count -= sums.samples;
+            self.bad -= sums.bad;
+            self.slow -= sums.slow;
+            for time in words.iter().filter_map(|word| word.time()) {
+                self.times.remove(time);
+            }
         }
+        self.ring.drain(..gone);
     }
 }
 

@@ -40,13 +40,13 @@ impl Sample {
     /// When it was done: `due` and all its phases.
     #[must_use]
     pub fn done(&self) -> Mono {
-        self.due.after(self.phases.total())
+        Mono(self.due.0.saturating_add(self.phases.total_nanos()))
     }
 
     /// Response time as a user would see it who came at `planned`: own lateness included.
     #[must_use]
     pub fn response(&self) -> Span {
-        Span::of(self.done().since(self.planned))
+        Span::of_nanos(self.done().0.saturating_sub(self.planned.0))
     }
 }
 
@@ -85,9 +85,13 @@ impl Phases {
     /// Their sum: from due to done.
     #[must_use]
     pub fn total(&self) -> std::time::Duration {
-        // As whole numbers: every sample is asked several times.
+        std::time::Duration::from_nanos(self.total_nanos())
+    }
+
+    /// The same in nanoseconds, as a whole number: every sample is asked several times.
+    fn total_nanos(&self) -> u64 {
         let hundreds: u64 = self.all().iter().map(|span| u64::from(span.0)).sum();
-        std::time::Duration::from_nanos(hundreds * 100)
+        hundreds * 100
     }
 }
 

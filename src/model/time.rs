@@ -44,7 +44,13 @@ impl Span {
     /// Rounds `span` down to 100 ns.
     #[must_use]
     pub fn of(span: Duration) -> Self {
-        Self(u32::try_from(nanos(span) / 100).unwrap_or(u32::MAX))
+        Self::of_nanos(nanos(span))
+    }
+
+    /// Rounds so many nanoseconds down to 100 ns.
+    #[must_use]
+    pub fn of_nanos(nanos: u64) -> Self {
+        Self(u32::try_from(nanos / 100).unwrap_or(u32::MAX))
     }
 
     /// As a [`Duration`].

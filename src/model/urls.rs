@@ -1,21 +1,54 @@
 //! The rolling figures of each URL of a service, besides the judge's own: for people who look for the one that is ill.
 
-use crate::rolling::{Event, Rolling};
+use crate::rolling::{Event, Rolling, Slots, Word};
 use crate::sample::{Outcome, Purpose, Sample, Taint};
 use crate::target::TargetId;
 use crate::time::{Mono, Span};
+use std::hint::black_box;
 use std::time::Duration;
 
 /// A URL is asked less often than its service: its window is at least this long.
 const SPAN_MIN: Duration = Duration::from_mins(1);
 /// P95, in ten-thousandths.
 const P95: u32 = 9_500;
+/// So many samples of a URL wait to enter its window together: with them [`Waiting`] is half a line of the cache.
+const WAITING: usize = 11;
+/// What waits for so many windows side by side enters them in one go, so that their misses of the cache are at the same time.
+const BLOCK: usize = 16;
 
 /// See the module.
+///
+/// Ten thousand windows are in no cache, and a sample touches several lines of its URL's. So the samples of one slot of time wait for
+/// each other in front of it, where a sample costs half a line, and enter it together: when there are [`WAITING`], when the next
+/// slot has begun, or when the figures are asked for.
 #[derive(Clone, Debug)]
 pub struct Urls {
+    slots: Slots,
+    waiting: Vec<Waiting>,
     windows: Vec<Rolling>,
-    slow_over: Option<Duration>,
+    /// Longer response times are slow.
+    slow_over: Option<Span>,
+}
+
+/// What has come of one URL and isn't in its window yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    /// The newest slot so far: that of all that wait.
+    slot: u64,
+    count: u16,
+    words: [Word; WAITING],
+}
+
+impl Waiting {
+    fn words(&self) -> &[Word] {
+        &self.words[..usize::from(self.count)]
+    }
+
+    /// They enter their window.
+    fn enter(&mut self, window: &mut Rolling) {
+        window.insert_all(self.slot, self.words());
+        self.count = 0;
+    }
 }
 
 /// What one URL's window holds.
@@ -38,7 +71,13 @@ impl Urls {
     /// `slow_over` are slow.
     #[must_use]
     pub fn new(count: usize, span: Duration, slow_over: Option<Duration>) -> Self {
-        Self { windows: vec![Rolling::new(span.max(SPAN_MIN), P95); count], slow_over }
+        let span = span.max(SPAN_MIN);
+        Self {
+            slots: Slots::of(span),
+            waiting: vec![Waiting::default(); count],
+            windows: vec![Rolling::new(span, P95); count],
+            slow_over: slow_over.map(Span::of),
+        }
     }
 
     /// Takes a sample that was done at `now`: of production, and not spoiled by our own doing.
@@ -51,16 +90,47 @@ impl Urls {
             Outcome::Bad(_) | Outcome::Saturated => true,
             Outcome::Missed(_) | Outcome::Failed(_) => return,
         };
-        let Some(window) = self.windows.get_mut(usize::from(sample.target.0)) else { return };
+        let index = usize::from(sample.target.0);
+        let Some(waiting) = self.waiting.get_mut(index) else { return };
         let (response, answered) = (sample.response(), sample.status != 0);
-        let slow = self.slow_over.is_some_and(|max| response.duration() > max);
-        window.insert(now, Event { response: answered.then_some(response), bad, slow });
+        let too_slow = self.slow_over.is_some_and(|max| response > max);
+        let slot = self.slots.number(now);
+        if waiting.count > 0 && slot > waiting.slot {
+            self.enter_block(index, slot);
+        } else if usize::from(waiting.count) == WAITING {
+            waiting.enter(&mut self.windows[index]);
+        }
+        let waiting = &mut self.waiting[index];
+        waiting.slot = waiting.slot.max(slot);
+        waiting.words[usize::from(waiting.count)] =
+            Event { response: answered.then_some(response), bad, slow: too_slow }.into();
+        waiting.count += 1;
+    }
+
+    /// What waits since before `slot` enters its window, for the URL at `index` and those of its block.
+    fn enter_block(&mut self, index: usize, slot: u64) {
+        let begin = index / BLOCK * BLOCK;
+        let end = (begin + BLOCK).min(self.windows.len());
+        let (waiting, windows) = (&mut self.waiting[begin..end], &mut self.windows[begin..end]);
+        let old = |waiting: &Waiting| waiting.count > 0 && waiting.slot < slot;
+        // Nothing waits for what is only read: the processor asks the memory for all of it at once.
+        for (_, window) in waiting.iter().zip(&*windows).filter(|(waiting, _)| old(waiting)) {
+            black_box(window.touch_oldest());
+        }
+        for (waiting, window) in waiting.iter().zip(&*windows).filter(|(waiting, _)| old(waiting)) {
+            black_box(window.touch_counts(waiting.words()));
+        }
+        for (waiting, window) in waiting.iter_mut().zip(windows).filter(|(waiting, _)| old(waiting)) {
+            waiting.enter(window);
+        }
     }
 
     /// The figures of every URL that has any, at `now`.
     pub fn figures(&mut self, now: Mono) -> Vec<UrlFigures> {
         let promised = self.slow_over.is_some();
-        let figures = self.windows.iter_mut().zip(0..).map(|(window, index)| {
+        let urls = self.waiting.iter_mut().zip(&mut self.windows).zip(0..);
+        let figures = urls.map(|((waiting, window), index)| {
+            waiting.enter(window);
             window.expire(now);
             UrlFigures {
                 target: TargetId(index),
@@ -77,9 +147,12 @@ impl Urls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distribution::{bucket, bucket_middle};
     use crate::release::EpochId;
     use crate::sample::{Fault, Ours, Phases};
     use crate::target::VersionId;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{RngCore, SeedableRng};
 
     fn sample(target: u16, ms: u32, outcome: Outcome) -> Sample {
         Sample {
@@ -172,5 +245,61 @@ mod tests {
         assert_eq!(urls.figures(Mono(2))[0].slow, Some(0));
         urls.take(&late(100), Mono(1));
         assert_eq!(urls.figures(Mono(2))[0].slow, Some(1));
+    }
+
+    /// Often and seldom, early and late, with an hour's jump, and figures whenever somebody asks.
+    #[test]
+    fn what_waits_for_its_window_is_in_the_figures() {
+        let second = |n: u64| Mono(n * 1_000_000_000);
+        for seed in 0..20 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut lot = |below: u32| random.next_u32() % below;
+            let mut urls = Urls::new(40, Duration::from_secs(10), Some(Duration::from_millis(250)));
+            // Each of them with the slot that counts: of instants that run backwards, the newest.
+            let mut taken: Vec<(u16, u64, u32, Outcome)> = Vec::new();
+            let (mut now, mut newest) = (100, [0; 3]);
+            for _ in 0..600 {
+                now = match lot(200) {
+                    0 => now + 3_600,
+                    1 => now + 59,
+                    2 => now + 60,
+                    3 => now - 7,
+                    step => now + u64::from(step % 10 == 0),
+                };
+                let (target, ms) = (u16::try_from(lot(6) / 2 % 3).unwrap(), 100 + lot(300));
+                let outcome = if lot(10) == 0 { Outcome::Bad(Fault::Timeout) } else { Outcome::Ok };
+                // Each in a block of its own.
+                urls.take(&sample(target * 17, ms, outcome), second(now));
+                let slot = &mut newest[usize::from(target)];
+                *slot = now.max(*slot);
+                taken.push((target, *slot, ms, outcome));
+                if lot(20) > 0 {
+                    continue;
+                }
+                newest = newest.map(|slot: u64| slot.max(now));
+                let figures = urls.figures(second(now));
+                let expected = (0..3_u16).filter_map(|target| {
+                    let kept = |slot: u64| slot + 60 > newest[usize::from(target)];
+                    let of: Vec<_> =
+                        taken.iter().filter(|sample| sample.0 == target && kept(sample.1)).collect();
+                    let count = |is: &dyn Fn(u32, Outcome) -> bool| {
+                        u32::try_from(of.iter().filter(|(_, _, ms, outcome)| is(*ms, *outcome)).count())
+                            .unwrap()
+                    };
+                    let answered = of.iter().filter(|(.., outcome)| *outcome == Outcome::Ok);
+                    let mut times: Vec<Span> = answered.map(|(_, _, ms, _)| Span(ms * 10_000)).collect();
+                    times.sort_unstable();
+                    let p95 = (times.len() * 95).div_ceil(100).checked_sub(1).map(|index| times[index]);
+                    (!of.is_empty()).then(|| UrlFigures {
+                        target: TargetId(target * 17),
+                        answers: count(&|_, _| true),
+                        bad: count(&|_, outcome| outcome != Outcome::Ok),
+                        slow: Some(count(&|ms, _| ms > 250)),
+                        p95: p95.map(|span| bucket_middle(bucket(span))),
+                    })
+                });
+                assert_eq!(figures, expected.collect::<Vec<_>>(), "seed {seed}");
+            }
+        }
     }
 }

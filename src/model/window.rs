@@ -1,16 +1,26 @@
 //! The trailing window: exact counts and a latency distribution, O(1) a sample.
 //!
 //! Whether an answer is slower than an objective is decided on the exact time, never on a bucket.
+//!
+//! | | |
+//! |---|---|
+//! | `window/log.rs` | the samples, each kept once |
+//! | `window/pane.rs` | what is counted of them: several panes may look at one log, each over its own span |
+//! | `window/trail.rs` | what one promise sees of a pane |
 
-use crate::distribution::{Distribution, bucket};
-use crate::objective::{LIMITS_MAX, P95, Scope};
+use crate::objective::{LIMITS_MAX, Scope};
 use crate::target::{TargetId, VersionId};
 use crate::time::{Mono, Span};
-use std::collections::VecDeque;
+use log::{Kept, Log};
+use pane::Counts;
 use std::time::Duration;
 use trail::Trail;
 
+mod log;
+pub mod pane;
 pub mod trail;
+
+pub use pane::Pane;
 
 /// Which promises a sample broke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,246 +99,295 @@ impl Entry {
     }
 }
 
-/// Samples, and how many of them have each mark.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    all: u32,
-    marked: [u32; LIMITS_MAX + 1],
+/// So many samples are taken in together at most: in one go each costs the less, and what has just come is in the nearest cache.
+const BATCH: usize = 256;
+
+/// Some of the panes of a window, at most eight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Panes(u8);
+
+impl Panes {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// The one at `place`, 0..8.
+    #[must_use]
+    pub const fn of(place: usize) -> Self {
+        Self(1 << place)
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// These but not those.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Whether any of `panes` is among them.
+    #[must_use]
+    pub const fn has(self, panes: Self) -> bool {
+        self.0 & panes.0 != 0
+    }
 }
 
-impl Counts {
-    fn add(&mut self, marks: Marks) {
-        self.all += 1;
-        self.mark(marks, 1);
+/// The samples of one stream, and what its panes count of them: each those of its own span, at most [`Window::CAP`] of them.
+///
+/// Panes that see almost the same share its samples, so that each is kept, and found in the cache, once.
+#[derive(Clone, Debug)]
+pub struct Window<const PANES: usize = 1> {
+    log: Log,
+    /// What the panes have not taken in yet.
+    fresh: Vec<Kept>,
+    panes: [Pane; PANES],
+    /// The newest instant so far.
+    newest: Mono,
+}
+
+impl<const PANES: usize> Window<PANES> {
+    /// An empty window with these panes, at most eight.
+    #[must_use]
+    pub fn of(mut panes: [Pane; PANES]) -> Self {
+        for (place, pane) in panes.iter_mut().enumerate() {
+            pane.own = Panes::of(place);
+        }
+        Self { log: Log::default(), fresh: Vec::new(), panes, newest: Mono(0) }
     }
 
-    fn remove(&mut self, marks: Marks) {
-        self.all -= 1;
-        self.mark(marks, u32::MAX);
-    }
-
-    /// Most samples have no mark, and cost nothing here.
-    fn mark(&mut self, marks: Marks, by: u32) {
-        let mut bits = marks.0;
-        while bits != 0 {
-            let count = &mut self.marked[bits.trailing_zeros() as usize];
-            *count = count.wrapping_add(by);
-            bits &= bits - 1;
+    /// Takes a sample that was done at `now`, no sooner than it was due, for some of the panes. Instants that run backwards are taken
+    /// as the newest so far. The panes take it in with others, at [`Self::settle`] at the latest.
+    pub fn insert_into(&mut self, panes: Panes, now: Mono, entry: Entry) {
+        if panes == Panes::NONE {
+            return;
+        }
+        if now < self.newest || now < entry.due {
+            return self.insert_out_of_order(panes, now, entry);
+        }
+        self.newest = now;
+        self.fresh.push(Kept::new(now, entry, panes));
+        if self.fresh.len() >= BATCH {
+            self.settle();
         }
     }
-}
 
-/// The samples of one stream over the last `span`, at most [`Window::CAP`] of them.
-#[derive(Clone, Debug)]
-pub struct Window {
-    span: Duration,
-    entries: VecDeque<(Mono, Entry)>,
-    /// How the answers' times are spread, where anybody asks.
-    times: Option<Distribution>,
-    counts: Counts,
-    /// The same for each target, if anything is promised for some of them.
-    parts: Option<Vec<Counts>>,
-    trails: Vec<Trail>,
-    /// How many samples with a mark have ever come, and how often it was cleared.
-    news: u64,
+    /// Panes that have other samples may know of another newest instant: then each keeps it for itself.
+    fn insert_out_of_order(&mut self, panes: Panes, now: Mono, entry: Entry) {
+        self.settle();
+        for place in 0..PANES {
+            let pane = &mut self.panes[place];
+            if panes.has(pane.own) {
+                let at = pane.known(now).max(entry.due);
+                self.newest = self.newest.max(at);
+                self.fresh.push(Kept::new(at, entry, pane.own));
+            }
+        }
+        self.take(now);
+    }
+
+    /// The panes take in what has come.
+    pub fn settle(&mut self) {
+        self.take(self.newest);
+    }
+
+    fn take(&mut self, now: Mono) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        self.log.extend(&self.fresh);
+        for pane in &mut self.panes {
+            pane.take(&self.fresh, &self.log, now);
+        }
+        self.fresh.clear();
+        self.trim();
+    }
+
+    /// Replaces the entry of a probe that was told of as slow while in flight, so that it counts once. Gives those of `panes` that had
+    /// it.
+    pub fn amend_in(&mut self, panes: Panes, entry: Entry) -> Panes {
+        self.settle();
+        let told = |old: &Entry| old.hangs() && old.due == entry.due && old.target == entry.target;
+        let mut found = Panes::NONE;
+        for place in 0..PANES {
+            let pane = &mut self.panes[place];
+            if !panes.has(pane.own) {
+                continue;
+            }
+            let Some(position) = pane.samples(&self.log).last(told) else { continue };
+            let Some(before) = self.log.get(position) else { continue };
+            // A trail that lets go of a bad one counts the good ones anew: the new one isn't yet among them.
+            pane.remove(&[*before], &self.log, position);
+            let amended = Kept::new(before.at, entry, pane.own);
+            if self.log.amend(position, amended) {
+                for pane in self.panes.iter_mut().filter(|pane| pane.first > position) {
+                    pane.first += 1;
+                }
+            }
+            let pane = &mut self.panes[place];
+            // As if it had come last: all others are among the samples already.
+            pane.add(&[amended], &self.log, self.log.end() - 1);
+            found = found.and(pane.own);
+        }
+        found
+    }
+
+    /// Lets go of everything that was done longer ago than the span of each pane.
+    pub fn expire(&mut self, now: Mono) {
+        self.settle();
+        for pane in &mut self.panes {
+            pane.slide(now, &self.log);
+        }
+        self.trim();
+    }
+
+    /// Forgets everything: evidence belongs to one epoch.
+    pub fn clear(&mut self) {
+        (0..PANES).for_each(|place| self.clear_pane(place));
+    }
+
+    /// One pane forgets everything.
+    pub fn clear_pane(&mut self, place: usize) {
+        self.settle();
+        self.panes[place].clear(&self.log);
+        self.trim();
+    }
+
+    /// What is seen through one pane, once it has taken in what has come ([`Self::settle`], [`Self::expire`]).
+    #[must_use]
+    pub fn pane(&self, place: usize) -> View<'_> {
+        debug_assert!(self.fresh.is_empty(), "the panes have not taken in all that has come");
+        View { pane: &self.panes[place], log: &self.log }
+    }
+
+    /// P95 of the answers that a pane has, at most 0.8 % off; `None` when there is none, or it isn't [`Pane::with_times`].
+    pub fn p95_of(&mut self, place: usize) -> Option<Span> {
+        self.panes[place].times.as_mut()?.quantile()
+    }
+
+    /// What no pane has is gone.
+    fn trim(&mut self) {
+        // An empty one may stand anywhere, and holds nothing.
+        let needs = |pane: &Pane| if pane.counts.all == 0 { u64::MAX } else { pane.first };
+        let first = self.panes.iter().map(needs).min().unwrap_or(u64::MAX).min(self.log.end());
+        self.log.trim(first);
+        for pane in &mut self.panes {
+            pane.first = pane.first.max(first);
+        }
+    }
 }
 
 impl Window {
     /// More samples than this push out the oldest: at 1,000 a second that is 16 s.
     pub const CAP: usize = 16_384;
 
-    /// An empty window over the trailing `span`.
+    /// An empty window with one pane over the trailing `span`.
     #[must_use]
     pub fn new(span: Duration) -> Self {
-        Self {
-            span,
-            entries: VecDeque::new(),
-            times: None,
-            counts: Counts::default(),
-            parts: None,
-            trails: Vec::new(),
-            news: 0,
-        }
+        Pane::new(span).into()
     }
 
-    /// The same, also with the distribution of the response times.
-    #[must_use]
-    pub fn with_times(mut self) -> Self {
-        self.times = Some(Distribution::new(P95));
-        self
-    }
-
-    /// The same, also with a trail for each promise that is looked at.
-    #[must_use]
-    pub fn with_trails(mut self, trails: Vec<Trail>) -> Self {
-        self.trails = trails;
-        self
-    }
-
-    /// The same, also counting for each target alone.
-    #[must_use]
-    pub fn in_parts(mut self) -> Self {
-        self.parts = Some(Vec::new());
-        self
-    }
-
-    /// Takes a sample that was done at `now`, no sooner than it was due. Instants that run backwards are taken as the newest so far.
+    /// Takes a sample: see [`Self::insert_into`].
     pub fn insert(&mut self, now: Mono, entry: Entry) {
-        let at = self.entries.back().map_or(now, |(newest, _)| now.max(*newest)).max(entry.due);
-        if self.entries.len() == Self::CAP {
-            self.drop_oldest();
-        }
-        self.entries.push_back((at, entry));
-        self.news += u64::from(entry.marks != Marks::default());
-        self.counts.add(entry.marks);
-        if let Some(part) = self.part(entry.target) {
-            part.add(entry.marks);
-        }
-        for trail in &mut self.trails {
-            trail.add(&entry, &self.entries);
-        }
-        if let Some(times) = self.times.as_mut().filter(|_| entry.answered) {
-            times.add(bucket(entry.response));
-        }
-        self.expire(now);
+        self.insert_into(Panes::of(0), now, entry);
+        self.settle();
     }
 
-    /// Replaces the entry of a probe that was told of as slow while in flight, so that it counts once.
-    /// False when the window no longer has it.
+    /// Whether the window had the entry to replace: see [`Self::amend_in`].
     pub fn amend(&mut self, entry: Entry) -> bool {
-        let found = self
-            .entries
-            .iter()
-            .rposition(|(_, old)| old.hangs() && old.due == entry.due && old.target == entry.target);
-        let Some(index) = found else { return false };
-        let before = self.entries[index].1;
-        // A trail that lets go of a bad one counts the good ones anew: the new one isn't yet among them.
-        for trail in &mut self.trails {
-            trail.drop(&before, &self.entries);
-        }
-        self.entries[index].1 = entry;
-        for trail in &mut self.trails {
-            trail.add(&entry, &self.entries);
-        }
-        self.news += u64::from(entry.marks != Marks::default());
-        self.counts.remove(before.marks);
-        self.counts.add(entry.marks);
-        if let Some(part) = self.part(entry.target) {
-            part.remove(before.marks);
-            part.add(entry.marks);
-        }
-        if let Some(times) = self.times.as_mut().filter(|_| entry.answered) {
-            times.add(bucket(entry.response));
-        }
-        true
+        self.amend_in(Panes::of(0), entry) != Panes::NONE
     }
 
-    /// Lets go of everything that was done longer ago than the span.
-    pub fn expire(&mut self, now: Mono) {
-        let from = now.before(self.span);
-        while self.entries.front().is_some_and(|(at, _)| *at < from) {
-            self.drop_oldest();
-        }
+    /// What is seen through its only pane.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        self.pane(0)
     }
 
-    /// Forgets everything: evidence belongs to one epoch.
-    pub fn clear(&mut self) {
-        self.entries.clear();
-        if let Some(times) = &mut self.times {
-            times.clear();
-        }
-        self.trails.iter_mut().for_each(Trail::clear);
-        self.counts = Counts::default();
-        self.news += 1;
-        if let Some(parts) = &mut self.parts {
-            parts.clear();
-        }
+    /// See [`Self::p95_of`].
+    pub fn p95(&mut self) -> Option<Span> {
+        self.p95_of(0)
     }
 
+    /// See [`View::entries`].
+    #[must_use]
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.view().entries()
+    }
+}
+
+impl From<Pane> for Window {
+    fn from(pane: Pane) -> Self {
+        Self::of([pane])
+    }
+}
+
+/// What is seen of a window through one of its panes.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pane: &'a Pane,
+    log: &'a Log,
+}
+
+impl<'a> View<'a> {
     /// How many samples.
     #[must_use]
-    pub fn count(&self) -> u32 {
-        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    pub const fn count(self) -> u32 {
+        self.pane.counts.all
     }
 
     /// How many of them broke a promise of availability.
     #[must_use]
-    pub fn bad(&self) -> u32 {
+    pub fn bad(self) -> u32 {
         self.tally(&Scope::Service, Mark::BAD).1
     }
 
     /// How many of them were slower than the first of the limits.
     #[must_use]
-    pub fn slow(&self) -> u32 {
+    pub fn slow(self) -> u32 {
         self.tally(&Scope::Service, Mark::SLOW).1
     }
 
-    /// How many samples speak of `scope`, and how many of them have the mark. A window that isn't [`Self::in_parts`] knows
+    /// How many samples speak of `scope`, and how many of them have the mark. A pane that isn't [`Pane::in_parts`] knows
     /// nothing of a part.
     #[must_use]
-    pub fn tally(&self, scope: &Scope, mark: Mark) -> (u32, u32) {
+    pub fn tally(self, scope: &Scope, mark: Mark) -> (u32, u32) {
         let of = |counts: &Counts| (counts.all, counts.marked[usize::from(mark.0)]);
         match scope {
-            Scope::Service => of(&self.counts),
+            Scope::Service => of(&self.pane.counts),
             Scope::Part { targets, .. } => {
-                let known = |target: &TargetId| self.parts.as_ref()?.get(usize::from(target.0)).map(of);
+                let known = |target: &TargetId| self.pane.parts.as_ref()?.get(usize::from(target.0)).map(of);
                 targets.iter().filter_map(known).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
             }
         }
     }
 
-    /// P95 of the answers, at most 0.8 % off; `None` when there is none, or the window isn't [`Self::with_times`].
-    #[must_use]
-    pub fn p95(&self) -> Option<Span> {
-        self.times.as_ref()?.quantile()
-    }
-
     /// The trail of a promise, if it has one here.
     #[must_use]
-    pub fn trail(&self, scope: &Scope, mark: Mark, blip: Duration) -> Option<&Trail> {
-        self.trails.iter().find(|trail| trail.is_of(scope, mark, blip))
+    pub fn trail(self, scope: &Scope, mark: Mark, blip: Duration) -> Option<&'a Trail> {
+        self.pane.trails.iter().find(|trail| trail.is_of(scope, mark, blip))
     }
 
     /// As long as it stays the same, nothing with a mark has come.
     #[must_use]
-    pub const fn news(&self) -> u64 {
-        self.news
+    pub const fn news(self) -> u64 {
+        self.pane.news
     }
 
-    /// Those that were done within `span` before `now`, oldest first.
-    pub fn recent(&self, now: Mono, span: Duration) -> impl Iterator<Item = &Entry> {
+    /// How many were known within `span` before `now`.
+    #[must_use]
+    pub fn recent(self, now: Mono, span: Duration) -> u32 {
         let from = now.before(span);
-        let first = self.entries.partition_point(|(at, _)| *at < from);
-        self.entries.range(first..).map(|(_, entry)| entry)
+        let earlier = self.pane.samples(self.log).iter().take_while(|kept| kept.at < from).count();
+        self.count() - u32::try_from(earlier).unwrap_or(u32::MAX)
     }
 
     /// The samples, oldest first.
     #[must_use]
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.entries.iter().map(|(_, entry)| entry)
-    }
-
-    fn part(&mut self, target: TargetId) -> Option<&mut Counts> {
-        let (parts, index) = (self.parts.as_mut()?, usize::from(target.0));
-        if parts.len() <= index {
-            parts.resize(index + 1, Counts::default());
-        }
-        parts.get_mut(index)
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some((_, entry)) = self.entries.pop_front() {
-            self.counts.remove(entry.marks);
-            if let Some(part) = self.part(entry.target) {
-                part.remove(entry.marks);
-            }
-            for trail in &mut self.trails {
-                trail.drop(&entry, &self.entries);
-            }
-            if let Some(times) = self.times.as_mut().filter(|_| entry.answered) {
-                times.remove(bucket(entry.response));
-            }
-        }
+    pub fn entries(self) -> impl DoubleEndedIterator<Item = &'a Entry> {
+        self.pane.samples(self.log).iter().map(|kept| &kept.entry)
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::policy::Burn;
 use crate::target::{TargetId, VersionId};
 use crate::time::Span;
-use crate::window::Marks;
+use crate::window::{Marks, Pane};
 
 mod edges;
 
@@ -382,7 +382,9 @@ fn a_baseline_vetoes_what_the_old_version_does_as_well() {
     let (new, same, good) =
         (window(2_000, |i| i % 10 == 0), window(2_000, |i| i % 10 == 3), window(2_000, |_| false));
     let few = window(3, |_| false);
-    let look = |old, before| both.look(&Sight { old, before, ..sight(&new) }, 0.0);
+    let look = |old: Option<&Window>, before| {
+        both.look(&Sight { old: old.map(Window::view), before, ..sight(&new) }, 0.0)
+    };
     assert!(matches!(look(Some(&good), None), Look::Breach(_)));
     assert_eq!(look(Some(&same), None), Look::Suspect);
     let tally = |bad| Some(Tally { answers: 2_000, bad });
@@ -397,7 +399,7 @@ fn a_baseline_vetoes_what_the_old_version_does_as_well() {
 #[test]
 fn a_part_is_judged_by_its_own_answers_and_a_limit_by_its_own_mark() {
     let part = |target: u16| Scope::Part { name: "x".into(), targets: [TargetId(target)].into() };
-    let mut window = Window::new(Duration::from_mins(1)).in_parts();
+    let mut window = Window::from(Pane::new(Duration::from_mins(1)).in_parts());
     for i in 0..1_000_u64 {
         let due = Mono(i * 10_000_000);
         let (target, late) = (u16::try_from(i % 50).unwrap(), i >= 500 && i % 50 == 7);

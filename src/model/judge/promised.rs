@@ -8,7 +8,7 @@ use crate::release::{Baseline, Tally};
 use crate::time::Mono;
 use crate::verdict::Stream;
 use crate::window::trail::Trail;
-use crate::window::{Entry, Mark, Window};
+use crate::window::{Entry, Mark, View};
 use std::time::Duration;
 
 /// So far back is looked at least: a share that takes longer to show isn't a release's fault at a release's
@@ -130,7 +130,7 @@ impl Promised {
         self.spent.as_ref()
     }
 
-    pub(super) fn tally(&self, window: &Window) -> Tally {
+    pub(super) fn tally(&self, window: View<'_>) -> Tally {
         let (answers, bad) = window.tally(&self.promise.scope, self.promise.mark);
         Tally { answers, bad }
     }

@@ -85,6 +85,15 @@ pub(super) fn sample(i: u64, purpose: Purpose, ms: u32) -> Sample {
 }
 
 /// One hundred answers a second of both versions for `seconds`; `slow`: whether URL 7 takes 150 ms, of which version.
+impl Judge {
+    /// What has come is in the panes, as before a look.
+    pub(super) fn settle(&mut self) {
+        self.all.settle();
+        self.green.settle();
+        self.direct.settle();
+    }
+}
+
 pub(super) fn played(judge: &mut Judge, seconds: u64, slow: impl Fn(Purpose) -> bool) -> Judgement {
     for i in 0..seconds * 100 {
         for purpose in [Purpose::Direct, Purpose::Production] {

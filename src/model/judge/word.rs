@@ -3,8 +3,8 @@
 use super::promised::{Memos, Promised};
 use super::zone::only_one_zone;
 use super::{
-    ATTAINED_MIN, BETTER_NATS, CLEAN_MIN, Direct, Finding, Judge, Own, SIDE_LUCK, SIDE_MIN, SIDE_SILENT,
-    SIDE_SPAN, TOTAL_MIN,
+    ATTAINED_MIN, BETTER_NATS, CLEAN_MIN, Direct, Finding, Judge, PAST_GRACE, SIDE_LUCK, SIDE_MIN,
+    SIDE_SILENT, SIDE_SPAN, TOTAL_MIN, WHOLE,
 };
 use crate::detector::compare::ln_better_by_luck;
 use crate::detector::{Look, tail};
@@ -12,17 +12,16 @@ use crate::policy::{Heard, Unheard};
 use crate::sample::Fault;
 use crate::time::Mono;
 use crate::verdict::{Evidence, Production, Row, Side, Stream, Verdict, Why, WhyBlind, table};
-use crate::window::{Entry, Window};
+use crate::window::{Entry, View, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Judge {
     pub(super) fn verdict(&self, now: Mono, memos: &mut [Memos]) -> Verdict {
-        let (void, all) = self.void();
+        let (void, all) = (self.own.void(), self.own.all());
         if void * 2 <= all {
             return self.word_of_answers(now, memos);
         }
-        let late = self.own.iter().filter(|(_, own)| *own == Own::Late).count();
-        if u32::try_from(late).unwrap_or(u32::MAX) * 2 <= void {
+        if self.own.late() * 2 <= void {
             return Verdict::Blind(WhyBlind::Ours);
         }
         // Starved, nothing is called good. But what was sent and read in time says what it says, and an outage
@@ -36,7 +35,7 @@ impl Judge {
     }
 
     fn word_of_answers(&self, now: Mono, memos: &mut [Memos]) -> Verdict {
-        if self.rolling.count() == 0 && self.outside.is_empty() {
+        if self.rolling().count() == 0 && self.outside.is_empty() {
             let waited = now.since(self.stage.since) > self.policy.window;
             return if waited {
                 Verdict::Blind(WhyBlind::NoData)
@@ -48,7 +47,7 @@ impl Judge {
             return word;
         }
         match self.finding(now, memos) {
-            Finding::TooFew if self.stage.release && self.green_all.count() == 0 => {
+            Finding::TooFew if self.stage.release && self.green.pane(WHOLE).count() == 0 => {
                 Verdict::Inconclusive(Why::NoKnownAnswer)
             }
             Finding::TooFew => Verdict::Inconclusive(Why::TooFew),
@@ -126,7 +125,7 @@ impl Judge {
     /// Refusals by what stands in front of the service outnumber its answers.
     pub(super) fn outside_word(&self, now: Mono) -> Option<Verdict> {
         let outside = u32::try_from(self.outside.len()).unwrap_or(u32::MAX);
-        if outside <= self.rolling.count() {
+        if outside <= self.rolling().count() {
             return None;
         }
         let edge = self.outside.iter().filter(|(_, fault)| *fault == Fault::Edge).count();
@@ -144,9 +143,9 @@ impl Judge {
     pub(super) fn finding(&self, now: Mono, memos: &mut [Memos]) -> Finding {
         // A version that never answered well can't be warming up: its errors count from the first. A few are no proof of that: of a
         // version that warms up with three errors in five answers, five in a row are errors often enough.
-        let total = self.stage.release && self.green_good == 0 && self.green_all.count() >= TOTAL_MIN;
+        let total = self.stage.release && self.green_good == 0 && self.green.pane(WHOLE).count() >= TOTAL_MIN;
         let all = total || !self.stage.release;
-        let window = if all { &self.green_all } else { &self.green };
+        let window = self.green.pane(if all { WHOLE } else { PAST_GRACE });
         let mut kept = false;
         let mut suspect = false;
         for (promised, memos) in self.promises.iter().zip(memos.iter_mut()) {
@@ -181,17 +180,17 @@ impl Judge {
     /// Within the grace the new version's answers are kept in one window only; enough good ones are good.
     pub(super) fn good_in_grace(&self, now: Mono, memos: &mut [Memos]) -> bool {
         let looks = |(promised, memos): (&Promised, &mut Memos)| {
-            let sight = self.sight(promised, &self.green_all, now);
+            let sight = self.sight(promised, self.green.pane(WHOLE), now);
             promised.promise.look_again(&sight, &mut memos.all) == Look::Kept
         };
-        self.green.count() < self.policy.samples_min
+        self.green.pane(PAST_GRACE).count() < self.policy.samples_min
             && (self.first_green.is_some() && now >= self.stage.since)
             && self.promises.iter().zip(memos).all(looks)
     }
 
     pub(super) fn breach_in_grace(&self, now: Mono, memos: &mut [Memos]) -> Option<Evidence> {
         self.promises.iter().zip(memos).find_map(|(promised, memos)| {
-            let sight = self.sight(promised, &self.green_all, now);
+            let sight = self.sight(promised, self.green.pane(WHOLE), now);
             match promised.promise.look_again(&sight, &mut memos.all) {
                 Look::Breach(evidence) => Some(evidence),
                 Look::TooFew | Look::Kept | Look::Suspect => None,
@@ -204,7 +203,7 @@ impl Judge {
     pub(super) fn weigh(
         &self,
         promised: &Promised,
-        window: &Window,
+        window: View<'_>,
         evidence: Evidence,
         now: Mono,
     ) -> Finding {

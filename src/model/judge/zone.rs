@@ -4,7 +4,7 @@ use super::{SIDE_LUCK, SIDE_SPAN};
 use crate::detector::{Promise, tail};
 use crate::time::Mono;
 use crate::verdict::Evidence;
-use crate::window::{Entry, Window};
+use crate::window::{Entry, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Fewer answers through an address are no word about it.
@@ -12,7 +12,7 @@ const ZONE_MIN: u32 = 5;
 
 /// Whether it is bad through one of several addresses only. `None` as long as another one, which is asked too, has not answered
 /// often enough to say.
-pub(super) fn only_one_zone(promise: &Promise, window: &Window, evidence: &Evidence) -> Option<bool> {
+pub(super) fn only_one_zone(promise: &Promise, window: View<'_>, evidence: &Evidence) -> Option<bool> {
     let of_scope = || window.entries().filter(|entry| promise.scope.holds(entry.target));
     let since = || of_scope().filter(|entry| entry.due >= evidence.first_bad);
     // What hangs is bad where probes find no slot, and merely slow elsewhere.
@@ -43,7 +43,7 @@ pub(super) fn only_one_zone(promise: &Promise, window: &Window, evidence: &Evide
 
 /// Whether the fault is a URL's, which was asked through `zone` only, while others gave too many good answers through it to be luck.
 fn is_of_a_url(
-    window: &Window,
+    window: View<'_>,
     promise: &Promise,
     first_bad: Mono,
     zone: u16,
@@ -76,7 +76,7 @@ mod tests {
     use crate::target::{TargetId, VersionId};
     use crate::time::Span;
     use crate::verdict::Stream;
-    use crate::window::{Mark, Marks};
+    use crate::window::{Mark, Marks, Window};
     use std::time::Duration;
 
     fn promise() -> Promise {
@@ -136,7 +136,7 @@ mod tests {
             window_p95: None,
             total: false,
         };
-        only_one_zone(&promise(), &window, &evidence)
+        only_one_zone(&promise(), window.view(), &evidence)
     }
 
     /// Bad answers through address 1, every 50 ms from 10 s on.

@@ -3,9 +3,10 @@
 //!
 //! Whatever is computed from a trail is exactly what the samples themselves would give, however late some of them came.
 
+use super::log::Samples;
 use super::{Entry, Mark};
 use crate::objective::Scope;
-use crate::time::Mono;
+use crate::time::{Mono, nanos};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -13,9 +14,19 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Trail {
     scope: Scope,
+    /// It is about every target.
+    is_whole: bool,
     mark: Mark,
-    blip: Duration,
+    blip_ns: u64,
     bads: VecDeque<Bad>,
+    /// When the first of them was due, or the end of time.
+    oldest: Mono,
+    /// When the last of them was due, or the end of time, and until when good ones are soon after it.
+    newest: Mono,
+    soon_until: Mono,
+    /// Good ones after the last that it doesn't count yet ([`Self::settle`]).
+    soon: u32,
+    later: u32,
 }
 
 /// A bad event, and the good ones that were due after it and before the next bad one. Of events that were due at the same instant the
@@ -31,25 +42,34 @@ pub struct Bad {
 }
 
 impl Bad {
-    fn good(&mut self, due: Mono, blip: Duration) -> &mut u32 {
-        if due <= self.due.after(blip) { &mut self.soon } else { &mut self.later }
+    fn good(&mut self, due: Mono, blip_ns: u64) -> &mut u32 {
+        if due.0 <= self.due.0.saturating_add(blip_ns) { &mut self.soon } else { &mut self.later }
     }
 }
-
-/// The samples of the window, oldest first, each with the instant at which it was known.
-type Entries = VecDeque<(Mono, Entry)>;
 
 impl Trail {
     /// Of the events with `mark` that speak of `scope`; runs of bad ones may be `blip` apart.
     #[must_use]
-    pub const fn new(scope: Scope, mark: Mark, blip: Duration) -> Self {
-        Self { scope, mark, blip, bads: VecDeque::new() }
+    pub fn new(scope: Scope, mark: Mark, blip: Duration) -> Self {
+        let never = Mono(u64::MAX);
+        Self {
+            is_whole: scope == Scope::Service,
+            scope,
+            mark,
+            blip_ns: nanos(blip),
+            bads: VecDeque::new(),
+            oldest: never,
+            newest: never,
+            soon_until: never,
+            soon: 0,
+            later: 0,
+        }
     }
 
     /// Whether it is the trail of a promise.
     #[must_use]
     pub fn is_of(&self, scope: &Scope, mark: Mark, blip: Duration) -> bool {
-        self.mark == mark && self.blip == blip && self.scope == *scope
+        self.mark == mark && self.blip_ns == nanos(blip) && self.scope == *scope
     }
 
     /// The bad events, first due first.
@@ -57,100 +77,149 @@ impl Trail {
         self.bads.iter()
     }
 
-    /// `entry` has joined `entries`.
-    pub(super) fn add(&mut self, entry: &Entry, entries: &Entries) {
+    /// `entry` has joined `samples`.
+    pub(super) fn add(&mut self, entry: &Entry, samples: Samples<'_>) {
         match self.kind(entry) {
-            Some(true) => self.add_bad(entry.due, entries),
-            Some(false) => {
-                if let Some(bad) = self.before(entry.due) {
-                    *bad += 1;
-                }
-            }
+            Some(true) => self.add_bad(entry.due, samples),
+            Some(false) => self.add_good(entry),
             None => {}
         }
     }
 
-    /// `entry` has left `entries`.
-    pub(super) fn drop(&mut self, entry: &Entry, entries: &Entries) {
+    /// The same of one without a mark. Most come last.
+    #[inline]
+    pub(super) fn add_good(&mut self, entry: &Entry) {
+        let due = entry.due;
+        if due < self.oldest || !self.is_whole && !self.scope.holds(entry.target) {
+            return;
+        }
+        if due < self.newest {
+            self.add_between(due);
+        } else if due <= self.soon_until {
+            self.soon += 1;
+        } else {
+            self.later += 1;
+        }
+    }
+
+    /// `entry` has left `samples`, or is about to.
+    pub(super) fn drop(&mut self, entry: &Entry, samples: Samples<'_>) {
         match self.kind(entry) {
-            Some(true) => self.drop_bad(entry.due, entries),
-            Some(false) => {
-                if let Some(bad) = self.before(entry.due) {
-                    *bad -= 1;
-                }
-            }
+            Some(true) => self.drop_bad(entry.due, samples),
+            Some(false) => self.drop_good(entry),
             None => {}
         }
+    }
+
+    /// The same of one without a mark. Most were due before the first bad one.
+    #[inline]
+    pub(super) fn drop_good(&mut self, entry: &Entry) {
+        if entry.due >= self.oldest && (self.is_whole || self.scope.holds(entry.target)) {
+            self.drop_between(entry.due);
+        }
+    }
+
+    /// The last bad one counts all the good ones after it.
+    pub(super) fn settle(&mut self) {
+        if let Some(bad) = self.bads.back_mut() {
+            bad.soon += self.soon;
+            bad.later += self.later;
+        }
+        (self.soon, self.later) = (0, 0);
     }
 
     pub(super) fn clear(&mut self) {
         self.bads.clear();
+        self.turn();
+    }
+
+    /// The first and the last may be others now.
+    fn turn(&mut self) {
+        let due = |bad: Option<&Bad>| bad.map_or(Mono(u64::MAX), |bad| bad.due);
+        (self.oldest, self.newest) = (due(self.bads.front()), due(self.bads.back()));
+        self.soon_until = Mono(self.newest.0.saturating_add(self.blip_ns));
+    }
+
+    #[cold]
+    fn add_between(&mut self, due: Mono) {
+        if let Some(bad) = self.before(due) {
+            *bad += 1;
+        }
+    }
+
+    #[cold]
+    fn drop_between(&mut self, due: Mono) {
+        self.settle();
+        if let Some(bad) = self.before(due) {
+            *bad -= 1;
+        }
     }
 
     /// Bad, good, or no word: what hangs says nothing of errors yet.
     fn kind(&self, entry: &Entry) -> Option<bool> {
         let bad = entry.marks.has(self.mark);
-        (self.scope.holds(entry.target) && (bad || !entry.hangs())).then_some(bad)
+        ((self.is_whole || self.scope.holds(entry.target)) && (bad || !entry.hangs())).then_some(bad)
     }
 
-    /// Where a good event of this instant is counted; `None` before the first bad one.
+    /// Where a good event of this instant is counted; `None` before the first bad one. Settled, if the last bad one has it.
     fn before(&mut self, due: Mono) -> Option<&mut u32> {
-        let blip = self.blip;
-        let is_before = |index: usize| self.bads.get(index).is_some_and(|bad| bad.due <= due);
-        // Most samples come at one end and go at the other.
-        let index = match self.bads.len() {
-            len if is_before(len.wrapping_sub(1)) => len,
-            _ if !is_before(1) => usize::from(is_before(0)),
-            _ => self.bads.partition_point(|bad| bad.due <= due),
+        // Those that go are most often of the first.
+        let index = match self.bads.get(1) {
+            Some(second) if second.due <= due => self.bads.partition_point(|bad| bad.due <= due),
+            _ => usize::from(self.oldest <= due),
         };
-        Some(self.bads.get_mut(index.checked_sub(1)?)?.good(due, blip))
+        Some(self.bads.get_mut(index.checked_sub(1)?)?.good(due, self.blip_ns))
     }
 
-    fn add_bad(&mut self, due: Mono, entries: &Entries) {
+    fn add_bad(&mut self, due: Mono, samples: Samples<'_>) {
+        self.settle();
         let index = self.bads.partition_point(|bad| bad.due <= due);
         let next = self.bads.get(index).map_or(Mono(u64::MAX), |bad| bad.due);
         let mut new = Bad { due, soon: 0, later: 0 };
-        for due in self.good_between(due, next, entries) {
-            *new.good(due, self.blip) += 1;
+        for due in self.good_between(due, next, samples) {
+            *new.good(due, self.blip_ns) += 1;
             if let Some(before) = index.checked_sub(1).and_then(|index| self.bads.get_mut(index)) {
-                *before.good(due, self.blip) -= 1;
+                *before.good(due, self.blip_ns) -= 1;
             }
         }
         self.bads.insert(index, new);
+        self.turn();
     }
 
-    fn drop_bad(&mut self, due: Mono, entries: &Entries) {
+    fn drop_bad(&mut self, due: Mono, samples: Samples<'_>) {
+        self.settle();
         // Of several of one instant, the last has the good ones.
         let index = self.bads.partition_point(|bad| bad.due < due);
         let Some(gone) = self.bads.remove(index) else { return };
-        let blip = self.blip;
+        self.turn();
+        let blip_ns = self.blip_ns;
         let next = self.bads.get(index).map_or(Mono(u64::MAX), |bad| bad.due);
         let Some(before) = index.checked_sub(1).and_then(|index| self.bads.get(index).copied()) else {
             return;
         };
         let mut with = before;
-        if gone.due > before.due.after(blip) {
+        if gone.due > before.due.after(Duration::from_nanos(blip_ns)) {
             with.later += gone.soon + gone.later;
         } else {
-            for due in self.good_between(due, next, entries) {
-                *with.good(due, blip) += 1;
+            for due in self.good_between(due, next, samples) {
+                *with.good(due, blip_ns) += 1;
             }
         }
         self.bads[index - 1] = with;
     }
 
-    /// When the good ones were due that were due in `from..to`. Nothing is known before it is due, so of the newest entries only those
+    /// When the good ones were due that were due in `from..to`. Nothing is known before it is due, so of the newest samples only those
     /// that were known since then may be among them.
-    fn good_between(&self, from: Mono, to: Mono, entries: &Entries) -> Vec<Mono> {
-        let known_since = entries.iter().rev().take_while(|(at, _)| *at >= from);
-        let good = known_since.filter(|(_, entry)| self.kind(entry) == Some(false));
-        good.map(|(_, entry)| entry.due).filter(|due| (from..to).contains(due)).collect()
+    fn good_between(&self, from: Mono, to: Mono, samples: Samples<'_>) -> Vec<Mono> {
+        let known_since = samples.iter().rev().take_while(|kept| kept.at >= from);
+        let good = known_since.filter(|kept| self.kind(&kept.entry) == Some(false));
+        good.map(|kept| kept.entry.due).filter(|due| (from..to).contains(due)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Marks, Window};
+    use super::super::{Marks, Pane, Window};
     use super::*;
     use crate::target::{TargetId, VersionId};
     use crate::time::Span;
@@ -199,7 +268,8 @@ mod tests {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             let mut lot = |below: u64| random.next_u64() % below;
             let trails = kinds.iter().map(|(scope, mark, _)| Trail::new(scope.clone(), *mark, BLIP));
-            let mut window = Window::new(Duration::from_millis(400)).with_trails(trails.collect());
+            let mut window =
+                Window::from(Pane::new(Duration::from_millis(400)).with_trails(trails.collect()));
             let share = [3, 10, 100][usize::try_from(seed % 3).unwrap()];
             let mut hanging: Vec<Entry> = vec![];
             for step in 0..600_u64 {
@@ -232,7 +302,7 @@ mod tests {
                     window.clear();
                 }
                 for (scope, mark, only) in &kinds {
-                    let trail = window.trail(scope, *mark, BLIP).unwrap();
+                    let trail = window.view().trail(scope, *mark, BLIP).unwrap();
                     let bads: Vec<Bad> = trail.bads().copied().collect();
                     assert_eq!(bads, by_hand(&window, *mark, *only), "seed {seed}, step {step}, {mark:?}");
                     seen += bads.len();
@@ -245,11 +315,11 @@ mod tests {
     #[test]
     fn only_the_trail_of_the_promise_is_found() {
         let trail = Trail::new(Scope::Service, Mark::BAD, BLIP);
-        let window = Window::new(Duration::from_secs(1)).with_trails(vec![trail]);
-        assert!(window.trail(&Scope::Service, Mark::BAD, BLIP).is_some());
-        assert!(window.trail(&Scope::Service, Mark::SLOW, BLIP).is_none());
-        assert!(window.trail(&Scope::Service, Mark::BAD, Duration::ZERO).is_none());
+        let window = Window::from(Pane::new(Duration::from_secs(1)).with_trails(vec![trail]));
+        assert!(window.view().trail(&Scope::Service, Mark::BAD, BLIP).is_some());
+        assert!(window.view().trail(&Scope::Service, Mark::SLOW, BLIP).is_none());
+        assert!(window.view().trail(&Scope::Service, Mark::BAD, Duration::ZERO).is_none());
         let part = Scope::Part { name: "two".into(), targets: [TargetId(2)].into() };
-        assert!(window.trail(&part, Mark::BAD, BLIP).is_none());
+        assert!(window.view().trail(&part, Mark::BAD, BLIP).is_none());
     }
 }

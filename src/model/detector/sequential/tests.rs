@@ -6,7 +6,7 @@ use crate::objective::Scope;
 use crate::target::{TargetId, VersionId};
 use crate::time::Span;
 use crate::window::trail::Trail;
-use crate::window::{Entry, Mark, Marks, Window};
+use crate::window::{Entry, Mark, Marks, Pane, Window};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -177,8 +177,8 @@ fn a_trail_takes_the_walk_where_its_samples_take_it() {
         let kinds = [(Scope::Service, Mark::BAD), (Scope::Service, Mark::SLOW), (part(1), Mark::BAD)];
         let trails = kinds.iter().map(|(scope, mark)| Trail::new(scope.clone(), *mark, blip)).collect();
         let (span, share) = (Duration::from_secs(3), 20 + seed % 7 * 40);
-        let mut plain = Window::new(span).in_parts();
-        let mut trailed = Window::new(span).in_parts().with_trails(trails);
+        let mut plain = Window::from(Pane::new(span).in_parts());
+        let mut trailed = Window::from(Pane::new(span).in_parts().with_trails(trails));
         for step in 0..900_u64 {
             let now = Mono(1_000_000_000 + step * 10_000_000);
             let bad = lot(share) == 0 || seed % 3 == 0 && (600..640).contains(&step);

@@ -102,7 +102,7 @@ fn what_the_new_version_did_before_the_old_one_was_asked_is_not_compared() {
             old.insert(entry.due, *entry);
         }
     }
-    assert_eq!(baseline.look(&Sight { old: Some(&old), ..sight(&new) }, 0.0), Look::Kept);
+    assert_eq!(baseline.look(&Sight { old: Some(old.view()), ..sight(&new) }, 0.0), Look::Kept);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn bad_answers_just_before_the_old_version_was_asked_are_no_evidence_either() {
             old.insert(due, Entry { due, ..*entry });
         }
     }
-    assert_eq!(baseline.look(&Sight { old: Some(&old), ..sight(&new) }, 0.0), Look::Kept);
+    assert_eq!(baseline.look(&Sight { old: Some(old.view()), ..sight(&new) }, 0.0), Look::Kept);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_budget_that_was_spent_before_the_window_is_no_breach() {
 
 #[test]
 fn the_threshold_of_a_part_counts_its_own_answers() {
-    let mut parts = Window::new(Duration::from_mins(1)).in_parts();
+    let mut parts = Window::from(Pane::new(Duration::from_mins(1)).in_parts());
     for (n, entry) in (0..).zip(window(1_000, |i| i == 0 || i >= 900 && i % 2 == 1).entries()) {
         parts.insert(entry.due, Entry { target: TargetId(n % 2), ..*entry });
     }
@@ -170,8 +170,8 @@ fn of_one_instant_the_bad_ones_are_first() {
         (0..5).for_each(|due| add(due, true));
         promise.look(&sight(&seen), 0.0)
     };
-    let plain = Window::new(Duration::from_mins(1));
+    let plain = Pane::new(Duration::from_mins(1));
     let trail = Trail::new(promise.scope.clone(), promise.mark, promise.tolerate_blip);
-    assert_eq!(walk(plain.clone()), Look::Suspect);
-    assert_eq!(walk(plain.with_trails(vec![trail])), Look::Suspect);
+    assert_eq!(walk(plain.clone().into()), Look::Suspect);
+    assert_eq!(walk(plain.with_trails(vec![trail]).into()), Look::Suspect);
 }

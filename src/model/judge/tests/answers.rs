@@ -127,7 +127,8 @@ fn what_is_in_flight_beyond_a_limit_is_slow_by_each_limit_that_has_passed() {
         promised.all[2].goal = Goal::Latency { quantile: 9_900, limit: Duration::from_millis(800) };
         let mut judged = judge(promised, false);
         judged.overdue(&sample(0, Purpose::Production, 0), at(ms));
-        let entry = *judged.rolling.entries().next().unwrap();
+        judged.settle();
+        let entry = *judged.rolling().entries().next().unwrap();
         assert_eq!(entry.response.duration(), Duration::from_millis(ms));
         assert!(entry.hangs() && !entry.bad());
         [Mark::SLOW, Mark::limit(1)].map(|mark| entry.marks.has(mark))
@@ -143,7 +144,7 @@ fn an_answer_that_was_told_of_as_slow_counts_once() {
     judged.overdue(&sample(0, Purpose::Production, 0), at(250));
     judged.observe(&Sample { told_slow: true, ..sample(0, Purpose::Production, 300) }, at(300));
     judged.observe(&sample(1, Purpose::Production, 20), at(310));
-    assert_eq!((judged.judge(at(310)).answers, judged.rolling.slow()), (2, 1));
+    assert_eq!((judged.judge(at(310)).answers, judged.rolling().slow()), (2, 1));
     judged.observe(&Sample { told_slow: true, ..sample(2, Purpose::Production, 300) }, at(320));
     assert_eq!(judged.judge(at(320)).answers, 3, "nobody knew of it");
 }
@@ -223,7 +224,8 @@ fn one_name_on_both_sides_stays_the_new_ones() {
         let same = Sample { due: at(120_000), version: VersionId(1), ..sample(i, Purpose::Production, 20) };
         judged.observe(&same, at(120_020));
     }
-    assert_eq!((whose(&judged, 130_000)[0], judged.green_all.count()), (Whose::New, 3));
+    judged.settle();
+    assert_eq!((whose(&judged, 130_000)[0], judged.green.pane(WHOLE).count()), (Whose::New, 3));
 }
 
 #[test]
@@ -256,8 +258,8 @@ fn our_own_faults_are_weighed_for_a_second_and_refusals_for_a_window() {
 fn the_marks_of_our_own_faults_are_bounded() {
     let mut judged = judge(objectives(), false);
     let refused = failed(sample(1, Purpose::Production, 20), Fault::Edge);
-    (0..OWN_CAP + 10).for_each(|_| drop(judged.observe(&refused, at(1_000))));
-    assert_eq!((judged.own.len(), judged.outside.len()), (OWN_CAP, OWN_CAP));
+    (0..OUTSIDE_CAP + 10).for_each(|_| drop(judged.observe(&refused, at(1_000))));
+    assert_eq!((judged.own.all(), judged.outside.len()), (4_096, OUTSIDE_CAP));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The side paths on windows that are written out, and what is said at the edges of each rule.
 
 use super::*;
+use crate::judge::own::{Own, Owns};
 use crate::judge::tests::{judge, objectives, played, sample};
 use crate::objective::{Goal, Objectives};
 use crate::release::Baseline;
@@ -165,9 +166,9 @@ fn starved(late: u32, failed: u32, clean: u32, bad: bool) -> Verdict {
             fail(answer);
         }
     });
-    judge.own.clear();
+    judge.own = Owns::default();
     for (count, own) in [(late, Own::Late), (failed, Own::Failed), (clean, Own::No)] {
-        judge.own.extend((0..count).map(|_| (at(2), own)));
+        (0..count).for_each(|_| judge.own.push(at(2), own));
     }
     let mut memos = judge.memos.clone();
     judge.verdict(at(2), &mut memos)
@@ -186,6 +187,7 @@ fn play(judge: &mut Judge, numbers: std::ops::Range<u64>, change: impl Fn(&mut S
         change(&mut answer);
         judge.observe(&answer, now);
     }
+    judge.settle();
 }
 
 #[test]
@@ -240,6 +242,7 @@ fn refused(edge: u64, before: u64, answered: u64, direct: bool) -> Option<Verdic
     if direct {
         (0..3).for_each(|i| drop(judge.observe(&sample(i, Purpose::Direct, 20), at(1))));
     }
+    judge.settle();
     judge.outside_word(at(1))
 }
 
@@ -388,6 +391,7 @@ fn the_direct_path_is_counted_by_its_addresses_and_versions() {
     ask(604, 1, &|_| {});
     ask(605, 2, &|answer| answer.phases.first_byte = Span(3_000_000));
     judge.overdue(&Sample { addr: 3, ..sample(606, Purpose::Direct, 0) }, at(7));
+    judge.settle();
     let direct = judge.direct_answers(at(7));
     assert_eq!((direct.answers, direct.bad, direct.slow), (7, 1, 2), "of the last five seconds");
     assert_eq!((direct.addresses, direct.addresses_good), (4, 2), "what is slow has answered");
