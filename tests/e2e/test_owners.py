@@ -89,6 +89,7 @@ def test_a_slip_in_the_services_name_is_refused(world: World, service: str) -> N
     found = condition(daemon, "owner")
     assert not found["holds"], found
     assert "there is none such that uses these rules or groups" in found["detail"]
+    daemon.wait_event("good", 30)
     world.cut_over("green")
     seen(world, daemon)
     world.green.fail()
