@@ -34,6 +34,19 @@ fn blue(guard: &mut Guard) -> &mut Vec<TargetHealth> {
 }
 
 #[test]
+fn what_was_not_read_yet_is_said_by_its_name() {
+    let mut guard = armed();
+    guard.live = None;
+    let mut says = |heard| {
+        guard.policy.heard = heard;
+        let all = guard.conditions(NOW, Some(&evidence()));
+        all.into_iter().find(|(name, _)| *name == "owner").unwrap().1.detail.to_string()
+    };
+    assert_eq!(says(Heard::Directly), "the listener was not read yet");
+    assert_eq!(says(Heard::InProduction(Unheard::Hold)), "the alias was not read yet");
+}
+
+#[test]
 fn when_all_is_well_every_condition_holds() {
     let guard = armed();
     assert_eq!(failing(&guard), Vec::<&str>::new());
