@@ -13,6 +13,7 @@
 //! | `revert/ecs.rs`, `revert/codedeploy.rs` | the owners: their deployments, and the call that rolls one back |
 //! | `revert/actions.rs` | AWS's actions to the core's state, and back |
 //! | `revert/unknown.rs` | what an answer holds that this build doesn't know |
+//! | `revert/raw.rs` | the raw body that shows it |
 //! | `revert/fault.rs` | what a failed call means |
 
 mod actions;
@@ -23,6 +24,7 @@ mod ecs;
 mod fault;
 mod hand;
 mod owner;
+mod raw;
 mod tags;
 mod unknown;
 

@@ -4,6 +4,7 @@ use super::Reverter;
 use super::actions::{state, write_back};
 use super::fault::{read_error, write_outcome};
 use super::owner::{Owners, balancer_of};
+use super::raw::RawBody;
 use super::tags::{self, TAG_HOLD, Tagged};
 use super::{LeverError, unknown};
 use crate::failpoint;
@@ -18,15 +19,10 @@ use aws_sdk_elasticloadbalancingv2::operation::RequestId;
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ProtocolEnum, Rule, Tag, TargetHealthDescription, TargetHealthStateEnum,
 };
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::RetryConfig;
 use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// One call takes so many ARNs.
 const TAGGED: usize = 20;
@@ -138,14 +134,14 @@ impl Alb {
         if arns.is_empty() {
             return Ok(vec![]);
         }
-        let capture = Capture::default();
+        let raw = RawBody::default();
         let call = self.client.describe_listeners().set_listener_arns(Some(arns));
-        let call = call.customize().interceptor(capture.clone()).send();
+        let call = call.customize().interceptor(raw.clone()).send();
         let answer = failpoint::at("DescribeListeners", call).await;
         let answer = answer.map_err(|error| read_error("DescribeListeners", &error))?;
         let described = answer.listeners.unwrap_or_default().into_iter().filter_map(|listener| {
             let arn = listener.listener_arn?;
-            let unknown = capture.unknown(&arn);
+            let unknown = unknown_in(&raw, &arn);
             Some((arn, (listener.default_actions.unwrap_or_default(), unknown)))
         });
         Ok(described.collect())
@@ -155,14 +151,14 @@ impl Alb {
         if arns.is_empty() {
             return Ok(vec![]);
         }
-        let capture = Capture::default();
+        let raw = RawBody::default();
         let call = self.client.describe_rules().set_rule_arns(Some(arns));
-        let call = call.customize().interceptor(capture.clone()).send();
+        let call = call.customize().interceptor(raw.clone()).send();
         let answer = failpoint::at("DescribeRules", call).await;
         let answer = answer.map_err(|error| read_error("DescribeRules", &error))?;
         let described = answer.rules.unwrap_or_default().into_iter().filter_map(|rule| {
             let arn = rule.rule_arn?;
-            let unknown = capture.unknown(&arn);
+            let unknown = unknown_in(&raw, &arn);
             Some((arn, (rule.actions.unwrap_or_default(), unknown)))
         });
         Ok(described.collect())
@@ -409,33 +405,7 @@ fn rule_line(rule: &Rule) -> String {
 /// The ARN of a listener or a rule, its actions, and the element names in it that this build doesn't know.
 type Described = (String, (Vec<Action>, Vec<Box<str>>));
 
-/// Keeps the raw body of an answer.
-#[derive(Clone, Debug, Default)]
-struct Capture(Arc<OnceLock<Vec<u8>>>);
-
-impl Capture {
-    /// The element names of the item with this ARN that this build doesn't know.
-    fn unknown(&self, arn: &str) -> Vec<Box<str>> {
-        let lost = || vec!["the raw answer could not be had".into()];
-        self.0.get().map_or_else(lost, |body| unknown::elements(body, arn))
-    }
-}
-
-impl Intercept for Capture {
-    fn name(&self) -> &'static str {
-        "KeepRawBody"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(body) = context.response().body().bytes() {
-            // One answer a call; a second one could only be a retry, and there is none.
-            drop(self.0.set(body.to_vec()));
-        }
-        Ok(())
-    }
+/// The element names of the item with this ARN that this build doesn't know.
+fn unknown_in(raw: &RawBody, arn: &str) -> Vec<Box<str>> {
+    raw.bytes().map_or_else(|| vec![RawBody::LOST.into()], |body| unknown::elements(body, arn))
 }

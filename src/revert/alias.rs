@@ -10,6 +10,7 @@
 
 use super::fault::{read_error, write_outcome};
 use super::owner::Owners;
+use super::raw::RawBody;
 use super::tags::{self, TAG_HOLD, Tagged};
 use super::{LeverError, Reverter};
 use crate::clock;
@@ -27,16 +28,11 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::operation::RequestId;
 use aws_sdk_lambda::operation::get_alias::GetAliasOutput;
 use aws_sdk_lambda::types::{AliasRoutingConfiguration, State};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::RetryConfig;
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// What a read showed last: when it was sent, the state, and the revision that a write has to name.
 #[derive(Clone, Debug)]
@@ -101,12 +97,12 @@ impl Alias {
     /// The alias as it is now.
     async fn state(&self) -> Result<ListenerState, ReadError> {
         let sent = clock::now();
-        let capture = Capture::default();
+        let raw = RawBody::default();
         // By the function's ARN: a name alone would be looked for in whatever account the credentials are of.
         let call = self.client.get_alias().function_name(&self.function).name(&self.name);
-        let answer = call.customize().interceptor(capture.clone()).send().await;
+        let answer = call.customize().interceptor(raw.clone()).send().await;
         let answer = answer.map_err(|error| read_error("lambda:GetAlias", &error))?;
-        let state = state(&self.arn, &self.function, &answer, capture.routing());
+        let state = state(&self.arn, &self.function, &answer, unknown_routing(&raw));
         let read = Last { sent, shows: state.fingerprint(), revision: answer.revision_id };
         let named = state.forward.iter().flat_map(Forward::weights).map(|(arn, _)| arn.into()).collect();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -313,42 +309,17 @@ const fn health(state: Option<&State>) -> HealthState {
     }
 }
 
-/// Keeps the raw body of an answer.
-#[derive(Clone, Debug, Default)]
-struct Capture(Arc<OnceLock<Vec<u8>>>);
-
-impl Capture {
-    /// The members of the routing that this version doesn't know. Only the routing and the main version are ever written.
-    fn routing(&self) -> Vec<Box<str>> {
-        let body = self.0.get().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-        match body.as_ref().map(|body| body.get("RoutingConfig")) {
-            None => vec!["the raw answer could not be had".into()],
-            Some(None | Some(Value::Null)) => vec![],
-            Some(Some(Value::Object(members))) => {
-                let unknown = members.keys().filter(|name| *name != "AdditionalVersionWeights");
-                unknown.map(|name| name.as_str().into()).collect()
-            }
-            Some(Some(_)) => vec!["RoutingConfig".into()],
+/// The members of the routing that this version doesn't know. Only the routing and the main version are ever written.
+fn unknown_routing(raw: &RawBody) -> Vec<Box<str>> {
+    let body = raw.bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    match body.as_ref().map(|body| body.get("RoutingConfig")) {
+        None => vec![RawBody::LOST.into()],
+        Some(None | Some(Value::Null)) => vec![],
+        Some(Some(Value::Object(members))) => {
+            let unknown = members.keys().filter(|name| *name != "AdditionalVersionWeights");
+            unknown.map(|name| name.as_str().into()).collect()
         }
-    }
-}
-
-impl Intercept for Capture {
-    fn name(&self) -> &'static str {
-        "KeepRawBody"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(body) = context.response().body().bytes() {
-            // One answer a call; a second one could only be a retry, and there is none.
-            drop(self.0.set(body.to_vec()));
-        }
-        Ok(())
+        Some(Some(_)) => vec!["RoutingConfig".into()],
     }
 }
 

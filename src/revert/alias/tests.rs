@@ -98,11 +98,8 @@ fn what_isnt_understood_is_said() {
 
 #[test]
 fn an_unknown_member_of_the_routing_is_found_in_the_raw_answer() {
-    let unknown = |body: &str| {
-        let capture = Capture::default();
-        capture.0.set(body.as_bytes().to_vec()).unwrap();
-        capture.routing().iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
+    let unknown =
+        |body: &str| unknown_routing(&RawBody::of(body)).iter().map(ToString::to_string).collect::<Vec<_>>();
     for known in [
         r#"{"AliasArn": "a", "New": 1}"#,
         r#"{"RoutingConfig": null}"#,
@@ -117,7 +114,7 @@ fn an_unknown_member_of_the_routing_is_found_in_the_raw_answer() {
     );
     assert_eq!(unknown(r#"{"RoutingConfig": 1}"#), ["RoutingConfig"]);
     assert_eq!(unknown("no JSON"), ["the raw answer could not be had"]);
-    assert_eq!(Capture::default().routing().len(), 1);
+    assert_eq!(unknown_routing(&RawBody::default()).len(), 1);
 }
 
 #[test]
