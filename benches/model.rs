@@ -99,6 +99,7 @@ fn everything(bench: &mut Criterion) {
     let mut urls =
         Urls::new(usize::from(urls_count), Duration::from_mins(1), Some(Duration::from_millis(250)));
     let mut judge = Judge::new(policy(100_000.0), stage(true));
+    let second = 1_000_000_000 / step_ns;
     let mut n = 0_u64;
     let mut one = || {
         n += 1;
@@ -119,6 +120,10 @@ fn everything(bench: &mut Criterion) {
         let notice = judge.observe(&sample, now);
         if n.is_multiple_of(1_000) {
             black_box(judge.judge(now));
+        }
+        // As the daemon does, each second: a quantile is settled when it is read.
+        if n.is_multiple_of(second) {
+            black_box(urls.figures(now));
         }
         notice
     };
