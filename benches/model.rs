@@ -11,7 +11,7 @@ use serin::model::rolling::{Event, Rolling};
 use serin::model::sample::{Fault, Outcome, Phases, Purpose, Sample, Taint};
 use serin::model::schedule::Schedule;
 use serin::model::tally::Tally;
-use serin::model::target::{TargetId, VersionId};
+use serin::model::target::{TargetId, Version, VersionId};
 use serin::model::time::{Mono, Span};
 use serin::model::urls::Urls;
 use serin::model::window::{Entry, Marks, Pane, Window};
@@ -98,13 +98,15 @@ fn everything(bench: &mut Criterion) {
     let step_ns = 60_000_000_000 / 600 / u64::from(urls_count);
     let mut urls =
         Urls::new(usize::from(urls_count), Duration::from_mins(1), Some(Duration::from_millis(250)));
-    let mut judge = Judge::new(policy(100_000.0), stage(true));
+    let old_versions = BTreeSet::from([Version::from("v1")]);
+    let mut judge = Judge::new(policy(100_000.0), Stage { old_versions, ..stage(true) });
+    let version = judge.versions.intern("v2");
     let second = 1_000_000_000 / step_ns;
     let mut n = 0_u64;
     let mut one = || {
         n += 1;
         let now = Mono(n * step_ns);
-        let mut sample = sample(now.0);
+        let mut sample = Sample { version, ..sample(now.0) };
         // A number without a pattern, the same on every run.
         let lot = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         sample.target = TargetId(u16::try_from(n % u64::from(urls_count)).unwrap_or(0));

@@ -61,30 +61,45 @@ impl Distribution {
     /// A sample enters `bucket` ([`bucket`]).
     #[inline]
     pub fn add(&mut self, bucket: u16) {
-        if usize::from(bucket.wrapping_sub(self.base)) >= self.low.len() {
-            self.make_room(bucket);
+        self.add_all(std::iter::once(bucket));
+    }
+
+    /// Samples enter.
+    #[inline]
+    pub fn add_all(&mut self, buckets: impl Iterator<Item = u16>) {
+        let (mut count, mut below) = (0, 0);
+        for bucket in buckets {
+            match self.low.get_mut(usize::from(bucket.wrapping_sub(self.base))) {
+                Some(low) if *low < u8::MAX => *low += 1,
+                Some(_) | None => self.add_seldom(bucket),
+            }
+            count += 1;
+            below += u32::from(bucket < self.cursor);
         }
-        let place = usize::from(bucket - self.base);
-        let low = &mut self.low[place];
-        *low = low.wrapping_add(1);
-        if *low == 0 {
-            self.carry(place);
-        }
-        self.total += 1;
-        self.below += u32::from(bucket < self.cursor);
+        self.total += count;
+        self.below += below;
     }
 
     /// A sample that entered `bucket` leaves it.
     #[inline]
     pub fn remove(&mut self, bucket: u16) {
-        let place = usize::from(bucket - self.base);
-        let low = &mut self.low[place];
-        *low = low.wrapping_sub(1);
-        if *low == u8::MAX {
-            self.borrow(place);
+        self.remove_all(std::iter::once(bucket));
+    }
+
+    /// Samples that entered leave.
+    #[inline]
+    pub fn remove_all(&mut self, buckets: impl Iterator<Item = u16>) {
+        let (mut count, mut below) = (0, 0);
+        for bucket in buckets {
+            match self.low.get_mut(usize::from(bucket.wrapping_sub(self.base))) {
+                Some(low) if *low > 0 => *low -= 1,
+                Some(_) | None => self.borrow(bucket),
+            }
+            count += 1;
+            below += u32::from(bucket < self.cursor);
         }
-        self.total -= 1;
-        self.below -= u32::from(bucket < self.cursor);
+        self.total -= count;
+        self.below -= below;
     }
 
     /// Reads the count of `bucket`, so that it is in the cache when it changes.
@@ -135,16 +150,25 @@ impl Distribution {
         high << 8 | u32::from(self.low[place])
     }
 
-    /// A low byte went past 255.
+    /// A sample enters a bucket that isn't there yet, or whose low byte is full.
     #[cold]
-    fn carry(&mut self, place: usize) {
-        self.high.resize(self.low.len(), 0);
-        self.high[place] += 1;
+    fn add_seldom(&mut self, bucket: u16) {
+        if usize::from(bucket.wrapping_sub(self.base)) >= self.low.len() {
+            self.make_room(bucket);
+        }
+        let place = usize::from(bucket - self.base);
+        self.low[place] = self.low[place].wrapping_add(1);
+        if self.low[place] == 0 {
+            self.high.resize(self.low.len(), 0);
+            self.high[place] += 1;
+        }
     }
 
-    /// A low byte went below zero.
+    /// A sample leaves a bucket whose low byte is empty.
     #[cold]
-    fn borrow(&mut self, place: usize) {
+    fn borrow(&mut self, bucket: u16) {
+        let place = usize::from(bucket - self.base);
+        self.low[place] = u8::MAX;
         self.high[place] -= 1;
     }
 

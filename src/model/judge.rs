@@ -4,7 +4,7 @@
 //! the trailing window and answers, when asked, what may be said of the epoch. It never decides what to do.
 
 use crate::detector::Sight;
-use crate::policy::{Heard, JudgePolicy};
+use crate::policy::JudgePolicy;
 use crate::release::{Baseline, EpochId, Stage};
 use crate::sample::{Fault, Outcome, Purpose, Sample, Taint};
 use crate::target::{Version, VersionId, Versions};
@@ -15,10 +15,12 @@ use own::{Own, Owns};
 use promised::{Memos, Promised};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
+use whose::{Known, Whose};
 
 mod own;
 pub(crate) mod promised;
 mod said;
+mod whose;
 mod word;
 mod zone;
 
@@ -56,13 +58,15 @@ const OUTSIDE_CAP: usize = 4_096;
 const ROLLING: usize = 0;
 /// and over as long as it takes to know what is usual.
 const HISTORY: usize = 1;
-/// The pane of all answers of the new version,
-const WHOLE: usize = 0;
+/// The pane of all answers of the new version since the epoch opened,
+const WHOLE: usize = 2;
 /// and of those that were due after its grace.
-const PAST_GRACE: usize = 1;
+const PAST_GRACE: usize = 3;
 
-/// Both panes of a window that has two.
-const BOTH: Panes = Panes::of(0).and(Panes::of(1));
+/// The panes of what production answers, whichever version.
+const ALL: Panes = Panes::of(ROLLING).and(Panes::of(HISTORY));
+/// The panes of the new version, after its grace.
+const JUDGED: Panes = Panes::of(WHOLE).and(Panes::of(PAST_GRACE));
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -78,16 +82,11 @@ pub struct Judge {
     stage: Stage,
     /// Names behind [`VersionId`]s.
     pub versions: Versions,
-    /// What production answers, whichever version: its panes are [`ROLLING`] and [`HISTORY`].
-    all: Window<2>,
-    /// The new version's answers since the epoch opened: its panes are [`WHOLE`] and [`PAST_GRACE`].
-    green: Window<2>,
+    /// What production answers, most of it the new version's: one log for all that looks at it.
+    production: Window<4>,
     direct: Window,
     control: Window,
-    seen: BTreeSet<VersionId>,
-    settled: BTreeSet<VersionId>,
-    /// Versions that only void samples have named.
-    hinted: BTreeSet<VersionId>,
+    known: Known,
     first_green: Option<Mono>,
     green_known: u64,
     green_good: u64,
@@ -99,14 +98,6 @@ pub struct Judge {
     doubted: Option<Mono>,
     own: Owns,
     outside: VecDeque<(Mono, Fault)>,
-}
-
-/// Whom an answer speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    New,
-    Old,
-    Unattributed,
 }
 
 /// What the promises say of the production path.
@@ -132,8 +123,12 @@ impl Judge {
         let judged = || pane(span).with_trails(promises.iter().map(Promised::trail).collect());
         let history = policy.settle.max(policy.window).max(USUAL);
         Self {
-            all: Window::of([pane(policy.window).with_times(), pane(history).with_times()]),
-            green: Window::of([judged(), judged()]),
+            production: Window::of([
+                pane(policy.window).with_times(),
+                pane(history).with_times(),
+                judged(),
+                judged(),
+            ]),
             direct: pane(span.max(SIDE_SPAN)).into(),
             control: Window::new(span.max(SIDE_SPAN)),
             limits: policy.objectives.limits().into_iter().map(Span::of).collect(),
@@ -142,9 +137,7 @@ impl Judge {
             promises,
             stage,
             versions: Versions::default(),
-            seen: BTreeSet::new(),
-            settled: BTreeSet::new(),
-            hinted: BTreeSet::new(),
+            known: Known::default(),
             first_green: None,
             green_known: 0,
             green_good: 0,
@@ -163,20 +156,18 @@ impl Judge {
     pub fn open(&mut self, stage: Stage) {
         let goes_on = stage.epoch == self.stage.epoch;
         self.stage = stage;
+        self.known.reread();
         if goes_on {
             self.direct.clear();
             return;
         }
-        self.all.clear();
-        self.green.clear();
+        self.production.clear();
         self.direct.clear();
         for promised in &mut self.promises {
             promised.clear();
         }
         self.outside.clear();
-        self.seen.clear();
-        self.settled.clear();
-        self.hinted.clear();
+        self.known.clear();
         self.first_green = None;
         (self.green_known, self.green_good, self.good_answers) = (0, 0, 0);
         (self.first_bad, self.doubted) = (None, None);
@@ -227,8 +218,7 @@ impl Judge {
         let news = sample.purpose == Purpose::Production
             && sample.epoch == self.stage.epoch
             && sample.version != VersionId::NONE
-            && !self.seen.contains(&sample.version)
-            && self.hinted.insert(sample.version);
+            && self.known.hint(sample.version);
         if news { self.versions.name(sample.version).cloned().map(Notice::Version) } else { None }
     }
 
@@ -243,10 +233,9 @@ impl Judge {
         let entry = Entry { marks, response, answered: false, ..self.entry(sample, false) };
         match sample.purpose {
             Purpose::Production => {
-                self.all.insert_into(BOTH, now, entry);
-                if self.whose(sample) == Whose::New {
-                    self.green.insert_into(self.judged_in(sample.due), now, entry);
-                }
+                let is_new = self.whose(sample).0 == Whose::New;
+                let judged = if is_new { self.judged_in(sample.due) } else { Panes::NONE };
+                self.production.insert_into(ALL.and(judged), now, entry);
             }
             Purpose::Direct => self.direct.insert(now, entry),
             Purpose::Control => {}
@@ -264,9 +253,9 @@ impl Judge {
         }
         if !self.stage.release && matches!(verdict, Verdict::Bad(_)) {
             // What is measured while a promise is broken isn't what is usual.
-            self.all.clear_pane(HISTORY);
+            self.production.clear_pane(HISTORY);
         }
-        let (p95, baseline) = (self.all.p95_of(ROLLING), self.baseline());
+        let (p95, baseline) = (self.production.p95_of(ROLLING), self.baseline());
         let named = |ids: &mut dyn Iterator<Item = VersionId>| -> BTreeSet<Version> {
             ids.filter_map(|id| self.versions.name(id).cloned()).collect()
         };
@@ -278,8 +267,8 @@ impl Judge {
             bad: self.rolling().bad(),
             p95,
             good_answers: self.good_answers,
-            versions: named(&mut self.seen.iter().copied()),
-            settled: named(&mut self.settled.iter().copied()),
+            versions: named(&mut self.known.seen()),
+            settled: named(&mut self.known.settled()),
             first_bad: self.first_bad.clone(),
             direct: self.direct_answers(now),
             baseline,
@@ -300,8 +289,8 @@ impl Judge {
             return None;
         }
         let entry = self.entry(sample, false);
-        let whose = self.whose(sample);
-        keep(&mut self.all, BOTH, now, entry, sample.told_slow);
+        let (whose, is_old) = self.whose(sample);
+        let mut panes = ALL;
         self.good_answers += u64::from(!entry.bad());
         if entry.bad() && self.first_bad.is_none() {
             self.first_bad = Some(self.first_bad_of(sample, now));
@@ -310,8 +299,7 @@ impl Judge {
             keep(&mut self.direct, Panes::of(0), now, entry, sample.told_slow);
         }
         if whose == Whose::New {
-            let own = |name: &Version| !self.stage.old_versions.contains(name);
-            self.green_known += u64::from(self.versions.name(sample.version).is_some_and(own));
+            self.green_known += u64::from(is_old == Some(false));
             if self.green_good == 0 && !entry.bad() {
                 // It was a total failure so far, and is a cold start now.
                 for promised in &mut self.promises {
@@ -322,19 +310,20 @@ impl Judge {
             if entry.answered && self.first_green.is_none() {
                 self.first_green = Some(sample.done());
             }
-            let panes = self.judged_in(sample.due);
-            keep(&mut self.green, panes, now, entry, sample.told_slow);
-            if panes == BOTH || self.green_good == 0 {
+            let judged = self.judged_in(sample.due);
+            panes = ALL.and(judged);
+            if judged == JUDGED || self.green_good == 0 {
                 for promised in &mut self.promises {
                     promised.spend(&entry, now);
                 }
             }
         }
+        keep(&mut self.production, panes, now, entry, sample.told_slow);
         if sample.version != VersionId::NONE {
             if sample.due >= self.spread_from() {
-                self.settled.insert(sample.version);
+                self.known.settle(sample.version);
             }
-            if self.seen.insert(sample.version) && self.seen.len() > 1 {
+            if self.known.see(sample.version) {
                 return self.versions.name(sample.version).cloned().map(Notice::Version);
             }
         }
@@ -342,6 +331,7 @@ impl Judge {
     }
 
     /// `all_faults`: asked directly, a refused connection is the target's own word.
+    #[inline]
     fn entry(&self, sample: &Sample, all_faults: bool) -> Entry {
         let (bad, answered) = match sample.outcome {
             Outcome::Ok => (false, true),
@@ -365,60 +355,17 @@ impl Judge {
         }
     }
 
-    fn whose(&self, sample: &Sample) -> Whose {
-        if !self.stage.release {
-            // What the state before left behind, while the change spreads, isn't this state's either.
-            let left = !self.stage.old_versions.is_empty() && sample.due < self.spread_from();
-            return match self.versions.name(sample.version) {
-                Some(name) if left && self.stage.old_versions.contains(name) => Whose::Old,
-                None if left => Whose::Unattributed,
-                Some(_) | None => Whose::New,
-            };
-        }
-        let spread = self.stage.one_has_all && sample.due >= self.spread_from();
-        match self.versions.name(sample.version) {
-            Some(name) if !self.stage.old_versions.contains(name) => Whose::New,
-            // The same version string on both sides tells nothing: then, well after the change, the weight does.
-            Some(_) if spread && self.green_known == 0 && sample.due >= self.same_name_from() => Whose::New,
-            Some(_) => Whose::Old,
-            None if spread => Whose::New,
-            None => Whose::Unattributed,
-        }
-    }
-
-    /// Where nobody can ask the old version, what it answers in production is its word. A failure that names nobody may be its
-    /// own where both get requests, and counts against it.
-    const fn is_word_of_old(&self, whose: Whose, entry: &Entry) -> bool {
-        if !self.stage.release || matches!(self.policy.heard, Heard::Directly) {
-            return false;
-        }
-        match whose {
-            Whose::Old => true,
-            Whose::Unattributed => entry.bad() && !self.stage.one_has_all,
-            Whose::New => false,
-        }
-    }
-
-    /// What was due since then comes from the state of the epoch: its change has spread.
-    fn spread_from(&self) -> Mono {
-        self.stage.since.after(self.policy.propagation)
-    }
-
-    fn same_name_from(&self) -> Mono {
-        self.stage.since.after(self.policy.propagation.saturating_mul(2))
-    }
-
     fn past_grace(&self, due: Mono) -> bool {
         !self.stage.release || self.first_green.is_some_and(|first| due >= first.after(self.policy.grace))
     }
 
     /// The panes of the new version's window that an answer of it belongs into.
     fn judged_in(&self, due: Mono) -> Panes {
-        if self.past_grace(due) { BOTH } else { Panes::of(WHOLE) }
+        if self.past_grace(due) { JUDGED } else { Panes::of(WHOLE) }
     }
 
     fn rolling(&self) -> View<'_> {
-        self.all.pane(ROLLING)
+        self.production.pane(ROLLING)
     }
 
     fn first_bad_of(&self, sample: &Sample, now: Mono) -> FirstBad {
@@ -434,8 +381,7 @@ impl Judge {
     }
 
     fn expire(&mut self, now: Mono) {
-        self.all.expire(now);
-        self.green.expire(now);
+        self.production.expire(now);
         self.direct.expire(now);
         self.control.expire(now);
         self.own.expire(now.before(OWN_SPAN));
@@ -446,8 +392,8 @@ impl Judge {
     }
 
     fn baseline(&mut self) -> Baseline {
-        let p95 = self.all.p95_of(HISTORY).map_or(0, |span| span.0);
-        let history = self.all.pane(HISTORY);
+        let p95 = self.production.p95_of(HISTORY).map_or(0, |span| span.0);
+        let history = self.production.pane(HISTORY);
         let others = (0_u16..).zip(&self.promises).filter(|(_, promised)| !promised.is_usual());
         Baseline {
             answers: history.count(),

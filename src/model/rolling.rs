@@ -181,9 +181,7 @@ impl Rolling {
         self.bad += sums.bad;
         self.slow += sums.slow;
         // In a loop of its own: the lines of several counts are on their way to the cache at once.
-        for time in words.iter().filter_map(|word| word.time()) {
-            self.times.add(time);
-        }
+        self.times.add_all(words.iter().filter_map(|word| word.time()));
     }
 
     /// Reads where its oldest sample is, so that it is in the cache when it goes.
@@ -291,9 +289,7 @@ impl Rolling {
             self.count -= sums.samples;
             self.bad -= sums.bad;
             self.slow -= sums.slow;
-            for time in words.iter().filter_map(|word| word.time()) {
-                self.times.remove(time);
-            }
+            self.times.remove_all(words.iter().filter_map(|word| word.time()));
         }
         self.ring.drain(..gone);
     }

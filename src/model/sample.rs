@@ -46,6 +46,9 @@ impl Sample {
     /// Response time as a user would see it who came at `planned`: own lateness included.
     #[must_use]
     pub fn response(&self) -> Span {
+        if self.due == self.planned {
+            return Span(u32::try_from(self.phases.total_hundreds()).unwrap_or(u32::MAX));
+        }
         Span::of_nanos(self.done().0.saturating_sub(self.planned.0))
     }
 }
@@ -90,8 +93,12 @@ impl Phases {
 
     /// The same in nanoseconds, as a whole number: every sample is asked several times.
     fn total_nanos(&self) -> u64 {
-        let hundreds: u64 = self.all().iter().map(|span| u64::from(span.0)).sum();
-        hundreds * 100
+        self.total_hundreds() * 100
+    }
+
+    /// The same in units of 100 ns. Eight of 32 bits don't overflow 64.
+    fn total_hundreds(&self) -> u64 {
+        self.all().iter().fold(0, |sum, span| sum.wrapping_add(u64::from(span.0)))
     }
 }
 

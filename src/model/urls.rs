@@ -127,10 +127,11 @@ impl Urls {
 
     /// The figures of every URL that has any, at `now`.
     pub fn figures(&mut self, now: Mono) -> Vec<UrlFigures> {
+        for index in (0..self.windows.len()).step_by(BLOCK) {
+            self.enter_block(index, u64::MAX);
+        }
         let promised = self.slow_over.is_some();
-        let urls = self.waiting.iter_mut().zip(&mut self.windows).zip(0..);
-        let figures = urls.map(|((waiting, window), index)| {
-            waiting.enter(window);
+        let figures = self.windows.iter_mut().zip(0..).map(|(window, index)| {
             window.expire(now);
             UrlFigures {
                 target: TargetId(index),

@@ -11,7 +11,7 @@
 use crate::objective::{LIMITS_MAX, Scope};
 use crate::target::{TargetId, VersionId};
 use crate::time::{Mono, Span};
-use log::{Kept, Log};
+use log::{Batch, Kept, Log};
 use pane::Counts;
 use std::time::Duration;
 use trail::Trail;
@@ -46,9 +46,12 @@ impl Mark {
 impl Marks {
     /// Broken or not: availability, and each of the limits in their order.
     #[must_use]
+    #[inline]
     pub fn new(bad: bool, over: impl IntoIterator<Item = bool>) -> Self {
-        let over = (1..=LIMITS_MAX).zip(over).fold(0, |bits, (bit, over)| bits | u8::from(over) << bit);
-        Self(u8::from(bad) | over)
+        let over = over.into_iter().take(LIMITS_MAX);
+        let (bits, _) =
+            over.fold((u8::from(bad), 2), |(bits, bit), over| (bits | (u8::from(over) * bit), bit << 1));
+        Self(bits)
     }
 
     /// Whether it has this mark.
@@ -100,7 +103,7 @@ impl Entry {
 }
 
 /// So many samples are taken in together at most: in one go each costs the less, and what has just come is in the nearest cache.
-const BATCH: usize = 256;
+const BATCH: u64 = 256;
 
 /// Some of the panes of a window, at most eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +144,8 @@ impl Panes {
 #[derive(Clone, Debug)]
 pub struct Window<const PANES: usize = 1> {
     log: Log,
-    /// What the panes have not taken in yet.
-    fresh: Vec<Kept>,
+    /// What stands from this position on in the log the panes have not taken in yet.
+    fresh: u64,
     panes: [Pane; PANES],
     /// The newest instant so far.
     newest: Mono,
@@ -155,11 +158,12 @@ impl<const PANES: usize> Window<PANES> {
         for (place, pane) in panes.iter_mut().enumerate() {
             pane.own = Panes::of(place);
         }
-        Self { log: Log::default(), fresh: Vec::new(), panes, newest: Mono(0) }
+        Self { log: Log::default(), fresh: 0, panes, newest: Mono(0) }
     }
 
     /// Takes a sample that was done at `now`, no sooner than it was due, for some of the panes. Instants that run backwards are taken
     /// as the newest so far. The panes take it in with others, at [`Self::settle`] at the latest.
+    #[inline]
     pub fn insert_into(&mut self, panes: Panes, now: Mono, entry: Entry) {
         if panes == Panes::NONE {
             return;
@@ -168,13 +172,14 @@ impl<const PANES: usize> Window<PANES> {
             return self.insert_out_of_order(panes, now, entry);
         }
         self.newest = now;
-        self.fresh.push(Kept::new(now, entry, panes));
-        if self.fresh.len() >= BATCH {
+        self.log.push(Kept::new(now, entry, panes));
+        if self.log.end() - self.fresh >= BATCH {
             self.settle();
         }
     }
 
     /// Panes that have other samples may know of another newest instant: then each keeps it for itself.
+    #[cold]
     fn insert_out_of_order(&mut self, panes: Panes, now: Mono, entry: Entry) {
         self.settle();
         for place in 0..PANES {
@@ -182,7 +187,7 @@ impl<const PANES: usize> Window<PANES> {
             if panes.has(pane.own) {
                 let at = pane.known(now).max(entry.due);
                 self.newest = self.newest.max(at);
-                self.fresh.push(Kept::new(at, entry, pane.own));
+                self.log.push(Kept::new(at, entry, pane.own));
             }
         }
         self.take(now);
@@ -194,14 +199,34 @@ impl<const PANES: usize> Window<PANES> {
     }
 
     fn take(&mut self, now: Mono) {
-        if self.fresh.is_empty() {
+        if self.fresh == self.log.end() {
             return;
         }
-        self.log.extend(&self.fresh);
-        for pane in &mut self.panes {
-            pane.take(&self.fresh, &self.log, now);
+        let fresh = self.log.between(self.fresh, self.log.end());
+        let last = self.panes.each_mut().map(|pane| pane.take(&fresh, &self.log));
+        self.fresh = self.log.end();
+        self.slide(last.map(|last| last.map(|last| last.min(now))));
+    }
+
+    /// Each pane for which there is an instant lets go of what is too old then.
+    fn slide(&mut self, now: [Option<Mono>; PANES]) {
+        let mut going = self.log.between(self.fresh, self.fresh);
+        for (pane, now) in self.panes.iter_mut().zip(now) {
+            let Some(now) = now else { continue };
+            let (first, until) = (pane.first, pane.until(now, &self.log));
+            if first == until {
+                continue;
+            }
+            // Panes that have the same let go of the same.
+            let [front, back] = &going;
+            if front.position != first || back.position + back.kept.len() as u64 != until {
+                going = self.log.between(first, until);
+            }
+            for batch in &going {
+                pane.first += batch.kept.len() as u64;
+                pane.remove(batch, &self.log);
+            }
         }
-        self.fresh.clear();
         self.trim();
     }
 
@@ -219,16 +244,17 @@ impl<const PANES: usize> Window<PANES> {
             let Some(position) = pane.samples(&self.log).last(told) else { continue };
             let Some(before) = self.log.get(position) else { continue };
             // A trail that lets go of a bad one counts the good ones anew: the new one isn't yet among them.
-            pane.remove(&[*before], &self.log, position);
+            pane.remove(&Batch::of(position, &[*before]), &self.log);
             let amended = Kept::new(before.at, entry, pane.own);
             if self.log.amend(position, amended) {
+                self.fresh += 1;
                 for pane in self.panes.iter_mut().filter(|pane| pane.first > position) {
                     pane.first += 1;
                 }
             }
             let pane = &mut self.panes[place];
             // As if it had come last: all others are among the samples already.
-            pane.add(&[amended], &self.log, self.log.end() - 1);
+            pane.add(&Batch::of(self.log.end() - 1, &[amended]), &self.log);
             found = found.and(pane.own);
         }
         found
@@ -237,10 +263,7 @@ impl<const PANES: usize> Window<PANES> {
     /// Lets go of everything that was done longer ago than the span of each pane.
     pub fn expire(&mut self, now: Mono) {
         self.settle();
-        for pane in &mut self.panes {
-            pane.slide(now, &self.log);
-        }
-        self.trim();
+        self.slide([Some(now); PANES]);
     }
 
     /// Forgets everything: evidence belongs to one epoch.
@@ -258,7 +281,7 @@ impl<const PANES: usize> Window<PANES> {
     /// What is seen through one pane, once it has taken in what has come ([`Self::settle`], [`Self::expire`]).
     #[must_use]
     pub fn pane(&self, place: usize) -> View<'_> {
-        debug_assert!(self.fresh.is_empty(), "the panes have not taken in all that has come");
+        debug_assert!(self.fresh == self.log.end(), "the panes have not taken in all that has come");
         View { pane: &self.panes[place], log: &self.log }
     }
 

@@ -20,10 +20,28 @@ pub(super) enum Own {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owns {
-    /// Oldest first, with the instant at which each was known.
-    marks: VecDeque<(Mono, Own)>,
+    /// Oldest first.
+    marks: VecDeque<Mark>,
     late: u32,
     failed: u32,
+}
+
+/// Whose a sample was, in the lowest two bits, and above them when it was known: the store of each answer is half as long.
+#[derive(Clone, Copy, Debug)]
+struct Mark(u64);
+
+impl Mark {
+    const fn new(at: Mono, own: Own) -> Self {
+        Self(at.0 << 2 | own as u64)
+    }
+
+    const fn at(self) -> u64 {
+        self.0 >> 2
+    }
+
+    const fn is(self, own: Own) -> bool {
+        self.0 & 3 == own as u64
+    }
 }
 
 impl Owns {
@@ -31,13 +49,17 @@ impl Owns {
         if self.marks.len() == CAP {
             self.pop();
         }
-        self.marks.push_back((now, own));
-        self.count(own, 1);
+        self.marks.push_back(Mark::new(now, own));
+        match own {
+            Own::No => {}
+            Own::Late => self.late += 1,
+            Own::Failed => self.failed += 1,
+        }
     }
 
     /// Lets go of what was known before `from`.
     pub(super) fn expire(&mut self, from: Mono) {
-        while self.marks.front().is_some_and(|(at, _)| *at < from) {
+        while self.marks.front().is_some_and(|mark| mark.at() < from.0) {
             self.pop();
         }
     }
@@ -58,18 +80,13 @@ impl Owns {
     }
 
     fn pop(&mut self) {
-        if let Some((_, own)) = self.marks.pop_front() {
-            self.count(own, u32::MAX);
+        if let Some(mark) = self.marks.pop_front() {
+            // Most are the target's.
+            if !mark.is(Own::No) {
+                self.late -= u32::from(mark.is(Own::Late));
+                self.failed -= u32::from(mark.is(Own::Failed));
+            }
         }
-    }
-
-    fn count(&mut self, own: Own, by: u32) {
-        let count = match own {
-            Own::No => return,
-            Own::Late => &mut self.late,
-            Own::Failed => &mut self.failed,
-        };
-        *count = count.wrapping_add(by);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::objective::{Goal, Objective, Objectives, Scope};
-use crate::policy::Policy;
+use crate::policy::{Heard, Policy};
 use crate::release::Tally;
 use crate::sample::Phases;
 use crate::target::TargetId;
@@ -88,8 +88,7 @@ pub(super) fn sample(i: u64, purpose: Purpose, ms: u32) -> Sample {
 impl Judge {
     /// What has come is in the panes, as before a look.
     pub(super) fn settle(&mut self) {
-        self.all.settle();
-        self.green.settle();
+        self.production.settle();
         self.direct.settle();
     }
 }

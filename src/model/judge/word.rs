@@ -47,7 +47,7 @@ impl Judge {
             return word;
         }
         match self.finding(now, memos) {
-            Finding::TooFew if self.stage.release && self.green.pane(WHOLE).count() == 0 => {
+            Finding::TooFew if self.stage.release && self.production.pane(WHOLE).count() == 0 => {
                 Verdict::Inconclusive(Why::NoKnownAnswer)
             }
             Finding::TooFew => Verdict::Inconclusive(Why::TooFew),
@@ -143,9 +143,10 @@ impl Judge {
     pub(super) fn finding(&self, now: Mono, memos: &mut [Memos]) -> Finding {
         // A version that never answered well can't be warming up: its errors count from the first. A few are no proof of that: of a
         // version that warms up with three errors in five answers, five in a row are errors often enough.
-        let total = self.stage.release && self.green_good == 0 && self.green.pane(WHOLE).count() >= TOTAL_MIN;
+        let total =
+            self.stage.release && self.green_good == 0 && self.production.pane(WHOLE).count() >= TOTAL_MIN;
         let all = total || !self.stage.release;
-        let window = self.green.pane(if all { WHOLE } else { PAST_GRACE });
+        let window = self.production.pane(if all { WHOLE } else { PAST_GRACE });
         let mut kept = false;
         let mut suspect = false;
         for (promised, memos) in self.promises.iter().zip(memos.iter_mut()) {
@@ -180,17 +181,17 @@ impl Judge {
     /// Within the grace the new version's answers are kept in one window only; enough good ones are good.
     pub(super) fn good_in_grace(&self, now: Mono, memos: &mut [Memos]) -> bool {
         let looks = |(promised, memos): (&Promised, &mut Memos)| {
-            let sight = self.sight(promised, self.green.pane(WHOLE), now);
+            let sight = self.sight(promised, self.production.pane(WHOLE), now);
             promised.promise.look_again(&sight, &mut memos.all) == Look::Kept
         };
-        self.green.pane(PAST_GRACE).count() < self.policy.samples_min
+        self.production.pane(PAST_GRACE).count() < self.policy.samples_min
             && (self.first_green.is_some() && now >= self.stage.since)
             && self.promises.iter().zip(memos).all(looks)
     }
 
     pub(super) fn breach_in_grace(&self, now: Mono, memos: &mut [Memos]) -> Option<Evidence> {
         self.promises.iter().zip(memos).find_map(|(promised, memos)| {
-            let sight = self.sight(promised, self.green.pane(WHOLE), now);
+            let sight = self.sight(promised, self.production.pane(WHOLE), now);
             match promised.promise.look_again(&sight, &mut memos.all) {
                 Look::Breach(evidence) => Some(evidence),
                 Look::TooFew | Look::Kept | Look::Suspect => None,

@@ -1,5 +1,6 @@
 //! The samples of a window, oldest first, each kept once for all the panes that see it.
 
+use super::pane::Counts;
 use super::{Entry, Marks, Panes};
 use crate::distribution::bucket;
 use crate::time::Mono;
@@ -50,20 +51,39 @@ impl Log {
         self.begin + self.kept.len() as u64
     }
 
-    pub(super) fn extend(&mut self, kept: &[Kept]) {
-        self.kept.extend(kept);
+    #[inline]
+    pub(super) fn push(&mut self, kept: Kept) {
+        self.kept.push_back(kept);
     }
 
     pub(super) fn get(&self, position: u64) -> Option<&Kept> {
         self.kept.get(self.index(position))
     }
 
-    /// Those from `position` on, in two parts.
-    pub(super) fn from(&self, position: u64) -> [&[Kept]; 2] {
+    /// Those from `from` up to `to`, in two parts.
+    pub(super) fn between(&self, from: u64, to: u64) -> [Batch<'_>; 2] {
+        let [front, back] = self.slices(from, to);
+        [Batch::of(from, front), Batch::of(from + front.len() as u64, back)]
+    }
+
+    fn slices(&self, from: u64, to: u64) -> [&[Kept]; 2] {
         let (front, back) = self.kept.as_slices();
-        let index = self.index(position);
-        let (begin, rest) = (index.min(front.len()), index.saturating_sub(front.len()));
-        [&front[begin..], &back[rest..]]
+        let (begin, end, turn) = (self.index(from), self.index(to), front.len());
+        [&front[begin.min(turn)..end.min(turn)], &back[begin.saturating_sub(turn)..end.saturating_sub(turn)]]
+    }
+
+    /// The position of the first from `position` on that was known at `from` or later, where all of those are of one pane.
+    pub(super) fn known_since(&self, from: Mono, position: u64) -> u64 {
+        match self.get(position) {
+            Some(kept) if kept.at < from => {
+                let [front, back] = self.slices(position, self.end());
+                let gone = |part: &[Kept]| part.partition_point(|kept| kept.at < from);
+                let in_front = gone(front);
+                let behind = if in_front == front.len() { gone(back) } else { 0 };
+                position + (in_front + behind) as u64
+            }
+            _ => position,
+        }
     }
 
     /// Lets go of what is before `position`.
@@ -79,17 +99,66 @@ impl Log {
         let index = self.index(position);
         let Some(kept) = self.kept.get_mut(index) else { return false };
         kept.panes = kept.panes.without(amended.panes);
-        let shared = kept.panes != Panes::NONE;
-        if shared {
-            self.kept.insert(index + 1, amended);
-        } else {
+        if kept.panes == Panes::NONE {
             *kept = amended;
+            return false;
         }
-        shared
+        match self.kept.get_mut(index + 1) {
+            // Another pane has amended it already.
+            Some(next) if next.at == amended.at && next.entry == amended.entry => {
+                next.panes = next.panes.and(amended.panes);
+                false
+            }
+            _ => {
+                self.kept.insert(index + 1, amended);
+                true
+            }
+        }
     }
 
     fn index(&self, position: u64) -> usize {
         usize::try_from(position - self.begin).unwrap_or(usize::MAX)
+    }
+}
+
+/// Some that stand one after the other in a log, and what can be said of all of them at once: most panes and most promises need no more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch<'a> {
+    pub(super) kept: &'a [Kept],
+    /// The position of the first.
+    pub(super) position: u64,
+    /// All of them, and how many have each mark.
+    pub(super) counts: Counts,
+    /// How many have any.
+    pub(super) marked: u32,
+    /// How many hang.
+    pub(super) hang: u32,
+    /// The panes that have all of them.
+    panes: u8,
+    /// When the first and the last of them were due.
+    pub(super) due: (Mono, Mono),
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn of(position: u64, kept: &'a [Kept]) -> Self {
+        let (mut counts, mut marked, mut hang, mut panes) = (Counts::default(), 0, 0, u8::MAX);
+        let mut due = (u64::MAX, 0);
+        for one in kept {
+            panes &= one.panes.0;
+            due = (due.0.min(one.entry.due.0), due.1.max(one.entry.due.0));
+            if !one.is_plain() {
+                counts.mark(one.entry.marks, 1);
+                marked += 1;
+                hang += u32::from(one.entry.hangs());
+            }
+        }
+        counts.all = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+        Self { kept, position, counts, marked, hang, panes, due: (Mono(due.0), Mono(due.1)) }
+    }
+
+    /// Whether the pane has all of them.
+    pub(super) const fn is_whole(&self, pane: Panes) -> bool {
+        self.panes & pane.0 == pane.0
     }
 }
 

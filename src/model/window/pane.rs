@@ -1,6 +1,6 @@
 //! What a window counts of its log through one pane: the samples of its own span, and of its own choice.
 
-use super::log::{Kept, Log, Samples};
+use super::log::{Batch, Log, Samples};
 use super::trail::Trail;
 use super::{LIMITS_MAX, Marks, Panes, Window};
 use crate::distribution::Distribution;
@@ -39,12 +39,26 @@ pub(super) struct Counts {
 impl Counts {
     /// Most samples have no mark, and cost nothing here.
     #[inline]
-    fn mark(&mut self, marks: Marks, by: u32) {
+    pub(super) fn mark(&mut self, marks: Marks, by: u32) {
         let mut bits = marks.0;
         while bits != 0 {
             let count = &mut self.marked[bits.trailing_zeros() as usize];
             *count = count.wrapping_add(by);
             bits &= bits - 1;
+        }
+    }
+
+    fn add(&mut self, others: &Self) {
+        self.all += others.all;
+        for (count, other) in self.marked.iter_mut().zip(others.marked) {
+            *count += other;
+        }
+    }
+
+    fn remove(&mut self, others: &Self) {
+        self.all -= others.all;
+        for (count, other) in self.marked.iter_mut().zip(others.marked) {
+            *count -= other;
         }
     }
 }
@@ -92,21 +106,28 @@ impl Pane {
         if self.counts.all == 0 { now } else { now.max(self.last_at) }
     }
 
-    /// Takes in what is its own of the last of the log, which came up to `now`, and if anything is, lets go of what is too old then.
-    pub(super) fn take(&mut self, fresh: &[Kept], log: &Log, now: Mono) {
-        let Some(last) = fresh.iter().rfind(|kept| kept.panes.has(self.own)) else { return };
-        self.last_at = last.at;
-        self.add(fresh, log, log.end() - fresh.len() as u64);
-        self.slide(last.at.min(now), log);
+    /// Takes in what is its own of the last of the log. Gives when the last of it was known, if there is any.
+    pub(super) fn take(&mut self, fresh: &[Batch<'_>; 2], log: &Log) -> Option<Mono> {
+        let [front, back] = fresh;
+        let mut all = front.kept.iter().chain(back.kept);
+        self.last_at = all.rfind(|kept| kept.panes.has(self.own))?.at;
+        for batch in fresh {
+            self.add(batch, log);
+        }
+        Some(self.last_at)
     }
 
-    /// What is its own of `some`, which come at `position` in the log, is among its samples, as all before it is.
+    /// What is its own of `batch` is among its samples, as all before it in the log is.
     ///
     /// One count after the other: that is faster than one sample after the other.
-    pub(super) fn add(&mut self, some: &[Kept], log: &Log, position: u64) {
+    pub(super) fn add(&mut self, batch: &Batch<'_>, log: &Log) {
         let (own, samples) = (self.own, self.samples(log));
-        let mine = || (position..).zip(some).filter(|(_, kept)| kept.panes.has(own));
+        let mine = || (batch.position..).zip(batch.kept).filter(|(_, kept)| kept.panes.has(own));
+        let whole = batch.is_whole(own);
         for trail in &mut self.trails {
+            if whole && trail.add_all(batch) {
+                continue;
+            }
             for (position, kept) in mine() {
                 if kept.is_plain() {
                     trail.add_good(&kept.entry);
@@ -117,14 +138,17 @@ impl Pane {
             trail.settle();
         }
         if let Some(times) = &mut self.times {
-            for (_, kept) in mine().filter(|(_, kept)| kept.entry.answered) {
-                times.add(kept.bucket);
-            }
+            times.add_all(mine().filter(|(_, kept)| kept.entry.answered).map(|(_, kept)| kept.bucket));
         }
-        for (_, kept) in mine() {
-            self.counts.all += 1;
-            self.news += u64::from(!kept.is_plain());
-            self.counts.mark(kept.entry.marks, 1);
+        if whole {
+            self.counts.add(&batch.counts);
+            self.news += u64::from(batch.marked);
+        } else {
+            for (_, kept) in mine() {
+                self.counts.all += 1;
+                self.counts.mark(kept.entry.marks, 1);
+                self.news += u64::from(!kept.is_plain());
+            }
         }
         if let Some(parts) = &mut self.parts {
             for (_, kept) in mine() {
@@ -135,28 +159,30 @@ impl Pane {
         }
     }
 
-    /// What is its own of `some`, from `position` on in the log, isn't among its samples any more, or is about to be something else.
-    pub(super) fn remove(&mut self, some: &[Kept], log: &Log, position: u64) {
+    /// What is its own of `batch` isn't among its samples any more, or is about to be something else.
+    pub(super) fn remove(&mut self, batch: &Batch<'_>, log: &Log) {
         let (own, samples) = (self.own, self.samples(log));
-        let mine = || (position..).zip(some).filter(|(_, kept)| kept.panes.has(own));
-        for trail in &mut self.trails {
+        let mine = || (batch.position..).zip(batch.kept).filter(|(_, kept)| kept.panes.has(own));
+        for trail in self.trails.iter_mut().filter(|trail| trail.sees(batch)) {
             for (position, kept) in mine() {
                 if kept.is_plain() {
                     trail.drop_good(&kept.entry);
                 } else {
-                    // Those behind it in `some` are still there.
+                    // Those behind it in the batch are still there.
                     trail.drop(&kept.entry, Samples { first: samples.first.min(position + 1), ..samples });
                 }
             }
         }
         if let Some(times) = &mut self.times {
-            for (_, kept) in mine().filter(|(_, kept)| kept.entry.answered) {
-                times.remove(kept.bucket);
-            }
+            times.remove_all(mine().filter(|(_, kept)| kept.entry.answered).map(|(_, kept)| kept.bucket));
         }
-        for (_, kept) in mine() {
-            self.counts.all -= 1;
-            self.counts.mark(kept.entry.marks, u32::MAX);
+        if batch.is_whole(own) {
+            self.counts.remove(&batch.counts);
+        } else {
+            for (_, kept) in mine() {
+                self.counts.all -= 1;
+                self.counts.mark(kept.entry.marks, u32::MAX);
+            }
         }
         if let Some(parts) = &mut self.parts {
             for (_, kept) in mine() {
@@ -167,28 +193,30 @@ impl Pane {
         }
     }
 
-    /// Lets go of everything that was known longer ago than the span, and of the oldest above [`Window::CAP`].
-    pub(super) fn slide(&mut self, now: Mono, log: &Log) {
+    /// Up to where it has to let go: of everything that was known longer ago than the span, and of the oldest above [`Window::CAP`].
+    pub(super) fn until(&self, now: Mono, log: &Log) -> u64 {
         let from = Mono(now.0.saturating_sub(self.span_ns));
-        for part in log.from(self.first) {
-            let mut count = self.counts.all as usize;
-            let mut gone = 0;
-            for kept in part {
-                if kept.panes.has(self.own) {
-                    if kept.at >= from && count <= Window::CAP {
-                        break;
-                    }
-                    count -= 1;
-                }
-                gone += 1;
-            }
-            let position = self.first;
-            self.first += gone as u64;
-            self.remove(&part[..gone], log, position);
-            if gone < part.len() {
-                break;
-            }
+        let count = u64::from(self.counts.all);
+        if count == 0 {
+            return log.end();
         }
+        if self.first + count == log.end() {
+            // All of them are its own.
+            let position = self.first + count.saturating_sub(Window::CAP as u64);
+            return log.known_since(from, position);
+        }
+        let mut count = self.counts.all as usize;
+        let mut position = self.first;
+        while let Some(kept) = log.get(position) {
+            if kept.panes.has(self.own) {
+                if kept.at >= from && count <= Window::CAP {
+                    break;
+                }
+                count -= 1;
+            }
+            position += 1;
+        }
+        position
     }
 
     pub(super) fn clear(&mut self, log: &Log) {

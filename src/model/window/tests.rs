@@ -145,7 +145,8 @@ fn panes_that_share_a_log_see_what_windows_of_their_own_would() {
     for seed in 0..12 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut lot = |below: u64| random.next_u64() % below;
-        let spans = [SECOND, Duration::from_millis([300, 1_000, 5_000][usize::try_from(seed % 3).unwrap()])];
+        let third = Duration::from_millis([300, 1_000, 5_000][usize::try_from(seed % 3).unwrap()]);
+        let spans = [SECOND, third, SECOND];
         let trails = || [Mark::BAD, Mark::SLOW].map(|mark| Trail::new(Scope::Service, mark, BLIP)).to_vec();
         let mut window = Window::of(spans.map(|span| Pane::new(span).with_times().with_trails(trails())));
         // Windows of one pane are held to their samples above.
@@ -160,7 +161,7 @@ fn panes_that_share_a_log_see_what_windows_of_their_own_would() {
                 2 => now.after(Duration::from_hours(1)),
                 _ => now.after(Duration::from_micros(lot(4_000))),
             };
-            let panes = Panes([3, 3, 3, 1, 2][usize::try_from(lot(5)).unwrap()]);
+            let panes = Panes([7, 7, 7, 1, 6][usize::try_from(lot(5)).unwrap()]);
             let hangs = lot(8) == 0;
             let new = Entry {
                 due: now.before(Duration::from_millis(lot(8))),
@@ -188,12 +189,12 @@ fn panes_that_share_a_log_see_what_windows_of_their_own_would() {
             }
             assert_eq!(found.unwrap_or(Panes::NONE), had, "seed {seed}, step {step}");
             amended += u32::from(had != Panes::NONE);
-            split += u32::from(had != Panes::NONE && had != Panes(3));
+            split += u32::from(had != Panes::NONE && had != panes);
             if hangs {
                 hanging.push(new);
             }
             if lot(200) == 0 {
-                let place = usize::try_from(lot(2)).unwrap();
+                let place = usize::try_from(lot(3)).unwrap();
                 window.clear_pane(place);
                 others[place].0.samples.clear();
                 others[place].1.clear();
@@ -227,6 +228,25 @@ fn panes_that_share_a_log_see_what_windows_of_their_own_would() {
         }
     }
     assert!(amended > 1_000 && split > 100, "{amended} {split}");
+}
+
+#[test]
+fn what_four_panes_amend_is_not_kept_four_times() {
+    let mut window = Window::of([SECOND; 4].map(Pane::new));
+    let told = Entry { marks: Marks::new(false, [true]), answered: false, ..entry(1, false) };
+    let other = Entry { due: at(2), ..told };
+    for told in [told, other] {
+        window.insert_into(Panes(15), at(3), told);
+    }
+    for answer in [told, other] {
+        let answer = Entry { answered: true, ..answer };
+        assert_eq!(window.amend_in(Panes(15), answer), Panes(15));
+    }
+    assert_eq!(window.log.end() - window.log.begin(), 4);
+    window.settle();
+    let slow = |place: usize| (window.pane(place).count(), window.pane(place).slow());
+    assert_eq!([0, 1, 2, 3].map(slow), [(2, 2); 4]);
+    assert!(window.pane(2).entries().all(|entry| entry.answered));
 }
 
 #[test]

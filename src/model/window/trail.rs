@@ -3,7 +3,7 @@
 //!
 //! Whatever is computed from a trail is exactly what the samples themselves would give, however late some of them came.
 
-use super::log::Samples;
+use super::log::{Batch, Samples};
 use super::{Entry, Mark};
 use crate::objective::Scope;
 use crate::time::{Mono, nanos};
@@ -75,6 +75,35 @@ impl Trail {
     /// The bad events, first due first.
     pub fn bads(&self) -> impl Iterator<Item = &Bad> {
         self.bads.iter()
+    }
+
+    /// All of `batch` have joined the samples: if that is counted at once, and not if each has to be looked at.
+    pub(super) fn add_all(&mut self, batch: &Batch<'_>) -> bool {
+        if batch.counts.marked[usize::from(self.mark.0)] > 0 {
+            return false;
+        }
+        let (first, last) = batch.due;
+        if last < self.oldest {
+            return true;
+        }
+        if !self.is_whole || batch.hang > 0 || first < self.newest {
+            return false;
+        }
+        let Some(bad) = self.bads.back_mut() else { return true };
+        let all_in = |until: &mut u32| {
+            *until += batch.counts.all;
+            true
+        };
+        match (last <= self.soon_until, first > self.soon_until) {
+            (true, _) => all_in(&mut bad.soon),
+            (_, true) => all_in(&mut bad.later),
+            (false, false) => false,
+        }
+    }
+
+    /// Whether it changes anything that one of `batch` goes: what was due before the first bad one is not counted.
+    pub(super) fn sees(&self, batch: &Batch<'_>) -> bool {
+        batch.due.1 >= self.oldest
     }
 
     /// `entry` has joined `samples`.

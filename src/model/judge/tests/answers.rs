@@ -184,9 +184,9 @@ fn an_answer_is_slow_beyond_its_limit_and_a_probe_without_a_slot_is_bad_and_slow
 
 /// Whose the answers of version 1 (the old one), 2 and none are that were due at `ms`, in epoch that began at 100 s with ten seconds to
 /// spread.
-fn whose(judged: &Judge, ms: u64) -> [Whose; 3] {
+fn whose(judged: &mut Judge, ms: u64) -> [Whose; 3] {
     let due = |version| Sample { due: at(ms), version, ..sample(0, Purpose::Production, 20) };
-    [VersionId(1), VersionId(2), VersionId::NONE].map(|version| judged.whose(&due(version)))
+    [VersionId(1), VersionId(2), VersionId::NONE].map(|version| judged.whose(&due(version)).0)
 }
 
 fn spreading(release: bool) -> Judge {
@@ -199,22 +199,26 @@ fn spreading(release: bool) -> Judge {
 #[test]
 fn while_a_change_spreads_in_peace_what_the_state_before_left_is_not_this_ones() {
     let mut judged = spreading(false);
-    assert_eq!(whose(&judged, 109_999), [Whose::Old, Whose::New, Whose::Unattributed]);
-    assert_eq!(whose(&judged, 110_000), [Whose::New; 3]);
-    judged.stage.old_versions.clear();
-    assert_eq!(whose(&judged, 109_999), [Whose::New; 3], "nothing was before");
+    assert_eq!(whose(&mut judged, 109_999), [Whose::Old, Whose::New, Whose::Unattributed]);
+    assert_eq!(whose(&mut judged, 110_000), [Whose::New; 3]);
+    judged.open(Stage { old_versions: BTreeSet::new(), ..judged.stage.clone() });
+    assert_eq!(whose(&mut judged, 109_999), [Whose::New; 3], "nothing was before");
 }
 
 #[test]
 fn in_a_release_the_version_tells_and_where_it_does_not_the_weight() {
     let mut judged = spreading(true);
-    assert_eq!(whose(&judged, 109_999), [Whose::Old, Whose::New, Whose::Unattributed]);
-    assert_eq!(whose(&judged, 119_999), [Whose::Old, Whose::New, Whose::New]);
-    assert_eq!(whose(&judged, 120_000), [Whose::New; 3], "the same name on both sides");
+    assert_eq!(whose(&mut judged, 109_999), [Whose::Old, Whose::New, Whose::Unattributed]);
+    assert_eq!(whose(&mut judged, 119_999), [Whose::Old, Whose::New, Whose::New]);
+    assert_eq!(whose(&mut judged, 120_000), [Whose::New; 3], "the same name on both sides");
     judged.observe(&Sample { due: at(120_000), ..sample(0, Purpose::Production, 20) }, at(120_020));
-    assert_eq!(whose(&judged, 130_000), [Whose::Old, Whose::New, Whose::New], "the new one has its own name");
+    assert_eq!(
+        whose(&mut judged, 130_000),
+        [Whose::Old, Whose::New, Whose::New],
+        "the new one has its own name"
+    );
     judged.stage.one_has_all = false;
-    assert_eq!(whose(&judged, 130_000), [Whose::Old, Whose::New, Whose::Unattributed]);
+    assert_eq!(whose(&mut judged, 130_000), [Whose::Old, Whose::New, Whose::Unattributed]);
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn one_name_on_both_sides_stays_the_new_ones() {
         judged.observe(&same, at(120_020));
     }
     judged.settle();
-    assert_eq!((whose(&judged, 130_000)[0], judged.green.pane(WHOLE).count()), (Whose::New, 3));
+    assert_eq!((whose(&mut judged, 130_000)[0], judged.production.pane(WHOLE).count()), (Whose::New, 3));
 }
 
 #[test]
@@ -236,7 +240,7 @@ fn a_version_has_settled_when_it_answers_after_the_change_has_spread() {
     }
     let found = judged.judge(at(120_000));
     assert_eq!((found.versions.len(), found.settled), (2, ["v2".into()].into()));
-    assert_eq!(judged.settled.len(), 1);
+    assert_eq!(judged.known.settled().count(), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How the old version is heard where nobody can ask it: by what it answers in production, and not at all after a shift of everything.
 
 use super::*;
-use crate::policy::Unheard;
+use crate::policy::{Heard, Unheard};
 
 const SECONDS: u64 = 20;
 
