@@ -147,7 +147,7 @@ impl Distribution {
     fn count(&self, bucket: u16) -> u32 {
         let place = usize::from(bucket - self.base);
         let high = self.high.get(place).map_or(0, |high| u32::from(*high));
-        high << 8 | u32::from(self.low[place])
+        high * 256 + u32::from(self.low[place])
     }
 
     /// A sample enters a bucket that isn't there yet, or whose low byte is full.

@@ -62,7 +62,7 @@ impl Word {
 
     /// The samples after it came `slots` later than those before it, less than [`SLOTS`].
     fn gap(slots: u64) -> Self {
-        Self(GAP | u16::try_from(slots).unwrap_or(0))
+        Self(GAP + u16::try_from(slots).unwrap_or(0))
     }
 
     /// How many slots it skips; `None` if it is a sample.

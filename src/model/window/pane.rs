@@ -169,7 +169,7 @@ impl Pane {
                     trail.drop_good(&kept.entry);
                 } else {
                     // Those behind it in the batch are still there.
-                    trail.drop(&kept.entry, Samples { first: samples.first.min(position + 1), ..samples });
+                    trail.drop(&kept.entry, Samples { first: samples.first.min(position), ..samples });
                 }
             }
         }

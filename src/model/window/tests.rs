@@ -231,6 +231,56 @@ fn panes_that_share_a_log_see_what_windows_of_their_own_would() {
 }
 
 #[test]
+fn panes_are_a_set() {
+    let [one, two, three] = [1, 2, 3].map(Panes);
+    assert_eq!(
+        (one.and(two), three.and(one), three.without(one), one.without(two)),
+        (three, three, two, one)
+    );
+    assert!(three.has(one) && three.has(two) && !one.has(two) && !one.has(Panes::NONE));
+}
+
+#[test]
+fn nothing_is_known_before_it_is_due() {
+    let mut window = Window::new(SECOND);
+    window.insert(at(100), Entry { due: at(600), ..entry(1, false) });
+    let mut left = |ms| {
+        window.expire(at(ms));
+        window.view().count()
+    };
+    assert_eq!([1_600, 1_601].map(&mut left), [1, 0]);
+}
+
+/// A batch that begins just within a blip of the last bad one, and ends beyond it.
+#[test]
+fn good_ones_that_come_together_are_parted_at_the_blip() {
+    let trail = Trail::new(Scope::Service, Mark::BAD, BLIP);
+    let mut window = Window::from(Pane::new(SECOND).with_trails(vec![trail]));
+    window.insert(at(100), Entry { due: at(100), ..entry(1, true) });
+    let soon_until = at(100).after(BLIP);
+    for due in [soon_until, Mono(soon_until.0 + 1)] {
+        window.insert_into(Panes::of(0), at(500), Entry { due, ..entry(1, false) });
+    }
+    window.settle();
+    let trail = window.view().trail(&Scope::Service, Mark::BAD, BLIP).unwrap();
+    assert_eq!(trail.bads().map(|bad| (bad.soon, bad.later)).collect::<Vec<_>>(), [(1, 1)]);
+}
+
+#[test]
+fn what_a_pane_let_go_of_stays_gone_when_another_one_amends() {
+    let mut window = Window::of([SECOND, SECOND * 10].map(Pane::new));
+    let told = Entry { marks: Marks::new(false, [true]), answered: false, ..entry(1, false) };
+    window.insert_into(Panes(3), at(1), told);
+    window.insert_into(Panes(3), at(2), entry(1, false));
+    window.expire(at(1_100));
+    assert_eq!(window.amend_in(Panes(2), Entry { answered: true, ..told }), Panes(2));
+    window.insert_into(Panes(3), at(1_200), entry(1, false));
+    window.settle();
+    let seen = |place| (window.pane(place).count(), window.pane(place).entries().count());
+    assert_eq!([0, 1].map(seen), [(1, 1), (3, 3)]);
+}
+
+#[test]
 fn what_four_panes_amend_is_not_kept_four_times() {
     let mut window = Window::of([SECOND; 4].map(Pane::new));
     let told = Entry { marks: Marks::new(false, [true]), answered: false, ..entry(1, false) };
