@@ -3,6 +3,7 @@
 //! A rule that ECS or `CodeDeploy` moves is put back by them: they re-swing the rule at the next deployment whatever it shows, so a
 //! write past them is undone or, worse, built upon. Whatever is not known is [`Owner::Unknown`], and never "nobody".
 
+use crate::hazard::{Hazard, answered};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -139,6 +140,10 @@ impl Owner {
     pub fn call(&self) -> Result<Option<Call>, String> {
         let deployer = match self {
             Self::Nobody => return Ok(None),
+            Self::Deployer(Deployer { by: By::Ecs, .. }) if !answered(Hazard::EcsOwns) => return Ok(None),
+            Self::Deployer(Deployer { by: By::CodeDeploy, .. }) if !answered(Hazard::CodeDeployOwns) => {
+                return Ok(None);
+            }
             Self::Unknown(why) => return Err(format!("who owns the rule is not known: {why}")),
             Self::Other(who) => return Err(format!("{who}, and would undo what we write")),
             Self::Deployer(deployer) => deployer,

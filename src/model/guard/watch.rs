@@ -4,6 +4,7 @@ use super::preflight::serving_targets;
 use super::{
     Action, Epoch, Guard, HISTORY, Latch, Live, Marks, Observed, OpId, PageKind, Phase, ReadError, Release,
 };
+use crate::hazard::{Hazard, answered};
 use crate::judge::Notice;
 use crate::owner::Owner;
 use crate::plan::Progress;
@@ -160,7 +161,7 @@ impl Guard {
             good.state.fingerprint() == fingerprint
                 || was_base.is_some_and(|base| base == good) && memory.shows.as_ref() == Some(&fingerprint)
         });
-        if let Some(intent) = memory.intent.take() {
+        if let Some(intent) = memory.intent.take().filter(|_| answered(Hazard::Death)) {
             self.resume_intent(now, &memory, intent, out);
             return;
         }
@@ -238,7 +239,8 @@ impl Guard {
         }
         let acted = self.release.as_ref().is_some_and(|release| release.latch.is_some() && !release.over);
         let earlier = self.history.iter().rev().find(|earlier| earlier.fingerprint == fingerprint);
-        let rollback = earlier.is_some_and(|earlier| !self.is_recoloured(earlier, &targets));
+        let rollback = answered(Hazard::FlippedBack)
+            && earlier.is_some_and(|earlier| !self.is_recoloured(earlier, &targets));
         if rollback {
             if acted {
                 out.push(Action::note(Record::Drift { shows: shows.clone().into() }));
