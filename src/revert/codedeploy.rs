@@ -154,13 +154,13 @@ impl CodeDeploy {
         let newest = self.deployment(id).await?;
         let taken_back = newest.rollback_info().and_then(|info| info.rollback_triggering_deployment_id());
         if let Some(taken_back) = taken_back {
-            return Ok(Some(Deployment { id: taken_back.into(), stage: rollback(&newest) }));
+            return Ok(Some(Deployment { id: taken_back.into(), stage: rollback(&newest), unwatched: None }));
         }
         let stage = match newest.rollback_info().and_then(|info| info.rollback_deployment_id()) {
             Some(back) => rollback(&self.deployment(back).await?),
             None => stage(&newest),
         };
-        Ok(Some(Deployment { id: id.into(), stage }))
+        Ok(Some(Deployment { id: id.into(), stage, unwatched: None }))
     }
 
     async fn deployment(&self, id: &str) -> Result<DeploymentInfo, String> {

@@ -10,8 +10,8 @@ use aws_sdk_ecs::operation::RequestId;
 use aws_sdk_ecs::types::{
     DeploymentController, DeploymentControllerType, DeploymentLifecycleHookAction,
     DeploymentLifecycleHookStatus, DeploymentLifecycleHookTargetType, DeploymentStrategy, LoadBalancer,
-    ServiceDeployment, ServiceDeploymentLifecycleStage, ServiceDeploymentStatus,
-    StopServiceDeploymentStopType, TaskSet,
+    ServiceDeployment, ServiceDeploymentLifecycleStage, ServiceDeploymentRollbackMonitorsStatus,
+    ServiceDeploymentStatus, StopServiceDeploymentStopType, TaskSet,
 };
 use aws_smithy_types::retry::RetryConfig;
 
@@ -178,7 +178,7 @@ impl Ecs {
         let answer = answer.map_err(|error| read_error(what, &error).to_string())?;
         let described = answer.service_deployments().first();
         let described = described.ok_or_else(|| format!("{what}: {arn} is not there"))?;
-        Ok(Some(Deployment { id: arn.into(), stage: stage(described) }))
+        Ok(Some(Deployment { id: arn.into(), stage: stage(described), unwatched: unwatched(described) }))
     }
 
     /// One attempt of one call.
@@ -250,6 +250,14 @@ fn touches(balancer: &LoadBalancer, governed: &Governed) -> bool {
                 || rule(more.production_listener_rule())
                 || rule(more.test_listener_rule())
         })
+}
+
+/// The alarms that ECS knows of and doesn't use in this deployment. AWS says that it does so when one is red as a deployment begins, and
+/// not how that shows; the status is what ECS has for it. To ask for the alarms' states would spend the few calls that ECS itself needs.
+fn unwatched(deployment: &ServiceDeployment) -> Option<Box<str>> {
+    let alarms = deployment.alarms()?;
+    let unused = alarms.status() == Some(&ServiceDeploymentRollbackMonitorsStatus::Disabled);
+    (unused && !alarms.alarm_names().is_empty()).then(|| alarms.alarm_names().join(", ").into())
 }
 
 fn stage(deployment: &ServiceDeployment) -> DeploymentStage {

@@ -146,6 +146,15 @@ impl Guard {
         };
         let of_alias = |says: String| says.replace("the rule", "the alias");
         let says = if self.what() == "alias" { says.map(of_alias).map_err(of_alias) } else { says }?;
+        let unwatched = live.marks.owner.unwatched().filter(|_| answered(Hazard::RedAlarm));
+        let says = match unwatched {
+            Some(alarms) => {
+                format!(
+                    "{says}; ECS uses none of its alarms ({alarms}) in this deployment, and won't roll it back by itself"
+                )
+            }
+            None => says,
+        };
         Ok(match &live.marks.keeper {
             Some(keeper) => {
                 format!("{says}; {keeper} keeps its desired state: the next apply may undo a revert")

@@ -180,6 +180,12 @@ const TABLE: &[Row] = &[
         without: "blue, 1 write",
     },
     Row {
+        hazard: Hazard::RedAlarm,
+        story: stories::ecs_uses_none_of_its_alarms,
+        with: "StopServiceDeployment of d-1 puts it back; ECS uses none of its alarms (errors) in this deployment, and won't roll it back by itself",
+        without: "StopServiceDeployment of d-1 puts it back",
+    },
+    Row {
         hazard: Hazard::FailedRollback,
         story: stories::the_owners_rollback_fails,
         with: "PARTIAL: StopServiceDeployment of d-1 was accepted, and the rollback failed: no capacity",

@@ -131,7 +131,7 @@ pub(super) fn the_machine_sleeps_with_a_probe_in_flight() -> String {
     let at = |ms: u64| Mono(ms * 1_000_000);
     let mut pulse = Pulse::new(Duration::from_millis(1));
     pulse.read(at(100), Readings { waited: None, slept: Duration::ZERO });
-    pulse.read(at(110), Readings { waited: None, slept: Duration::from_secs(3_600) });
+    pulse.read(at(110), Readings { waited: None, slept: Duration::from_hours(1) });
     if pulse.spoils(at(101), at(110), false) { "void" } else { "an answer of the target" }.into()
 }
 
@@ -236,6 +236,20 @@ fn goes_out(by: By) -> String {
     asked.join(", ")
 }
 
+pub(super) fn ecs_uses_none_of_its_alarms() -> String {
+    let owner = |action: &Action| match action {
+        Action::Note(record) => match &**record {
+            Record::Preflight { conditions, .. } => {
+                conditions.iter().find(|one| &*one.name == "owner").cloned()
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let actions = deployed(By::Ecs, &DeploymentStage::RollingBack);
+    actions.iter().find_map(owner).map_or_else(|| "there is no preflight".into(), |owner| owner.detail.into())
+}
+
 pub(super) fn the_owners_rollback_fails() -> String {
     let actions = deployed(By::Ecs, &DeploymentStage::RollbackFailed("no capacity".into()));
     let page = |action: &Action| match action {
@@ -271,7 +285,8 @@ fn deployed(by: By, after: &DeploymentStage) -> Vec<Action> {
 
 /// The rule shows the new version all the time.
 fn read(by: By, stage: &DeploymentStage) -> Observed {
-    let newest = Some(Deployment { id: "d-1".into(), stage: stage.clone() });
+    let newest =
+        Some(Deployment { id: "d-1".into(), stage: stage.clone(), unwatched: Some("errors".into()) });
     let owner = Owner::Deployer(Deployer { by, service: "shop".into(), newest });
     let all = ["b", "g"].map(|group| health(group, 2, HealthState::Healthy));
     Observed { marks: Some(Marks::of(owner)), health: Some(all.to_vec()), ..shows(state(0, 1)) }
