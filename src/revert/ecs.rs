@@ -2,6 +2,7 @@
 
 use super::fault::{read_error, write_outcome};
 use super::owner::Governed;
+use crate::hazard::{Hazard, answered};
 use crate::model::guard::WriteOutcome;
 use crate::model::owner::{Call, Deployment, DeploymentStage};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -191,7 +192,9 @@ impl Ecs {
                     .continue_service_deployment()
                     .service_deployment_arn(&**deployment)
                     .hook_id(&**hook)
-                    .action(DeploymentLifecycleHookAction::Rollback);
+                    .set_action(
+                        answered(Hazard::HookDefault).then_some(DeploymentLifecycleHookAction::Rollback),
+                    );
                 match call.send().await {
                     Ok(answer) => WriteOutcome::Accepted(answer.request_id().unwrap_or("unknown").into()),
                     Err(error) => write_outcome(&error),

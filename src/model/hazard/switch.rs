@@ -6,7 +6,7 @@ use super::Hazard;
 pub(crate) use without::answered;
 
 #[cfg(test)]
-pub(crate) use with::{answered, unanswered};
+pub(crate) use with::{answered, lose};
 
 #[cfg(not(test))]
 mod without {
@@ -28,16 +28,13 @@ mod with {
         static MISSING: Cell<Option<Hazard>> = const { Cell::new(None) };
     }
 
-    /// Whether the answer to a hazard is there. It is, but in a story of [`unanswered`].
+    /// Whether the answer to a hazard is there. It is, until a test takes it out.
     pub(crate) fn answered(hazard: Hazard) -> bool {
         MISSING.get() != Some(hazard)
     }
 
-    /// Plays a story on this thread with one answer missing.
-    pub(crate) fn unanswered<T>(hazard: Hazard, story: impl FnOnce() -> T) -> T {
-        MISSING.set(Some(hazard));
-        let end = story();
-        MISSING.set(None);
-        end
+    /// From now on the answer to this hazard is missing on this thread; with `None`, no more.
+    pub(crate) fn lose(hazard: Option<Hazard>) {
+        MISSING.set(hazard);
     }
 }
