@@ -224,7 +224,7 @@ impl ListenerState {
     #[must_use]
     pub fn sticky_s(&self) -> Option<i32> {
         let forwards = self.rules.iter().filter_map(|rule| rule.forward.as_ref());
-        let sticky = forwards.filter(|forward| forward.is_sticky());
+        let sticky = forwards.filter(|forward| forward.is_sticky() && answered(Hazard::Sticky));
         sticky.map(|forward| forward.stickiness.and_then(|sticky| sticky.duration_s).unwrap_or(0)).max()
     }
 

@@ -194,7 +194,7 @@ impl Owner {
     pub fn unwatched(&self) -> Option<&str> {
         let Self::Deployer(Deployer { newest: Some(newest), .. }) = self else { return None };
         let runs = matches!(newest.stage, DeploymentStage::Running { .. });
-        newest.unwatched.as_deref().filter(|_| runs)
+        newest.unwatched.as_deref().filter(|_| runs && answered(Hazard::RedAlarm))
     }
 
     /// What became of this deployment; `None` where another one is the newest, or nothing is known.

@@ -3,6 +3,7 @@
 use super::ecs::Service;
 use super::fault::{read_error, write_outcome};
 use super::owner::Governed;
+use crate::hazard::{Hazard, answered};
 use crate::model::guard::WriteOutcome;
 use crate::model::listener::group_name;
 use crate::model::owner::{Deployment, DeploymentStage};
@@ -185,7 +186,7 @@ impl CodeDeploy {
 fn moves(group: &DeploymentGroupInfo, governed: &Governed) -> bool {
     let pairs =
         group.load_balancer_info().map(LoadBalancerInfo::target_group_pair_info_list).unwrap_or_default();
-    pairs.iter().any(|pair| touches(pair, governed))
+    pairs.iter().any(|pair| touches(pair, governed)) && answered(Hazard::CodeDeployOwns)
 }
 
 fn touches(pair: &TargetGroupPairInfo, governed: &Governed) -> bool {

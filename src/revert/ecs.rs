@@ -222,7 +222,8 @@ const REMEDY: &str = "name the one behind this listener (ecs_service = \"cluster
 fn concerned(service: &aws_sdk_ecs::types::Service, governed: &Governed) -> Option<Service> {
     let own = service.load_balancers().iter();
     let of_sets = service.task_sets().iter().flat_map(TaskSet::load_balancers);
-    if !own.chain(of_sets).any(|balancer| touches(balancer, governed)) {
+    let moves = own.chain(of_sets).any(|balancer| touches(balancer, governed));
+    if !moves || !answered(Hazard::EcsOwns) {
         return None;
     }
     let controller = service.deployment_controller().map(DeploymentController::r#type);

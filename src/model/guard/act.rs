@@ -135,7 +135,7 @@ impl Guard {
             writes,
             versions: base.versions.clone(),
             evidence: evidence.clone(),
-            deadline: if answered(Hazard::ControlPlane) {
+            deadline: if answered(Hazard::ControlPlane) && answered(Hazard::StaleEvidence) {
                 evidence.last_bad.after(self.policy.evidence_age_max)
             } else {
                 Mono(u64::MAX)

@@ -146,7 +146,7 @@ impl Guard {
         };
         let of_alias = |says: String| says.replace("the rule", "the alias");
         let says = if self.what() == "alias" { says.map(of_alias).map_err(of_alias) } else { says }?;
-        let unwatched = live.marks.owner.unwatched().filter(|_| answered(Hazard::RedAlarm));
+        let unwatched = live.marks.owner.unwatched();
         let says = match unwatched {
             Some(alarms) => {
                 format!(
@@ -343,7 +343,7 @@ impl Guard {
 
     fn evidence_stands(&self, now: Mono, evidence: &Evidence) -> Result<String, String> {
         let age = now.since(evidence.last_bad);
-        if age > self.policy.evidence_age_max {
+        if age > self.policy.evidence_age_max && answered(Hazard::StaleEvidence) {
             return Err(format!("the evidence is {} s old", age.as_secs()));
         }
         if self.verdict_is_bad() {

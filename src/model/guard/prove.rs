@@ -66,8 +66,7 @@ impl Guard {
                 }));
                 let shows = self.live.as_ref().map(|live| live.state.label()).unwrap_or_default();
                 let (live, idle) = self.sides();
-                let sticky = self.live.as_ref().and_then(|live| live.state.sticky_s());
-                let sticky = sticky.filter(|_| answered(Hazard::Sticky)).map(|seconds| {
+                let sticky = self.live.as_ref().and_then(|live| live.state.sticky_s()).map(|seconds| {
                     format!(
                         "; stickiness is on: a user whom the new version served may stay with it for {seconds} s (revert_style = \"exclusive\" lets nobody)"
                     )

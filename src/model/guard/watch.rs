@@ -126,7 +126,8 @@ impl Guard {
     fn has_written(&self) -> bool {
         let latch =
             self.release.as_ref().filter(|release| !release.over).and_then(|release| release.latch.as_ref());
-        latch.is_some_and(|latch| matches!(latch.reason, "reverted" | "partial" | "interrupted"))
+        answered(Hazard::FlippedBack)
+            && latch.is_some_and(|latch| matches!(latch.reason, "reverted" | "partial" | "interrupted"))
     }
 
     /// While we hold after a revert, whoever registers targets where users are may not know that they are there.
@@ -223,7 +224,7 @@ impl Guard {
                     return;
                 }
                 // Our own too, and not all of them: the rest is for a person.
-                Progress::Left { begun: true, writes } if !reverted => {
+                Progress::Left { begun: true, writes } if !reverted && answered(Hazard::OwnRevert) => {
                     let (all, left) = (intent.writes.len(), writes.len());
                     let (intent, why) = (intent.clone(), "a write of ours took effect late");
                     let latch = self.release.as_ref().and_then(|release| release.latch.as_ref());

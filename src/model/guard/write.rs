@@ -365,7 +365,7 @@ impl Guard {
                     self.confirmed(now, intent, out);
                     return;
                 }
-                Progress::Third(_) if intent.call.is_none() => {
+                Progress::Third(_) if intent.call.is_none() && answered(Hazard::LostUpdate) => {
                     let label = observed.state.label();
                     self.overridden(now, &format!("the {what} shows {label} after our write"), out);
                     return;
@@ -377,7 +377,7 @@ impl Guard {
             self.wait_for_owner(now, intent, since, out);
             return;
         }
-        if now.since(since) >= CONFIRM_MAX {
+        if now.since(since) >= CONFIRM_MAX && answered(Hazard::FailedRollback) {
             self.partial(now, "the write was accepted, and reading back doesn't show it", out);
             return;
         }
