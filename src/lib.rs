@@ -23,10 +23,11 @@
 //! | [`model`] | every decision: schedule, sample, window, detector, judge, guard, plan, record | nothing |
 //! | [`clock`] | the only reader of time | model |
 //! | `failpoint` | where a test kills the process; nothing in any other build | nothing |
+//! | `hazard` | by which a test takes an answer to a hazard out; nothing in any other build | model |
 //! | [`config`] | the file's shape and its layers, with the line of every value | model |
-//! | [`settings`] | checked values: parse, don't validate | config |
+//! | [`settings`] | checked values: parse, don't validate | config, hazard |
 //! | [`engine`] | the hot loop: calendar, timer, connections, TLS, names, one HTTP exchange | model, clock, settings |
-//! | [`revert`] | one file an actuator behind one narrow trait | model, clock, settings, failpoint |
+//! | [`revert`] | one file an actuator behind one narrow trait | model, clock, settings, failpoint, hazard |
 //! | [`publish`] | one file a destination, each behind one bounded queue | model, clock, settings |
 //! | [`evidence`] | the ledger, raw samples, the report | model, clock, failpoint |
 //! | [`admin`] | health, readiness, whether it could act, marks of a release | model, clock, settings |
@@ -44,6 +45,7 @@ extern crate self as serin;
 pub mod clock;
 pub mod config;
 mod failpoint;
+mod hazard;
 pub mod settings;
 
 pub mod engine;

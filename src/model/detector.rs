@@ -16,6 +16,7 @@
 //! | `detector/run_length.rs` | how long a cumulative sum takes, exactly: what the benchmark holds the policy to |
 //! | `detector/logarithm.rs` | the same logarithm on every machine |
 
+use crate::hazard::{Hazard, answered};
 use crate::objective::Scope;
 use crate::policy::{Join, Policies, Policy, Threshold};
 use crate::release::Tally;
@@ -230,9 +231,10 @@ impl Promise {
     }
 
     fn bank(&self, window: View<'_>, share: f64) -> Found {
-        let bank = Bank::new(share, self.alpha);
-        let mut walk = Walk::new(bank, self.tolerate_blip);
-        if let Some(trail) = window.trail(&self.scope, self.mark, self.tolerate_blip) {
+        let enough = (self.alpha, self.tolerate_blip);
+        let (alpha, blip) = if answered(Hazard::FewSamples) { enough } else { (1.0, Duration::ZERO) };
+        let mut walk = Walk::new(Bank::new(share, alpha), blip);
+        if let Some(trail) = window.trail(&self.scope, self.mark, blip) {
             for bad in trail.bads() {
                 walk.take(bad);
             }

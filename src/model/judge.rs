@@ -4,6 +4,7 @@
 //! the trailing window and answers, when asked, what may be said of the epoch. It never decides what to do.
 
 use crate::detector::Sight;
+use crate::hazard::{Hazard, answered};
 use crate::policy::JudgePolicy;
 use crate::release::{Baseline, EpochId, Stage};
 use crate::sample::{Fault, Outcome, Purpose, Sample, Taint};
@@ -154,7 +155,7 @@ impl Judge {
     /// A new epoch begins: nothing measured before counts after. The same epoch again means that its release is
     /// over: what was measured stays, and the old version has no word any more.
     pub fn open(&mut self, stage: Stage) {
-        let goes_on = stage.epoch == self.stage.epoch;
+        let goes_on = stage.epoch == self.stage.epoch || !answered(Hazard::StaleEvidence);
         self.stage = stage;
         self.known.reread();
         if goes_on {
@@ -193,7 +194,7 @@ impl Judge {
             (Taint::Clean, Outcome::Ok | Outcome::Bad(_) | Outcome::Saturated) => Own::No,
         };
         self.own.push(now, own);
-        if own != Own::No {
+        if own != Own::No && answered(Hazard::OwnFault) {
             return self.hint(sample);
         }
         match sample.purpose {

@@ -6,6 +6,10 @@
 //!
 //! The modules stand in the order of the flow.
 
+/// The hazards' table plays by the rig of the simulation, which knows the crate by its name.
+#[cfg(test)]
+extern crate self as serin_model;
+
 pub mod time;
 
 pub mod objective;
@@ -42,6 +46,8 @@ pub mod plan;
 pub mod shift;
 
 pub mod guard;
+
+pub mod hazard;
 
 pub mod record;
 pub mod recover;

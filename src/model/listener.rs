@@ -1,5 +1,6 @@
 //! What is governed, as the core sees it: the rules that move together, what each forwards to, and whether all of it was understood.
 
+use crate::hazard::{Hazard, answered};
 use crate::{alias, several};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -134,7 +135,7 @@ impl RuleState {
     pub fn understood(&self) -> Result<&Forward, String> {
         let (what, groups) =
             if alias::name(&self.arn).is_some() { ("alias", "versions") } else { ("rule", "target groups") };
-        if !self.unknown.is_empty() {
+        if !self.unknown.is_empty() && answered(Hazard::DamagedRule) {
             return Err(format!(
                 "the {what} has elements that this version doesn't know ({}); writing it back would erase them",
                 self.unknown.join(", ")
@@ -223,7 +224,7 @@ impl ListenerState {
     #[must_use]
     pub fn sticky_s(&self) -> Option<i32> {
         let forwards = self.rules.iter().filter_map(|rule| rule.forward.as_ref());
-        let sticky = forwards.filter(|forward| forward.is_sticky());
+        let sticky = forwards.filter(|forward| forward.is_sticky() && answered(Hazard::Sticky));
         sticky.map(|forward| forward.stickiness.and_then(|sticky| sticky.duration_s).unwrap_or(0)).max()
     }
 

@@ -3,6 +3,7 @@
 //! A rule that ECS or `CodeDeploy` moves is put back by them: they re-swing the rule at the next deployment whatever it shows, so a
 //! write past them is undone or, worse, built upon. Whatever is not known is [`Owner::Unknown`], and never "nobody".
 
+use crate::hazard::{Hazard, answered};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -48,6 +49,9 @@ pub struct Deployment {
     pub id: Box<str>,
     /// How far it has come.
     pub stage: DeploymentStage,
+    /// The alarms by which ECS was to roll it back, where ECS says that it uses none in this deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwatched: Option<Box<str>>,
 }
 
 /// How far a deployment has come, as far as it matters here.
@@ -139,12 +143,16 @@ impl Owner {
     pub fn call(&self) -> Result<Option<Call>, String> {
         let deployer = match self {
             Self::Nobody => return Ok(None),
+            Self::Deployer(Deployer { by: By::Ecs, .. }) if !answered(Hazard::EcsOwns) => return Ok(None),
+            Self::Deployer(Deployer { by: By::CodeDeploy, .. }) if !answered(Hazard::CodeDeployOwns) => {
+                return Ok(None);
+            }
             Self::Unknown(why) => return Err(format!("who owns the rule is not known: {why}")),
             Self::Other(who) => return Err(format!("{who}, and would undo what we write")),
             Self::Deployer(deployer) => deployer,
         };
         let (by, service) = (deployer.by.name(), &deployer.service);
-        let Some(Deployment { id, stage }) = &deployer.newest else {
+        let Some(Deployment { id, stage, .. }) = &deployer.newest else {
             return Err(format!("{by} owns the rule ({service}), and no deployment of it is known"));
         };
         let id = id.clone();
@@ -181,6 +189,14 @@ impl Owner {
         }
     }
 
+    /// The alarms that don't roll back the deployment which is under way, though they were to.
+    #[must_use]
+    pub fn unwatched(&self) -> Option<&str> {
+        let Self::Deployer(Deployer { newest: Some(newest), .. }) = self else { return None };
+        let runs = matches!(newest.stage, DeploymentStage::Running { .. });
+        newest.unwatched.as_deref().filter(|_| runs && answered(Hazard::RedAlarm))
+    }
+
     /// What became of this deployment; `None` where another one is the newest, or nothing is known.
     #[must_use]
     pub fn stage_of(&self, deployment: &str) -> Option<&DeploymentStage> {
@@ -194,7 +210,7 @@ mod tests {
     use super::*;
 
     fn deployer(by: By, stage: Option<DeploymentStage>) -> Owner {
-        let newest = stage.map(|stage| Deployment { id: "d-1".into(), stage });
+        let newest = stage.map(|stage| Deployment { id: "d-1".into(), stage, unwatched: None });
         Owner::Deployer(Deployer { by, service: "shop".into(), newest })
     }
 
@@ -242,6 +258,21 @@ mod tests {
         assert_eq!(over.standing(), Ok("ECS owns the rule (shop): its deployments are rolled back".into()));
         assert!(Owner::Unknown("".into()).standing().is_err());
         assert!(Owner::Other("".into()).standing().is_err());
+    }
+
+    #[test]
+    fn alarms_that_are_not_watched_are_told_of_while_a_deployment_is_under_way() {
+        let of = |stage| {
+            Owner::Deployer(Deployer {
+                by: By::Ecs,
+                service: "shop".into(),
+                newest: Some(Deployment { id: "d-1".into(), stage, unwatched: Some("errors".into()) }),
+            })
+        };
+        assert_eq!(of(DeploymentStage::Running { hook: None }).unwatched(), Some("errors"));
+        assert_eq!(of(DeploymentStage::Over("SUCCESSFUL".into())).unwatched(), None);
+        assert_eq!(deployer(By::Ecs, Some(DeploymentStage::Running { hook: None })).unwatched(), None);
+        assert_eq!(Owner::Nobody.unwatched(), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The exact difference between what the governed rules are and what they should be again.
 
+use crate::hazard::{Hazard, answered};
 use crate::listener::{Fingerprint, Forward, Group, ListenerState, RuleState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -70,6 +71,7 @@ fn write(live: &RuleState, before: &RuleState, style: Style) -> Result<Option<Wr
     if live.others != before.others {
         return Err("more than the forward changed: the rule's other actions are not what they were".into());
     }
+    let style = if answered(Hazard::Sticky) { style } else { Style::Weights };
     let to = match (style, to.serving().into_iter().collect::<Vec<_>>().as_slice()) {
         (Style::Weights, _) => to.clone(),
         (Style::Exclusive, [only]) => {

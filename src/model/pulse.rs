@@ -6,6 +6,7 @@
 //! the boot clock goes on while the machine sleeps, the monotonic one doesn't. Each yields gaps: spans in which
 //! we may not have seen what happened.
 
+use crate::hazard::{Hazard, answered};
 use crate::time::{Mono, Span};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -63,7 +64,7 @@ impl Pulse {
     /// The witnesses' readings at `now`.
     pub fn read(&mut self, now: Mono, readings: Readings) {
         let Some((at, before)) = self.last.replace((now, readings)) else { return };
-        if readings.slept.saturating_sub(before.slept) > self.bound {
+        if readings.slept.saturating_sub(before.slept) > self.bound && answered(Hazard::ClockJump) {
             // It took no time of this clock, so it is marked as the whole span in which it happened.
             self.gap(at, now);
         }

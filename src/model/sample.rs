@@ -1,5 +1,6 @@
 //! One probe: its instants, its phases, and whose fault it was if it failed.
 
+use crate::hazard::{Hazard, answered};
 use crate::release::EpochId;
 use crate::target::{TargetId, VersionId};
 use crate::time::{Mono, Span};
@@ -213,14 +214,14 @@ impl Fault {
     /// Whether a release behind a balancer can have caused it. TCP and TLS end at the balancer, which
     /// a change of weights doesn't touch; a refusal at the edge is a firewall's or a rate limit's.
     #[must_use]
-    pub const fn release_can_cause(self) -> bool {
+    pub fn release_can_cause(self) -> bool {
         match self {
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectFailed
             | Self::TlsCertificate
-            | Self::TlsHandshake
-            | Self::Edge => false,
+            | Self::TlsHandshake => false,
+            Self::Edge => !answered(Hazard::Edge),
             Self::Timeout | Self::Reset | Self::Closed | Self::Protocol | Self::Status | Self::Body => true,
         }
     }

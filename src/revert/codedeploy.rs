@@ -3,6 +3,7 @@
 use super::ecs::Service;
 use super::fault::{read_error, write_outcome};
 use super::owner::Governed;
+use crate::hazard::{Hazard, answered};
 use crate::model::guard::WriteOutcome;
 use crate::model::listener::group_name;
 use crate::model::owner::{Deployment, DeploymentStage};
@@ -154,13 +155,13 @@ impl CodeDeploy {
         let newest = self.deployment(id).await?;
         let taken_back = newest.rollback_info().and_then(|info| info.rollback_triggering_deployment_id());
         if let Some(taken_back) = taken_back {
-            return Ok(Some(Deployment { id: taken_back.into(), stage: rollback(&newest) }));
+            return Ok(Some(Deployment { id: taken_back.into(), stage: rollback(&newest), unwatched: None }));
         }
         let stage = match newest.rollback_info().and_then(|info| info.rollback_deployment_id()) {
             Some(back) => rollback(&self.deployment(back).await?),
             None => stage(&newest),
         };
-        Ok(Some(Deployment { id: id.into(), stage }))
+        Ok(Some(Deployment { id: id.into(), stage, unwatched: None }))
     }
 
     async fn deployment(&self, id: &str) -> Result<DeploymentInfo, String> {
@@ -185,7 +186,7 @@ impl CodeDeploy {
 fn moves(group: &DeploymentGroupInfo, governed: &Governed) -> bool {
     let pairs =
         group.load_balancer_info().map(LoadBalancerInfo::target_group_pair_info_list).unwrap_or_default();
-    pairs.iter().any(|pair| touches(pair, governed))
+    pairs.iter().any(|pair| touches(pair, governed)) && answered(Hazard::CodeDeployOwns)
 }
 
 fn touches(pair: &TargetGroupPairInfo, governed: &Governed) -> bool {

@@ -2,6 +2,7 @@
 
 use super::fault::{read_error, write_outcome};
 use super::owner::Governed;
+use crate::hazard::{Hazard, answered};
 use crate::model::guard::WriteOutcome;
 use crate::model::owner::{Call, Deployment, DeploymentStage};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -10,8 +11,8 @@ use aws_sdk_ecs::operation::RequestId;
 use aws_sdk_ecs::types::{
     DeploymentController, DeploymentControllerType, DeploymentLifecycleHookAction,
     DeploymentLifecycleHookStatus, DeploymentLifecycleHookTargetType, DeploymentStrategy, LoadBalancer,
-    ServiceDeployment, ServiceDeploymentLifecycleStage, ServiceDeploymentStatus,
-    StopServiceDeploymentStopType, TaskSet,
+    ServiceDeployment, ServiceDeploymentLifecycleStage, ServiceDeploymentRollbackMonitorsStatus,
+    ServiceDeploymentStatus, StopServiceDeploymentStopType, TaskSet,
 };
 use aws_smithy_types::retry::RetryConfig;
 
@@ -178,7 +179,7 @@ impl Ecs {
         let answer = answer.map_err(|error| read_error(what, &error).to_string())?;
         let described = answer.service_deployments().first();
         let described = described.ok_or_else(|| format!("{what}: {arn} is not there"))?;
-        Ok(Some(Deployment { id: arn.into(), stage: stage(described) }))
+        Ok(Some(Deployment { id: arn.into(), stage: stage(described), unwatched: unwatched(described) }))
     }
 
     /// One attempt of one call.
@@ -191,7 +192,9 @@ impl Ecs {
                     .continue_service_deployment()
                     .service_deployment_arn(&**deployment)
                     .hook_id(&**hook)
-                    .action(DeploymentLifecycleHookAction::Rollback);
+                    .set_action(
+                        answered(Hazard::HookDefault).then_some(DeploymentLifecycleHookAction::Rollback),
+                    );
                 match call.send().await {
                     Ok(answer) => WriteOutcome::Accepted(answer.request_id().unwrap_or("unknown").into()),
                     Err(error) => write_outcome(&error),
@@ -219,7 +222,8 @@ const REMEDY: &str = "name the one behind this listener (ecs_service = \"cluster
 fn concerned(service: &aws_sdk_ecs::types::Service, governed: &Governed) -> Option<Service> {
     let own = service.load_balancers().iter();
     let of_sets = service.task_sets().iter().flat_map(TaskSet::load_balancers);
-    if !own.chain(of_sets).any(|balancer| touches(balancer, governed)) {
+    let moves = own.chain(of_sets).any(|balancer| touches(balancer, governed));
+    if !moves || !answered(Hazard::EcsOwns) {
         return None;
     }
     let controller = service.deployment_controller().map(DeploymentController::r#type);
@@ -250,6 +254,14 @@ fn touches(balancer: &LoadBalancer, governed: &Governed) -> bool {
                 || rule(more.production_listener_rule())
                 || rule(more.test_listener_rule())
         })
+}
+
+/// The alarms that ECS knows of and doesn't use in this deployment. AWS says that it does so when one is red as a deployment begins, and
+/// not how that shows; the status is what ECS has for it. To ask for the alarms' states would spend the few calls that ECS itself needs.
+fn unwatched(deployment: &ServiceDeployment) -> Option<Box<str>> {
+    let alarms = deployment.alarms()?;
+    let unused = alarms.status() == Some(&ServiceDeploymentRollbackMonitorsStatus::Disabled);
+    (unused && !alarms.alarm_names().is_empty()).then(|| alarms.alarm_names().join(", ").into())
 }
 
 fn stage(deployment: &ServiceDeployment) -> DeploymentStage {

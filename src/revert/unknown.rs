@@ -3,6 +3,7 @@
 //! The SDK drops XML elements that its model lacks, so an older Serin would erase a newer field of a rule by writing
 //! the rule back. The raw body is walked for names that the model of 2026-11 doesn't have, below the rule's actions.
 
+use crate::hazard::{Hazard, answered};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ const KNOWN: [&str; 46] = [
 /// isn't well-formed is unknown.
 pub(super) fn elements(body: &[u8], arn: &str) -> Vec<Box<str>> {
     match walk(body, arn) {
-        Ok(unknown) => unknown.into_iter().collect(),
+        Ok(unknown) => unknown.into_iter().filter(|_| answered(Hazard::DamagedRule)).collect(),
         Err(why) => vec![format!("unreadable XML: {why}").into()],
     }
 }

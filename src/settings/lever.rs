@@ -3,6 +3,7 @@
 use super::Mode;
 use super::reader::{Fault, Leaf, Noted, Section};
 use crate::config::quoted;
+use crate::hazard::{Hazard, answered};
 
 /// One call of AWS describes so many listeners or rules, and the tags of so many.
 const LEVERS_MAX: usize = 20;
@@ -188,7 +189,7 @@ pub(super) fn check_mode(
             "name one, or observe",
         ));
     }
-    if !sole_actuator {
+    if !sole_actuator && answered(Hazard::Race) {
         let rule = if is_alias(levers) {
             "act needs sole_actuator = true: two Serins with one lever would revert twice, each within its own budget"
         } else {

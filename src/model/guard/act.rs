@@ -6,6 +6,7 @@ use super::{
     Action, Condition, Course, Depth, Guard, Observed, OpId, PageKind, Phase, Proof, REPLY_MAX, ReadError,
     WriteOutcome,
 };
+use crate::hazard::{Hazard, answered};
 use crate::plan::{self, Progress, Style};
 use crate::policy::Mode;
 use crate::record::{Intent, Record};
@@ -134,7 +135,11 @@ impl Guard {
             writes,
             versions: base.versions.clone(),
             evidence: evidence.clone(),
-            deadline: evidence.last_bad.after(self.policy.evidence_age_max),
+            deadline: if answered(Hazard::ControlPlane) && answered(Hazard::StaleEvidence) {
+                evidence.last_bad.after(self.policy.evidence_age_max)
+            } else {
+                Mono(u64::MAX)
+            },
             call,
         };
         let intent = Box::new(Intent { id: self.new_intent(), ..intent });

@@ -2,6 +2,7 @@
 
 use super::write::CONFIRM_MAX;
 use super::{Action, Course, Guard, PageKind, Phase};
+use crate::hazard::{Hazard, answered};
 use crate::owner::{DeploymentStage, Owner};
 use crate::plan::Progress;
 use crate::record::Intent;
@@ -77,7 +78,9 @@ impl Guard {
         let (Some(call), Some(live)) = (&intent.call, &self.live) else { return };
         let stage = live.marks.owner.stage_of(call.deployment());
         let unknown = matches!(live.marks.owner, Owner::Unknown(_));
-        if let Some(DeploymentStage::RollbackFailed(why)) = stage {
+        if let Some(DeploymentStage::RollbackFailed(why)) = stage
+            && answered(Hazard::FailedRollback)
+        {
             self.partial(now, &format!("{call} was accepted, and the rollback failed: {why}"), out);
             return;
         }

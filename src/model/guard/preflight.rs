@@ -2,6 +2,7 @@
 
 use super::{Action, Guard, Live, PageKind, READ_FRESH, Release, STANDING, STANDING_LOOK, Standing};
 use crate::detector::tail;
+use crate::hazard::{Hazard, answered};
 use crate::listener::{GroupHealth, HealthState, ListenerState, TargetHealth};
 use crate::plan;
 use crate::policy::{Heard, Mode, Unheard};
@@ -145,6 +146,15 @@ impl Guard {
         };
         let of_alias = |says: String| says.replace("the rule", "the alias");
         let says = if self.what() == "alias" { says.map(of_alias).map_err(of_alias) } else { says }?;
+        let unwatched = live.marks.owner.unwatched();
+        let says = match unwatched {
+            Some(alarms) => {
+                format!(
+                    "{says}; ECS uses none of its alarms ({alarms}) in this deployment, and won't roll it back by itself"
+                )
+            }
+            None => says,
+        };
         Ok(match &live.marks.keeper {
             Some(keeper) => {
                 format!("{says}; {keeper} keeps its desired state: the next apply may undo a revert")
@@ -170,7 +180,7 @@ impl Guard {
     fn listener_read(&self, now: Mono) -> Result<String, String> {
         let error = self.read_error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
         match &self.live {
-            Some(Live { read, .. }) if now.since(*read) <= READ_FRESH => {
+            Some(Live { read, .. }) if now.since(*read) <= READ_FRESH || !answered(Hazard::Credentials) => {
                 Ok(format!("read {} s ago{error}", now.since(*read).as_secs()))
             }
             Some(Live { read, .. }) => Err(format!("last read {} s ago{error}", now.since(*read).as_secs())),
@@ -180,7 +190,7 @@ impl Guard {
 
     fn no_hold(&self) -> Result<String, String> {
         let tagged = self.live.as_ref().and_then(|live| live.marks.hold.as_ref());
-        match self.hold.as_ref().or(tagged) {
+        match self.hold.as_ref().or(tagged).filter(|_| answered(Hazard::Operator)) {
             Some(why) => Err(format!("an operator holds: {why}")),
             None => Ok("nobody holds".into()),
         }
@@ -188,7 +198,7 @@ impl Guard {
 
     fn cooled_down(&self, now: Mono) -> Result<String, String> {
         match self.reverts.iter().max() {
-            Some(last) if now.since(*last) < self.policy.cool_down => {
+            Some(last) if now.since(*last) < self.policy.cool_down && answered(Hazard::PingPong) => {
                 let left = self.policy.cool_down.saturating_sub(now.since(*last));
                 Err(format!(
                     "unprotected for another {} s: cooling down after the last revert",
@@ -206,7 +216,8 @@ impl Guard {
             "{hour} of {} this hour, {day} of {} this day",
             self.policy.reverts_per_hour_max, self.policy.reverts_per_day_max
         );
-        if hour >= self.policy.reverts_per_hour_max || day >= self.policy.reverts_per_day_max {
+        let spent = hour >= self.policy.reverts_per_hour_max || day >= self.policy.reverts_per_day_max;
+        if spent && answered(Hazard::PingPong) {
             Err(format!("the budget is spent: {text}"))
         } else {
             Ok(text)
@@ -219,6 +230,9 @@ impl Guard {
         };
         let name = base.state.label();
         let targets = serving(&base.state, &live.health);
+        if !answered(Hazard::UnhealthyBlue) {
+            return Ok(name);
+        }
         if targets.is_empty() {
             return Err(format!("{name} has no registered target"));
         }
@@ -246,7 +260,8 @@ impl Guard {
     /// As many as the floor, and as the share of those that serve now.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
     fn wanted(&self, green: u32) -> u32 {
-        self.policy.healthy_min.max((f64::from(green) * self.policy.capacity_min).ceil() as u32).max(1)
+        let of_green = if answered(Hazard::ColdBlue) { self.policy.capacity_min } else { 0.0 };
+        self.policy.healthy_min.max((f64::from(green) * of_green).ceil() as u32).max(1)
     }
 
     /// A single-group forward leaves blue unreferenced, so nobody checks it: then every one of its targets must answer
@@ -290,6 +305,9 @@ impl Guard {
                 )
             }
         };
+        if !answered(Hazard::BothBad) {
+            return Ok(text);
+        }
         if direct.answers < DIRECT_MIN
             || direct.bad * 10 > direct.answers
             || tail(direct.answers, direct.slow, SLOW_SHARE) < SLOW_LUCK
@@ -325,7 +343,7 @@ impl Guard {
 
     fn evidence_stands(&self, now: Mono, evidence: &Evidence) -> Result<String, String> {
         let age = now.since(evidence.last_bad);
-        if age > self.policy.evidence_age_max {
+        if age > self.policy.evidence_age_max && answered(Hazard::StaleEvidence) {
             return Err(format!("the evidence is {} s old", age.as_secs()));
         }
         if self.verdict_is_bad() {
@@ -355,7 +373,9 @@ fn known_good(base: Option<&Good>) -> Result<String, String> {
 
 fn reversible(release: Option<&Release>) -> Result<String, String> {
     match release {
-        Some(Release { irreversible: true, .. }) => Err("the release is marked irreversible".into()),
+        Some(Release { irreversible: true, .. }) if answered(Hazard::Irreversible) => {
+            Err("the release is marked irreversible".into())
+        }
         _ => Ok("nothing marks it irreversible".into()),
     }
 }

@@ -1,6 +1,7 @@
 //! The rules are back as the API shows them; now fresh connections have to get the old version.
 
 use super::{Action, Aim, Guard, Latch, OpId, PageKind, Phase, Proof, REPLY_MAX};
+use crate::hazard::{Hazard, answered};
 use crate::record::{Intent, Record};
 use crate::release::Cause;
 use crate::time::Mono;
@@ -10,7 +11,11 @@ impl Guard {
     pub(super) fn confirmed(&mut self, now: Mono, intent: Box<Intent>, out: &mut Vec<Action>) {
         out.push(Action::note(Record::Confirmed { intent: intent.id }));
         let before = self.epoch.as_ref().map_or(now, |epoch| epoch.since);
-        self.begin_epoch(now, before, Cause::OwnRevert, false, out);
+        if answered(Hazard::OwnRevert) {
+            self.begin_epoch(now, before, Cause::OwnRevert, false, out);
+        } else {
+            self.begin(now, before, Cause::Foreign, true, out);
+        }
         if self.draining {
             self.interrupted(out);
             return;
@@ -51,6 +56,8 @@ impl Guard {
         }
         let (id, evidence) = (intent.id, intent.evidence.to_string());
         let through = intent.call.as_ref().map(|call| format!(" by {call}")).unwrap_or_default();
+        let blindly = Proof::Shown { answers: 0, addresses: 0 };
+        let proof = if answered(Hazard::FalseProof) { proof } else { &blindly };
         match proof {
             Proof::Shown { answers, addresses } => {
                 out.push(Action::note(Record::Verified {

@@ -1,6 +1,6 @@
 //! What the guard's own tests begin with.
 
-use super::{Action, Course, Guard, Live, Marks, Observed, PageKind};
+use super::{Action, Course, Event, Guard, Live, Marks, Observed, PageKind};
 use crate::judge::{Direct, Judgement};
 use crate::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth};
 use crate::owner::Owner;
@@ -116,6 +116,11 @@ pub(crate) fn armed() -> Guard {
         doubt: false,
     });
     guard
+}
+
+/// The judge's word on that once more.
+pub(crate) fn broken(guard: &Guard) -> Event {
+    Event::Judged(Box::new(guard.judged.clone().unwrap()))
 }
 
 /// The intent to put back what [`armed`] came from, with half a minute to do it.

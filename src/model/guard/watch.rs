@@ -4,6 +4,7 @@ use super::preflight::serving_targets;
 use super::{
     Action, Epoch, Guard, HISTORY, Latch, Live, Marks, Observed, OpId, PageKind, Phase, ReadError, Release,
 };
+use crate::hazard::{Hazard, answered};
 use crate::judge::Notice;
 use crate::owner::Owner;
 use crate::plan::Progress;
@@ -125,7 +126,8 @@ impl Guard {
     fn has_written(&self) -> bool {
         let latch =
             self.release.as_ref().filter(|release| !release.over).and_then(|release| release.latch.as_ref());
-        latch.is_some_and(|latch| matches!(latch.reason, "reverted" | "partial" | "interrupted"))
+        answered(Hazard::FlippedBack)
+            && latch.is_some_and(|latch| matches!(latch.reason, "reverted" | "partial" | "interrupted"))
     }
 
     /// While we hold after a revert, whoever registers targets where users are may not know that they are there.
@@ -160,7 +162,7 @@ impl Guard {
             good.state.fingerprint() == fingerprint
                 || was_base.is_some_and(|base| base == good) && memory.shows.as_ref() == Some(&fingerprint)
         });
-        if let Some(intent) = memory.intent.take() {
+        if let Some(intent) = memory.intent.take().filter(|_| answered(Hazard::Death)) {
             self.resume_intent(now, &memory, intent, out);
             return;
         }
@@ -222,7 +224,7 @@ impl Guard {
                     return;
                 }
                 // Our own too, and not all of them: the rest is for a person.
-                Progress::Left { begun: true, writes } if !reverted => {
+                Progress::Left { begun: true, writes } if !reverted && answered(Hazard::OwnRevert) => {
                     let (all, left) = (intent.writes.len(), writes.len());
                     let (intent, why) = (intent.clone(), "a write of ours took effect late");
                     let latch = self.release.as_ref().and_then(|release| release.latch.as_ref());
@@ -238,7 +240,8 @@ impl Guard {
         }
         let acted = self.release.as_ref().is_some_and(|release| release.latch.is_some() && !release.over);
         let earlier = self.history.iter().rev().find(|earlier| earlier.fingerprint == fingerprint);
-        let rollback = earlier.is_some_and(|earlier| !self.is_recoloured(earlier, &targets));
+        let rollback = answered(Hazard::FlippedBack)
+            && earlier.is_some_and(|earlier| !self.is_recoloured(earlier, &targets));
         if rollback {
             if acted {
                 out.push(Action::note(Record::Drift { shows: shows.clone().into() }));

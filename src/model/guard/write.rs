@@ -4,6 +4,7 @@
 use super::{
     Action, Course, Depth, Full, Guard, Observed, OpId, PageKind, Phase, REPLY_MAX, ReadError, WriteOutcome,
 };
+use crate::hazard::{Hazard, answered};
 use crate::listener::short;
 use crate::plan::{Progress, Write};
 use crate::record::{Intent, Record};
@@ -75,6 +76,7 @@ impl Guard {
                 return;
             }
             Progress::Left { writes, .. } => writes,
+            _ if !answered(Hazard::LostUpdate) => intent.writes.iter().collect(),
             Progress::Done | Progress::Third(_) => {
                 let says = course.says();
                 self.overridden(
@@ -122,13 +124,14 @@ impl Guard {
     /// then only a person's word or time stops it, and that is a partial revert.
     pub(super) fn write_or_leave(&mut self, now: Mono, course: Course, write: &Write, out: &mut Vec<Action>) {
         let tagged = self.live.as_ref().and_then(|live| live.marks.hold.as_ref());
-        let hold = self.hold.as_ref().or(tagged);
-        let irreversible = self.release.as_ref().is_some_and(|release| release.irreversible)
+        let hold = self.hold.as_ref().or(tagged).filter(|_| answered(Hazard::Operator));
+        let marked = self.release.as_ref().is_some_and(|release| release.irreversible)
             || self.live.as_ref().is_some_and(|live| live.marks.irreversible.is_some());
+        let irreversible = marked && answered(Hazard::Irreversible);
         let deadline = course.intent.deadline;
         let (begun, doubtful) = (course.is_begun(), course.doubtful.is_some());
         let last = if begun { deadline.after(CONFIRM_MAX) } else { deadline };
-        let too_late = now > last || course.attempt > ATTEMPTS;
+        let too_late = now > last || course.attempt > attempts();
         let gone = !begun && (self.draining || !self.verdict_is_bad());
         if doubtful && (hold.is_some() || irreversible || too_late || gone) {
             // No second write. The first may still take effect, so this is neither done nor left.
@@ -226,7 +229,7 @@ impl Guard {
                 let why = format!("AWS refuses the write ({code}), and an earlier one is unknown");
                 self.partial(now, &format!("{why}{}", course.says()), out);
             }
-            WriteOutcome::Refused(code) if course.is_begun() => {
+            WriteOutcome::Refused(code) if course.is_begun() && answered(Hazard::HalfDone) => {
                 // The others are put back all the same: half of the users on the old version is better than fewer.
                 out.push(note("refused", code));
                 course.refused.insert(arn);
@@ -308,7 +311,7 @@ impl Guard {
         // What was sent is resolved by reading, beyond the deadline of writing too.
         let (deadline, doubtful) = (course.intent.deadline, course.doubtful.is_some());
         let last = if doubtful || course.is_begun() { deadline.after(CONFIRM_MAX) } else { deadline };
-        if at <= last && (doubtful || course.attempt <= ATTEMPTS) {
+        if at <= last && (doubtful || course.attempt <= attempts()) {
             self.phase = Phase::Reading { op: None, course, at };
         } else if doubtful {
             let why = format!("whether the write went in is not known: {why}");
@@ -362,7 +365,7 @@ impl Guard {
                     self.confirmed(now, intent, out);
                     return;
                 }
-                Progress::Third(_) if intent.call.is_none() => {
+                Progress::Third(_) if intent.call.is_none() && answered(Hazard::LostUpdate) => {
                     let label = observed.state.label();
                     self.overridden(now, &format!("the {what} shows {label} after our write"), out);
                     return;
@@ -374,7 +377,7 @@ impl Guard {
             self.wait_for_owner(now, intent, since, out);
             return;
         }
-        if now.since(since) >= CONFIRM_MAX {
+        if now.since(since) >= CONFIRM_MAX && answered(Hazard::FailedRollback) {
             self.partial(now, "the write was accepted, and reading back doesn't show it", out);
             return;
         }
@@ -421,6 +424,15 @@ impl Guard {
         self.unproved = None;
         self.page(PageKind::Overridden, &format!("overridden: {why}; we leave it so"), out);
         self.latch("overridden", true, out);
+    }
+}
+
+/// How often a rule may be written: again where AWS throttles, and not for ever where it does nothing else.
+fn attempts() -> u32 {
+    match (answered(Hazard::Throttled), answered(Hazard::ControlPlane)) {
+        (true, true) => ATTEMPTS,
+        (false, _) => 1,
+        (true, false) => u32::MAX,
     }
 }
 

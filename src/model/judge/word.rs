@@ -8,6 +8,7 @@ use super::{
 };
 use crate::detector::compare::ln_better_by_luck;
 use crate::detector::{Look, tail};
+use crate::hazard::{Hazard, answered};
 use crate::policy::{Heard, Unheard};
 use crate::sample::Fault;
 use crate::time::Mono;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Judge {
     pub(super) fn verdict(&self, now: Mono, memos: &mut [Memos]) -> Verdict {
         let (void, all) = (self.own.void(), self.own.all());
-        if void * 2 <= all {
+        if void * 2 <= all || !answered(Hazard::OwnFault) {
             return self.word_of_answers(now, memos);
         }
         if self.own.late() * 2 <= void {
@@ -36,6 +37,9 @@ impl Judge {
 
     fn word_of_answers(&self, now: Mono, memos: &mut [Memos]) -> Verdict {
         if self.rolling().count() == 0 && self.outside.is_empty() {
+            if !answered(Hazard::MissingData) {
+                return Verdict::Good;
+            }
             let waited = now.since(self.stage.since) > self.policy.window;
             return if waited {
                 Verdict::Blind(WhyBlind::NoData)
@@ -54,7 +58,10 @@ impl Judge {
             Finding::Suspect => Verdict::Inconclusive(Why::Suspect),
             Finding::Grace(evidence) => Verdict::Inconclusive(Why::Grace(evidence)),
             // What did not come back may have been the bad part of it.
-            Finding::Kept if self.attained(now).is_some_and(|attained| attained < ATTAINED_MIN) => {
+            Finding::Kept
+                if self.attained(now).is_some_and(|attained| attained < ATTAINED_MIN)
+                    && answered(Hazard::MissingData) =>
+            {
                 Verdict::Inconclusive(Why::TooFew)
             }
             Finding::Kept => self.word(Production::Ok, None),
@@ -82,9 +89,12 @@ impl Judge {
             };
         };
         // In peace nothing is reverted, so the only question is whether the fault may be our own.
-        let b = if self.stage.release {
-            since(&self.direct, &evidence, self.promised(&evidence), SIDE_MIN)
-                .filter(|b| *b != Side::Ok || is_better(&self.direct, &evidence, self.promised(&evidence)))
+        let b = if self.stage.release && answered(Hazard::BothBad) {
+            since(&self.direct, &evidence, self.promised(&evidence), SIDE_MIN).filter(|b| {
+                *b != Side::Ok
+                    || !answered(Hazard::FewSamples)
+                    || is_better(&self.direct, &evidence, self.promised(&evidence))
+            })
         } else {
             Some(Side::Ok)
         };

@@ -1,6 +1,7 @@
 use super::*;
 use aws_sdk_ecs::types::{
     AdvancedConfiguration, DeploymentConfiguration, DeploymentLifecycleHookDetail, Service as Described,
+    ServiceDeploymentAlarms,
 };
 use std::collections::BTreeSet;
 
@@ -92,6 +93,21 @@ fn a_deployment_can_be_taken_back_until_the_old_tasks_go() {
         assert_eq!(stage(&deployment(status).build()), DeploymentStage::Over(status.into()));
     }
     assert_eq!(stage(&ServiceDeployment::builder().build()), DeploymentStage::Over("no status".into()));
+}
+
+#[test]
+fn alarms_that_ecs_does_not_use_are_named() {
+    let of = |status: &str, names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let alarms = ServiceDeploymentAlarms::builder().status(status.into()).set_alarm_names(Some(names));
+        unwatched(&deployment("IN_PROGRESS").alarms(alarms.build()).build())
+    };
+    assert_eq!(of("DISABLED", &["errors", "latency"]).as_deref(), Some("errors, latency"));
+    assert_eq!(of("DISABLED", &[]), None, "there are none");
+    for status in ["MONITORING", "MONITORING_COMPLETE", "TRIGGERED", "SOMETHING_NEW"] {
+        assert_eq!(of(status, &["errors"]), None, "{status}");
+    }
+    assert_eq!(unwatched(&deployment("IN_PROGRESS").build()), None);
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn ecs(stage: DeploymentStage) -> Owner {
 }
 
 fn newest(id: &str, stage: DeploymentStage) -> Owner {
-    let newest = Some(Deployment { id: id.into(), stage });
+    let newest = Some(Deployment { id: id.into(), stage, unwatched: None });
     Owner::Deployer(Deployer { by: By::Ecs, service: "shop".into(), newest })
 }
 

@@ -93,7 +93,7 @@ fn whose_the_rule_is_is_asked_in_peace_and_in_a_release() {
         (condition.holds, condition.detail.to_string())
     };
     let of = |stage| {
-        let newest = Some(Deployment { id: "d".into(), stage });
+        let newest = Some(Deployment { id: "d".into(), stage, unwatched: None });
         Owner::Deployer(Deployer { by: By::CodeDeploy, service: "shop".into(), newest })
     };
     let mut guard = armed();

@@ -19,7 +19,11 @@ pub(crate) enum Step {
 impl Plane {
     /// ECS moves the rules from now on; its last deployment is long over.
     pub(crate) fn owned(&mut self) {
-        let newest = Some(Deployment { id: "d0".into(), stage: DeploymentStage::Over("SUCCESSFUL".into()) });
+        let newest = Some(Deployment {
+            id: "d0".into(),
+            stage: DeploymentStage::Over("SUCCESSFUL".into()),
+            unwatched: None,
+        });
         self.marks.owner = Owner::Deployer(Deployer { by: By::Ecs, service: "shop".into(), newest });
     }
 

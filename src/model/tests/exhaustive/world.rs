@@ -157,7 +157,7 @@ pub(crate) fn green(rules: usize) -> ListenerState {
 }
 
 fn deployer(id: &str, stage: DeploymentStage) -> Owner {
-    let newest = Some(Deployment { id: id.into(), stage });
+    let newest = Some(Deployment { id: id.into(), stage, unwatched: None });
     Owner::Deployer(Deployer { by: By::Ecs, service: "shop".into(), newest })
 }
 

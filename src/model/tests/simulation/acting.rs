@@ -1,7 +1,7 @@
 //! The acting path: AWS that throttles, refuses, loses or delays, and others who write at the same time.
 
 use crate::app::{App, Moment, secs};
-use crate::releases::{CUT, cutover, each_seed, outage};
+use crate::story::{CUT, cutover, each_seed, outage};
 use crate::world::{BLUE, GREEN, RED, Trouble, Ways, blue, but, forward, green};
 use serin_model::guard::{Event, OpId, PageKind, Proof, WriteOutcome};
 use serin_model::listener::{RuleState, Stickiness};

@@ -1,8 +1,8 @@
 //! The real judge and the real guard, joined as an app joins them, in virtual time.
 
-use crate::laws::Laws;
-use crate::prober::Prober;
-use crate::world::{Trouble, World};
+use super::laws::Laws;
+use super::prober::Prober;
+use super::world::{Trouble, World};
 use serin_model::guard::{Action, Aim, Cadence, Command, Depth, Event, Guard, OpId, PageKind};
 use serin_model::judge::Judge;
 use serin_model::objective::Objectives;
@@ -92,9 +92,11 @@ pub(crate) struct App {
     pub(crate) pages: Vec<(Mono, PageKind, Box<str>)>,
     judged: Mono,
     /// The judge is not asked twice within this time.
-    rest: Duration,
+    pub(crate) rest: Duration,
     /// Nobody is asked directly.
     pub(crate) deaf: bool,
+    /// Nothing comes back from production.
+    pub(crate) mute: bool,
     pub(crate) process: Option<Process>,
     life: u32,
     jobs: BTreeMap<(Mono, u64), (u32, Job)>,
@@ -170,6 +172,7 @@ impl App {
             judged: Mono(0),
             rest: rest(),
             deaf: false,
+            mute: false,
             process: None,
             life: 0,
             jobs: BTreeMap::new(),
@@ -340,7 +343,7 @@ impl App {
             }
         };
         self.queue(now.after(Duration::from_millis(pause)), job);
-        let Some(sample) = sample else { return };
+        let Some(sample) = sample.filter(|_| !(self.mute && purpose == Purpose::Production)) else { return };
         let id = self.next_job;
         if let Some(process) = &mut self.process {
             process.in_flight.insert(id, purpose == Purpose::Production);

@@ -1,7 +1,7 @@
 //! What AWS, the disk and fresh connections answer to the guard.
 
-use crate::app::{App, Job, Moment};
-use crate::world::Trouble;
+use super::app::{App, Job, Moment};
+use super::world::Trouble;
 use serin_model::guard::{Depth, Event, Full, Observed, OpId, Proof, ReadError, WriteOutcome};
 use serin_model::plan::{Write, after};
 use serin_model::record::{Intent, Record};

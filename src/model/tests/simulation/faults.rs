@@ -1,7 +1,7 @@
 //! Random stories: faults, people and restarts at random, and only the laws are asserted.
 
 use crate::app::{App, secs};
-use crate::releases::each_seed;
+use crate::story::each_seed;
 use crate::world::{BLUE, Chance, GREEN, RED, Trouble, Ways, blue, forward, green, targets};
 use serin_model::guard::Command;
 use serin_model::listener::HealthState;

@@ -1,6 +1,6 @@
 //! What must be true at every step, whatever the story.
 
-use crate::world::World;
+use super::world::World;
 use serin_model::guard::Observed;
 use serin_model::listener::{HealthState, ListenerState, RuleState};
 use serin_model::plan::Write;
@@ -150,6 +150,6 @@ impl Laws {
             matches!(record, Record::Held { .. } | Record::Verified { .. })
                 || matches!(record, Record::Paged { kind, .. } if &**kind == "bad")
         });
-        assert!(answered, "I12: BAD stood for {:?}, and nobody was told of an end", self.bad_stood);
+        assert!(answered, "I12: BAD stood, and nobody was told of an end\n{:?}", self.bad_stood);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A world (`world.rs`: balancer, services, AWS), a prober (`prober.rs`), and the real judge and guard
 //! joined as an app would join them (`app.rs`). `laws.rs` holds what must be true at every step. The
-//! other files play stories. `SERIN_SEEDS` says how many seeds each story is played with,
+//! other files play stories, by `story.rs`. The core's own table of hazards plays by the same rig, which therefore says `super`. `SERIN_SEEDS` says how many seeds each story is played with,
 //! `SERIN_REST_MS` how long the judge rests between two looks.
 
 #[cfg(test)]
@@ -14,6 +14,8 @@ mod aws;
 mod laws;
 #[cfg(test)]
 mod prober;
+#[cfg(test)]
+mod story;
 #[cfg(test)]
 mod world;
 

@@ -1,7 +1,7 @@
 //! People and pipelines: holds, marks, acks, and reverts of their own, after which we never write.
 
 use crate::app::{App, Moment, secs};
-use crate::releases::{CUT, cutover, each_seed, outage};
+use crate::story::{CUT, cutover, each_seed, outage};
 use crate::world::{BLUE, GREEN, RED, Ways, blue, forward, green};
 use serin_model::guard::{Command, PageKind};
 use serin_model::record::Record;

@@ -1,6 +1,6 @@
 //! The prober: what a probe that is due now would come back with, and when.
 
-use crate::world::{Ways, World};
+use super::world::{Ways, World};
 use serin_model::release::EpochId;
 use serin_model::sample::{Fault, Ours, Outcome, Phases, Purpose, Sample, Taint};
 use serin_model::target::{TargetId, VersionId, Versions};

@@ -1,7 +1,7 @@
 //! What it will never do (the README's list): one story for each refusal, with its reason.
 
 use crate::app::{App, secs};
-use crate::releases::{CUT, cutover, each_seed, outage};
+use crate::story::{CUT, cutover, each_seed, outage};
 use crate::world::{BLUE, GREEN, RED, Ways, blue, but, forward, green, targets};
 use serin_model::guard::PageKind;
 use serin_model::listener::HealthState;

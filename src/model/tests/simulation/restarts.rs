@@ -1,7 +1,7 @@
 //! The process dies or drains at every point, with its ledger or without.
 
 use crate::app::{App, Moment, secs};
-use crate::releases::{CUT, cutover, each_seed, outage};
+use crate::story::{CUT, cutover, each_seed, outage};
 use crate::world::{Trouble, blue, green};
 use serin_model::guard::{Command, PageKind};
 use serin_model::record::Record;

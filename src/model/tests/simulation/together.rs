@@ -1,7 +1,7 @@
 //! Two listeners that move together: users of both are put back, or somebody is told how far it came.
 
 use crate::app::{App, Moment, secs};
-use crate::releases::{CUT, each_seed, outage};
+use crate::story::{CUT, each_seed, outage};
 use crate::world::{BLUE, GREEN, LISTENER, LISTENER_80, Trouble, blue, forward, green, pair};
 use serin_model::guard::{Command, Event, PageKind};
 use serin_model::listener::ListenerState;
