@@ -262,9 +262,7 @@ impl Rolling {
             self.first += word.skips().unwrap_or(0);
             gone += 1;
         }
-        if gone > 0 {
-            self.drop(gone);
-        }
+        self.drop(gone);
     }
 
     /// A window doesn't change much once it is full: an eighth more is enough, where doubling wastes what the cache has no room for.

@@ -182,6 +182,20 @@ fn a_sample_takes_two_bytes_and_a_bucket_of_its_octave_one() {
     );
 }
 
+/// Whatever enters at once.
+#[test]
+fn a_ring_has_room_for_an_eighth_more_at_most() {
+    for together in [1, 2, 3, 7, 11] {
+        let mut window = Rolling::new(MINUTE, P95);
+        let words = vec![Word::from(answer(10)); together];
+        for slot in 0..2_000 / together as u64 {
+            window.insert_all(slot / 40, &words);
+            let (len, room) = (window.ring.len(), window.ring.capacity());
+            assert!(room <= len + (len / 8).max(together + 1), "{room} for {len}");
+        }
+    }
+}
+
 /// To slide through it slot by slot would take minutes.
 #[test]
 fn a_silence_of_centuries_is_no_work() {

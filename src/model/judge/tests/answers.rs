@@ -201,6 +201,12 @@ fn while_a_change_spreads_in_peace_what_the_state_before_left_is_not_this_ones()
     let mut judged = spreading(false);
     assert_eq!(whose(&mut judged, 109_999), [Whose::Old, Whose::New, Whose::Unattributed]);
     assert_eq!(whose(&mut judged, 110_000), [Whose::New; 3]);
+    judged.open(Stage { old_versions: ["v2".into()].into(), ..judged.stage.clone() });
+    assert_eq!(
+        whose(&mut judged, 109_999),
+        [Whose::New, Whose::Old, Whose::Unattributed],
+        "others are old now"
+    );
     judged.open(Stage { old_versions: BTreeSet::new(), ..judged.stage.clone() });
     assert_eq!(whose(&mut judged, 109_999), [Whose::New; 3], "nothing was before");
 }
