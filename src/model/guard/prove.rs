@@ -57,7 +57,8 @@ impl Guard {
         let (id, evidence) = (intent.id, intent.evidence.to_string());
         let through = intent.call.as_ref().map(|call| format!(" by {call}")).unwrap_or_default();
         let blindly = Proof::Shown { answers: 0, addresses: 0 };
-        match if answered(Hazard::FalseProof) { proof } else { &blindly } {
+        let proof = if answered(Hazard::FalseProof) { proof } else { &blindly };
+        match proof {
             Proof::Shown { answers, addresses } => {
                 out.push(Action::note(Record::Verified {
                     intent: id,

@@ -427,6 +427,7 @@ impl Guard {
     }
 }
 
+/// How often a rule may be written: again where AWS throttles, and not for ever where it does nothing else.
 fn attempts() -> u32 {
     match (answered(Hazard::Throttled), answered(Hazard::ControlPlane)) {
         (true, true) => ATTEMPTS,
