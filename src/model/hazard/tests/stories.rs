@@ -39,7 +39,9 @@ pub(super) fn somebody_else_writes_directly_before_us() -> String {
 
 pub(super) fn a_good_release_follows_a_bad_one_at_once() -> String {
     let mut app = bad_release();
-    app.at(CUT + 6.15, |app| app.world.set(app.now, forward(&[(BLUE, 0), (RED, 1)])));
+    // So long nothing good of the new one is heard.
+    app.world.lag = [Duration::from_secs(2); 2];
+    app.on(Moment::Preflight, |app| app.world.set(app.now, forward(&[(BLUE, 0), (RED, 1)])));
     played(&mut app, 40.0)
 }
 
