@@ -119,7 +119,7 @@ class Daemon:
         return json.loads(self._get("/-/armed")[1])["services"][SERVICE]["conditions"] or []
 
     def wait_armed(self) -> None:
-        self.wait_event("good", 30)
+        self.wait_event("good", 90)
         wait_until("/-/armed says so", self.armed, 5)
 
     def status(self) -> str:
