@@ -461,5 +461,7 @@ mod tests {
         let rule = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc/443/9f";
         assert_eq!(short(rule), "rule web/9f");
         assert_eq!(short("l"), "l");
+        let alias = "arn:aws:lambda:eu-west-1:123456789012:function:checkout:live";
+        assert_eq!(short(alias), "alias checkout:live");
     }
 }
