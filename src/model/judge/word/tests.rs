@@ -452,3 +452,17 @@ fn a_good_word_needs_no_more_than_a_promise_that_is_kept() {
     assert_eq!(found.verdict, Verdict::Good);
     assert_eq!(judge(objectives(), true).word(Production::Ok, None), Verdict::Good);
 }
+
+/// Too many good answers to be luck are not enough: two paths that are equally bad must hardly ever look so.
+#[test]
+fn a_breach_waits_until_the_old_version_is_surely_better() {
+    let word = |direct: usize| {
+        let mut judged = judge(objectives(), true);
+        judged.direct = answers(at(10), &vec![GOOD; direct]);
+        judged.word(Production::Bad, Some(evidence(Stream::Errors, 100, 31)))
+    };
+    assert_eq!([20, 30, 35].map(word), [(); 3].map(|()| Verdict::Inconclusive(Why::Suspect)));
+    assert!(matches!(word(60), Verdict::Bad(_)));
+    let seen = since(&answers(at(10), &[GOOD; 35]), &evidence(Stream::Errors, 100, 31), None, SIDE_MIN);
+    assert_eq!(seen, Some(Side::Ok), "it isn't the luck of the good ones that is waited for");
+}
