@@ -89,6 +89,10 @@ pub struct Judge {
     control: Window,
     known: Known,
     first_green: Option<Mono>,
+    /// What was due since then comes from the state of the epoch: its change has spread.
+    spread_from: Mono,
+    /// What was due since then is past the grace; the end of time while nothing has answered.
+    grace_until: Mono,
     green_known: u64,
     green_good: u64,
     good_answers: u64,
@@ -123,7 +127,7 @@ impl Judge {
         let span = promised::evidence_span(&policy);
         let judged = || pane(span).with_trails(promises.iter().map(Promised::trail).collect());
         let history = policy.settle.max(policy.window).max(USUAL);
-        Self {
+        let mut judge = Self {
             production: Window::of([
                 pane(policy.window).with_times(),
                 pane(history).with_times(),
@@ -140,6 +144,8 @@ impl Judge {
             versions: Versions::default(),
             known: Known::default(),
             first_green: None,
+            spread_from: Mono(0),
+            grace_until: Mono(0),
             green_known: 0,
             green_good: 0,
             good_answers: 0,
@@ -149,7 +155,9 @@ impl Judge {
             own: Owns::default(),
             outside: VecDeque::new(),
             policy,
-        }
+        };
+        judge.set_times();
+        judge
     }
 
     /// A new epoch begins: nothing measured before counts after. The same epoch again means that its release is
@@ -160,6 +168,7 @@ impl Judge {
         self.known.reread();
         if goes_on {
             self.direct.clear();
+            self.set_times();
             return;
         }
         self.production.clear();
@@ -170,6 +179,7 @@ impl Judge {
         self.outside.clear();
         self.known.clear();
         self.first_green = None;
+        self.set_times();
         (self.green_known, self.green_good, self.good_answers) = (0, 0, 0);
         (self.first_bad, self.doubted) = (None, None);
     }
@@ -283,10 +293,7 @@ impl Judge {
         if let Outcome::Bad(fault) = sample.outcome
             && !fault.release_can_cause()
         {
-            if self.outside.len() == OUTSIDE_CAP {
-                self.outside.pop_front();
-            }
-            self.outside.push_back((now, fault));
+            self.is_outside(fault, now);
             return None;
         }
         let entry = self.entry(sample, false);
@@ -310,10 +317,11 @@ impl Judge {
             self.green_good += u64::from(!entry.bad());
             if entry.answered && self.first_green.is_none() {
                 self.first_green = Some(sample.done());
+                self.set_times();
             }
             let judged = self.judged_in(sample.due);
             panes = ALL.and(judged);
-            if judged == JUDGED || self.green_good == 0 {
+            if entry.is_marked() && (judged == JUDGED || self.green_good == 0) {
                 for promised in &mut self.promises {
                     promised.spend(&entry, now);
                 }
@@ -321,14 +329,20 @@ impl Judge {
         }
         keep(&mut self.production, panes, now, entry, sample.told_slow);
         if sample.version != VersionId::NONE {
-            if sample.due >= self.spread_from() {
-                self.known.settle(sample.version);
-            }
-            if self.known.see(sample.version) {
+            let spread = sample.due >= self.spread_from;
+            if self.known.see(sample.version, spread) {
                 return self.versions.name(sample.version).cloned().map(Notice::Version);
             }
         }
         entry.bad().then_some(Notice::Failure)
+    }
+
+    #[cold]
+    fn is_outside(&mut self, fault: Fault, now: Mono) {
+        if self.outside.len() == OUTSIDE_CAP {
+            self.outside.pop_front();
+        }
+        self.outside.push_back((now, fault));
     }
 
     /// `all_faults`: asked directly, a refused connection is the target's own word.
@@ -356,19 +370,27 @@ impl Judge {
         }
     }
 
-    fn past_grace(&self, due: Mono) -> bool {
-        !self.stage.release || self.first_green.is_some_and(|first| due >= first.after(self.policy.grace))
+    /// What follows from the stage and from when the new version answered first: no answer has to compute it.
+    fn set_times(&mut self) {
+        self.spread_from = self.stage.since.after(self.policy.propagation);
+        self.grace_until = match self.first_green {
+            _ if !self.stage.release => Mono(0),
+            Some(first) => first.after(self.policy.grace),
+            None => Mono(u64::MAX),
+        };
     }
 
     /// The panes of the new version's window that an answer of it belongs into.
-    fn judged_in(&self, due: Mono) -> Panes {
-        if self.past_grace(due) { JUDGED } else { Panes::of(WHOLE) }
+    #[inline]
+    const fn judged_in(&self, due: Mono) -> Panes {
+        if due.0 >= self.grace_until.0 { JUDGED } else { Panes::of(WHOLE) }
     }
 
     fn rolling(&self) -> View<'_> {
         self.production.pane(ROLLING)
     }
 
+    #[cold]
     fn first_bad_of(&self, sample: &Sample, now: Mono) -> FirstBad {
         let fault = if let Outcome::Bad(fault) = sample.outcome { Some(fault) } else { None };
         FirstBad {

@@ -89,6 +89,12 @@ impl Entry {
         self.slow() && !self.answered
     }
 
+    /// It broke a promise, as few do.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.marks != Marks::default()
+    }
+
     /// It broke a promise of availability.
     #[must_use]
     pub const fn bad(&self) -> bool {

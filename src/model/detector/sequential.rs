@@ -50,6 +50,11 @@ impl Design {
     pub fn new(p0: f64, p1: f64) -> Self {
         Self { up: score(ln(p1) - ln(p0)), down: -score(ln(1.0 - p1) - ln(1.0 - p0)) }
     }
+
+    /// So many good answers take off what a bad one adds.
+    fn undone_by(&self) -> u64 {
+        u64::try_from(self.up).unwrap_or(0).div_ceil(self.down.unsigned_abs().max(1))
+    }
 }
 
 /// In 2⁻²⁰ nats, rounded towards minus infinity: to the safe side for gain and loss alike.
@@ -109,6 +114,10 @@ pub struct Walk {
     bank: Bank,
     blip: Duration,
     sums: [Sum; DESIGNS],
+    /// So many good answers take off what a bad one adds to a sum, whichever.
+    undone_by: u64,
+    /// Every sum is zero, and no burst goes on.
+    at_rest: bool,
     /// The run of bad answers that may still go on.
     run: Option<Stretch>,
     /// The burst that goes on.
@@ -151,7 +160,16 @@ impl Walk {
     /// At the start of a stream.
     #[must_use]
     pub fn new(bank: Bank, blip: Duration) -> Self {
-        Self { bank, blip, sums: [Sum::default(); DESIGNS], run: None, burst: None, last_bad: None }
+        Self {
+            bank,
+            blip,
+            sums: [Sum::default(); DESIGNS],
+            undone_by: bank.designs.iter().map(Design::undone_by).max().unwrap_or(0),
+            at_rest: true,
+            run: None,
+            burst: None,
+            last_bad: None,
+        }
     }
 
     /// Takes the next sample, which was due at `due`.
@@ -168,11 +186,29 @@ impl Walk {
 
     /// Takes a bad sample and the good ones that followed it.
     pub fn take(&mut self, bad: &Bad) {
+        if self.at_rest && u64::from(bad.soon) + u64::from(bad.later) >= self.undone_by {
+            self.pass(bad);
+            return;
+        }
         self.step(bad.due, true);
         self.good(bad.soon);
         if bad.later > 0 {
             self.end_run();
             self.good(bad.later);
+        }
+        self.at_rest = self.highest() == 0;
+    }
+
+    /// What it adds is gone again before the next: so it is with most, where a promise is kept.
+    fn pass(&mut self, bad: &Bad) {
+        self.last_bad = Some(bad.due);
+        match &mut self.run {
+            _ if bad.later > 0 => self.run = None,
+            Some(run) if bad.due.since(run.last) <= self.blip => run.last = bad.due,
+            run => {
+                *run = Some(Stretch::at(bad.due));
+                self.sums.iter_mut().for_each(|sum| sum.run_cap = self.bank.needed / 4);
+            }
         }
     }
 
@@ -215,6 +251,7 @@ impl Walk {
 
     fn bad(&mut self, due: Mono) {
         self.last_bad = Some(due);
+        self.at_rest = false;
         let (begins_run, begins_burst) = (self.run.is_none(), self.burst.is_none());
         self.run.get_or_insert(Stretch::at(due)).last = due;
         let burst = self.burst.get_or_insert(Stretch::at(due));

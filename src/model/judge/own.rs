@@ -3,8 +3,8 @@
 use crate::time::Mono;
 use std::collections::VecDeque;
 
-/// The most marks that are kept.
-const CAP: usize = 4_096;
+/// Samples within so long of each other are counted together: a second has at most a thousand such counts, at any pace.
+const TOGETHER_NS: u64 = 1_000_000;
 
 /// Whose a sample was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,72 +21,81 @@ pub(super) enum Own {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owns {
     /// Oldest first.
-    marks: VecDeque<Mark>,
+    kept: VecDeque<Counts>,
+    /// The newest, which may grow until then.
+    last: Counts,
+    until: u64,
+    sum: Counts,
+}
+
+/// Samples that were known within [`TOGETHER_NS`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// When the first of them was known.
+    since: Mono,
+    all: u32,
     late: u32,
     failed: u32,
 }
 
-/// Whose a sample was, in the lowest two bits, and above them when it was known: the store of each answer is half as long.
-#[derive(Clone, Copy, Debug)]
-struct Mark(u64);
-
-impl Mark {
-    const fn new(at: Mono, own: Own) -> Self {
-        Self(at.0 << 2 | own as u64)
-    }
-
-    const fn at(self) -> u64 {
-        self.0 >> 2
-    }
-
-    const fn is(self, own: Own) -> bool {
-        self.0 & 3 == own as u64
-    }
-}
-
 impl Owns {
+    #[inline]
     pub(super) fn push(&mut self, now: Mono, own: Own) {
-        if self.marks.len() == CAP {
-            self.pop();
+        if now.0 >= self.until {
+            self.begin(now);
         }
-        self.marks.push_back(Mark::new(now, own));
-        match own {
-            Own::No => {}
-            Own::Late => self.late += 1,
-            Own::Failed => self.failed += 1,
+        self.last.all += 1;
+        self.sum.all += 1;
+        if own != Own::No {
+            self.push_void(own);
         }
     }
 
-    /// Lets go of what was known before `from`.
-    pub(super) fn expire(&mut self, from: Mono) {
-        while self.marks.front().is_some_and(|mark| mark.at() < from.0) {
-            self.pop();
+    #[cold]
+    fn begin(&mut self, now: Mono) {
+        self.kept.push_back(self.last);
+        self.last = Counts { since: now, ..Counts::default() };
+        self.until = now.0 + TOGETHER_NS;
+    }
+
+    #[cold]
+    fn push_void(&mut self, own: Own) {
+        for counts in [&mut self.last, &mut self.sum] {
+            counts.late += u32::from(own == Own::Late);
+            counts.failed += u32::from(own == Own::Failed);
         }
+    }
+
+    /// Lets go of what was known before `from`, with what came within [`TOGETHER_NS`] of it.
+    pub(super) fn expire(&mut self, from: Mono) {
+        while let Some(gone) = self.kept.pop_front_if(|counts| counts.since < from) {
+            self.drop(gone);
+        }
+        if self.last.since < from {
+            self.drop(self.last);
+            (self.last, self.until) = (Counts::default(), 0);
+        }
+    }
+
+    fn drop(&mut self, gone: Counts) {
+        self.sum.all -= gone.all;
+        self.sum.late -= gone.late;
+        self.sum.failed -= gone.failed;
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> u32 {
-        u32::try_from(self.marks.len()).unwrap_or(u32::MAX)
+    pub(super) const fn all(&self) -> u32 {
+        self.sum.all
     }
 
     /// Those that are void by our doing.
     pub(super) const fn void(&self) -> u32 {
-        self.late + self.failed
+        self.sum.late + self.sum.failed
     }
 
     /// Those that were too late by our doing.
     pub(super) const fn late(&self) -> u32 {
-        self.late
-    }
-
-    fn pop(&mut self) {
-        if let Some(mark) = self.marks.pop_front() {
-            // Most are the target's.
-            if !mark.is(Own::No) {
-                self.late -= u32::from(mark.is(Own::Late));
-                self.failed -= u32::from(mark.is(Own::Failed));
-            }
-        }
+        self.sum.late
     }
 }
 
@@ -94,19 +103,35 @@ impl Owns {
 mod tests {
     use super::*;
 
+    const MS: u64 = 1_000_000;
+
     #[test]
-    fn the_marks_of_the_last_second_are_counted_and_no_more_than_there_is_room_for() {
+    fn the_samples_of_the_last_second_are_counted_those_of_a_millisecond_together() {
         let mut owns = Owns::default();
         let seen = |owns: &Owns| (owns.all(), owns.void(), owns.late());
         for (at, own) in [(1, Own::Late), (2, Own::No), (3, Own::Failed), (3, Own::Failed), (4, Own::Late)] {
-            owns.push(Mono(at), own);
+            owns.push(Mono(at * MS), own);
         }
         assert_eq!(seen(&owns), (5, 4, 2));
-        owns.expire(Mono(2));
+        owns.expire(Mono(2 * MS));
         assert_eq!(seen(&owns), (4, 3, 1));
-        owns.expire(Mono(4));
-        assert_eq!(seen(&owns), (1, 1, 1));
-        (0..CAP).for_each(|_| owns.push(Mono(5), Own::No));
-        assert_eq!(seen(&owns), (4_096, 0, 0));
+        // What comes less than a millisecond later goes with what came before it, and a clock that runs backwards changes nothing.
+        owns.push(Mono(5 * MS - 1), Own::Late);
+        owns.push(Mono(3 * MS), Own::No);
+        owns.push(Mono(5 * MS), Own::Failed);
+        assert_eq!(seen(&owns), (7, 5, 2));
+        owns.expire(Mono(4 * MS));
+        assert_eq!(seen(&owns), (4, 3, 2));
+        owns.expire(Mono(4 * MS + 1));
+        assert_eq!(seen(&owns), (1, 1, 0));
+        owns.expire(Mono(5 * MS + 1));
+        assert_eq!(seen(&owns), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_second_takes_no_more_room_at_a_higher_pace() {
+        let mut owns = Owns::default();
+        (0..100_000).for_each(|n| owns.push(Mono(n * 10_000), Own::No));
+        assert_eq!((owns.all(), owns.kept.len()), (100_000, 1_000));
     }
 }

@@ -37,9 +37,14 @@ impl Known {
     fn one(&mut self, id: VersionId) -> &mut One {
         let index = usize::from(id.0);
         if index >= self.0.len() {
-            self.0.resize(index + 1, One::default());
+            self.make_room(index);
         }
         &mut self.0[index]
+    }
+
+    #[cold]
+    fn make_room(&mut self, index: usize) {
+        self.0.resize(index + 1, One::default());
     }
 
     /// Whether it is one of `old`; `None` if nobody knows what it is.
@@ -52,15 +57,13 @@ impl Known {
         one.is_old
     }
 
-    /// It has answered. Whether it is the first time, and not the first version.
-    pub(super) fn see(&mut self, id: VersionId) -> bool {
-        let is_news = !std::mem::replace(&mut self.one(id).seen, true);
+    /// It has answered, and after the change had `spread`. Whether it is the first time, and not the first version.
+    #[inline]
+    pub(super) fn see(&mut self, id: VersionId, spread: bool) -> bool {
+        let one = self.one(id);
+        one.settled |= spread;
+        let is_news = !std::mem::replace(&mut one.seen, true);
         is_news && self.seen().count() > 1
-    }
-
-    /// It has answered after the change had spread.
-    pub(super) fn settle(&mut self, id: VersionId) {
-        self.one(id).settled = true;
     }
 
     /// A void sample has named it. Whether nothing has before.
@@ -102,17 +105,18 @@ impl Judge {
         (self.whose_of(sample.due, is_old), is_old)
     }
 
+    #[inline]
     fn whose_of(&self, due: Mono, is_old: Option<bool>) -> Whose {
         if !self.stage.release {
             // What the state before left behind, while the change spreads, isn't this state's either.
-            let left = !self.stage.old_versions.is_empty() && due < self.spread_from();
+            let left = !self.stage.old_versions.is_empty() && due < self.spread_from;
             return match is_old {
                 Some(true) if left => Whose::Old,
                 None if left => Whose::Unattributed,
                 Some(_) | None => Whose::New,
             };
         }
-        let spread = self.stage.one_has_all && due >= self.spread_from();
+        let spread = self.stage.one_has_all && due >= self.spread_from;
         match is_old {
             Some(false) => Whose::New,
             // The same version string on both sides tells nothing: then, well after the change, the weight does.
@@ -134,11 +138,6 @@ impl Judge {
             Whose::Unattributed => entry.bad() && !self.stage.one_has_all,
             Whose::New => false,
         }
-    }
-
-    /// What was due since then comes from the state of the epoch: its change has spread.
-    pub(super) fn spread_from(&self) -> Mono {
-        self.stage.since.after(self.policy.propagation)
     }
 
     fn same_name_from(&self) -> Mono {

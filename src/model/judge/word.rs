@@ -176,7 +176,7 @@ impl Judge {
                 }
             }
         }
-        if !self.past_grace(now)
+        if now < self.grace_until
             && let Some(evidence) = self.breach_in_grace(now, memos)
         {
             return Finding::Grace(evidence);

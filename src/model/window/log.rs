@@ -1,7 +1,7 @@
 //! The samples of a window, oldest first, each kept once for all the panes that see it.
 
 use super::pane::Counts;
-use super::{Entry, Marks, Panes};
+use super::{Entry, Panes};
 use crate::distribution::bucket;
 use crate::time::Mono;
 use std::collections::VecDeque;
@@ -35,7 +35,7 @@ impl Kept {
     /// It has no mark, as most.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        self.entry.marks == Marks::default()
+        !self.entry.is_marked()
     }
 }
 
@@ -131,21 +131,24 @@ pub(super) struct Batch<'a> {
     pub(super) counts: Counts,
     /// How many have any.
     pub(super) marked: u32,
-    /// How many hang.
+    /// How many hang, and how many have no answer.
     pub(super) hang: u32,
+    unanswered: u32,
     /// The panes that have all of them.
     panes: u8,
     /// When the first and the last of them were due.
     pub(super) due: (Mono, Mono),
+    /// They are in the order in which they were due.
+    pub(super) in_order: bool,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn of(position: u64, kept: &'a [Kept]) -> Self {
         let (mut counts, mut marked, mut hang, mut panes) = (Counts::default(), 0, 0, u8::MAX);
-        let mut due = (u64::MAX, 0);
+        let mut answered = 0;
         for one in kept {
             panes &= one.panes.0;
-            due = (due.0.min(one.entry.due.0), due.1.max(one.entry.due.0));
+            answered += u32::from(one.entry.answered);
             if !one.is_plain() {
                 counts.mark(one.entry.marks, 1);
                 marked += 1;
@@ -153,13 +156,47 @@ impl<'a> Batch<'a> {
             }
         }
         counts.all = u32::try_from(kept.len()).unwrap_or(u32::MAX);
-        Self { kept, position, counts, marked, hang, panes, due: (Mono(due.0), Mono(due.1)) }
+        let in_order = kept.is_sorted_by_key(|kept| kept.entry.due);
+        let unanswered = counts.all - answered;
+        Self { kept, position, counts, marked, hang, unanswered, panes, due: due(kept, in_order), in_order }
     }
 
     /// Whether the pane has all of them.
     pub(super) const fn is_whole(&self, pane: Panes) -> bool {
         self.panes & pane.0 == pane.0
     }
+
+    /// Whether the pane has all of them, and each is an answer.
+    pub(super) const fn is_answers(&self, pane: Panes) -> bool {
+        self.is_whole(pane) && self.unanswered == 0
+    }
+
+    /// Those with a mark, each with its position and those without one before it, and at the end those behind the last.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (u64, &'a [Kept], Option<&'a Kept>)> {
+        let mut end = self.position;
+        self.kept.split_inclusive(|kept| !kept.is_plain()).map(move |part| {
+            end += part.len() as u64;
+            match part {
+                [run @ .., kept] if !kept.is_plain() => (end - 1, run, Some(kept)),
+                run => (end, run, None),
+            }
+        })
+    }
+
+    pub(super) fn buckets(&self) -> impl Iterator<Item = u16> {
+        self.kept.iter().map(|kept| kept.bucket)
+    }
+}
+
+/// When the first and the last of some were due.
+fn due(kept: &[Kept], in_order: bool) -> (Mono, Mono) {
+    let due = |kept: &Kept| kept.entry.due;
+    let ends = if in_order {
+        kept.first().zip(kept.last()).map(|(first, last)| (due(first), due(last)))
+    } else {
+        kept.iter().map(due).min().zip(kept.iter().map(due).max())
+    };
+    ends.unwrap_or((Mono(u64::MAX), Mono(0)))
 }
 
 /// The samples of one pane.

@@ -128,17 +128,26 @@ impl Pane {
             if whole && trail.add_all(batch) {
                 continue;
             }
-            for (position, kept) in mine() {
-                if kept.is_plain() {
-                    trail.add_good(&kept.entry);
-                } else {
+            if whole && batch.in_order {
+                for (position, run, marked) in batch.runs() {
+                    trail.add_run(run);
+                    if let Some(kept) = marked {
+                        trail.add(&kept.entry, Samples { end: position + 1, ..samples });
+                    }
+                }
+            } else {
+                for (position, kept) in mine() {
                     trail.add(&kept.entry, Samples { end: position + 1, ..samples });
                 }
             }
             trail.settle();
         }
         if let Some(times) = &mut self.times {
-            times.add_all(mine().filter(|(_, kept)| kept.entry.answered).map(|(_, kept)| kept.bucket));
+            if batch.is_answers(own) {
+                times.add_all(batch.buckets());
+            } else {
+                times.add_all(mine().filter(|(_, kept)| kept.entry.answered).map(|(_, kept)| kept.bucket));
+            }
         }
         if whole {
             self.counts.add(&batch.counts);
@@ -163,18 +172,28 @@ impl Pane {
     pub(super) fn remove(&mut self, batch: &Batch<'_>, log: &Log) {
         let (own, samples) = (self.own, self.samples(log));
         let mine = || (batch.position..).zip(batch.kept).filter(|(_, kept)| kept.panes.has(own));
+        // Those behind it in the batch are still there.
+        let since = |position| Samples { first: samples.first.min(position), ..samples };
         for trail in self.trails.iter_mut().filter(|trail| trail.sees(batch)) {
-            for (position, kept) in mine() {
-                if kept.is_plain() {
-                    trail.drop_good(&kept.entry);
-                } else {
-                    // Those behind it in the batch are still there.
-                    trail.drop(&kept.entry, Samples { first: samples.first.min(position), ..samples });
+            if batch.is_whole(own) && batch.in_order {
+                for (position, run, marked) in batch.runs() {
+                    trail.drop_run(run);
+                    if let Some(kept) = marked {
+                        trail.drop(&kept.entry, since(position));
+                    }
+                }
+            } else {
+                for (position, kept) in mine() {
+                    trail.drop(&kept.entry, since(position));
                 }
             }
         }
         if let Some(times) = &mut self.times {
-            times.remove_all(mine().filter(|(_, kept)| kept.entry.answered).map(|(_, kept)| kept.bucket));
+            if batch.is_answers(own) {
+                times.remove_all(batch.buckets());
+            } else {
+                times.remove_all(mine().filter(|(_, kept)| kept.entry.answered).map(|(_, kept)| kept.bucket));
+            }
         }
         if batch.is_whole(own) {
             self.counts.remove(&batch.counts);

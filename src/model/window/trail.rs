@@ -3,7 +3,7 @@
 //!
 //! Whatever is computed from a trail is exactly what the samples themselves would give, however late some of them came.
 
-use super::log::{Batch, Samples};
+use super::log::{Batch, Kept, Samples};
 use super::{Entry, Mark};
 use crate::objective::Scope;
 use crate::time::{Mono, nanos};
@@ -115,9 +115,26 @@ impl Trail {
         }
     }
 
-    /// The same of one without a mark. Most come last.
+    /// Some without a mark have joined the samples, in the order in which they were due. Most come last.
     #[inline]
-    pub(super) fn add_good(&mut self, entry: &Entry) {
+    pub(super) fn add_run(&mut self, run: &[Kept]) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+        if last.entry.due < self.oldest {
+            return;
+        }
+        if !self.is_whole || first.entry.due < self.newest {
+            for kept in run {
+                self.add_good(&kept.entry);
+            }
+            return;
+        }
+        let soon = run.partition_point(|kept| kept.entry.due <= self.soon_until);
+        self.soon += count(soon);
+        self.later += count(run.len() - soon);
+    }
+
+    #[inline]
+    fn add_good(&mut self, entry: &Entry) {
         let due = entry.due;
         if due < self.oldest || !self.is_whole && !self.scope.holds(entry.target) {
             return;
@@ -140,9 +157,17 @@ impl Trail {
         }
     }
 
-    /// The same of one without a mark. Most were due before the first bad one.
+    /// Some without a mark have left the samples, in the order in which they were due. Most were due before the first bad one.
     #[inline]
-    pub(super) fn drop_good(&mut self, entry: &Entry) {
+    pub(super) fn drop_run(&mut self, run: &[Kept]) {
+        if run.last().is_some_and(|last| last.entry.due >= self.oldest) {
+            for kept in run {
+                self.drop_good(&kept.entry);
+            }
+        }
+    }
+
+    fn drop_good(&mut self, entry: &Entry) {
         if entry.due >= self.oldest && (self.is_whole || self.scope.holds(entry.target)) {
             self.drop_between(entry.due);
         }
@@ -244,6 +269,10 @@ impl Trail {
         let good = known_since.filter(|kept| self.kind(&kept.entry) == Some(false));
         good.map(|kept| kept.entry.due).filter(|due| (from..to).contains(due)).collect()
     }
+}
+
+fn count(samples: usize) -> u32 {
+    u32::try_from(samples).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

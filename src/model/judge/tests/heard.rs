@@ -111,6 +111,7 @@ fn without_a_control_nothing_is_blamed_and_in_peace_nobody_is_heard() {
 
     let mut peace = hearing(Heard::InProduction(Unheard::Revert), true);
     peace.stage.release = false;
+    peace.set_times();
     peace.observe(&sample(1, Purpose::Production, 20), Mono(30_000_000));
     assert_eq!(peace.judge(Mono(40_000_000)).direct.answers, 0);
 }
@@ -119,6 +120,7 @@ fn without_a_control_nothing_is_blamed_and_in_peace_nobody_is_heard() {
 fn while_a_shift_of_everything_spreads_a_failure_without_a_name_is_no_word_of_the_old_version() {
     let mut judged = hearing(Heard::InProduction(Unheard::Revert), true);
     judged.policy.propagation = Duration::from_secs(3);
+    judged.set_times();
     for i in 0..200 {
         let mut answer = sample(i, Purpose::Production, 20);
         answer.version = VersionId::NONE;

@@ -220,6 +220,7 @@ fn silence_is_blind_after_a_window_of_it() {
 fn without_any_answer_of_the_new_version_it_is_the_answer_that_is_missing() {
     let mut judged = judge(objectives(), true);
     judged.policy.propagation = secs(10);
+    judged.set_times();
     play(&mut judged, 0..100, |answer| answer.version = VersionId(1));
     assert_eq!(judged.judge(at(1)).verdict, Verdict::Inconclusive(Why::NoKnownAnswer));
     play(&mut judged, 100..105, |_| {});
@@ -260,6 +261,7 @@ fn refusals_that_outnumber_answers_are_the_edges_or_come_before_the_balancer() {
 fn graceful(objectives: Objectives) -> Judge {
     let mut judge = judge(objectives, true);
     judge.policy.grace = Duration::from_mins(1);
+    judge.set_times();
     judge
 }
 
@@ -324,6 +326,7 @@ fn once_enough_has_answered_after_the_grace_only_that_is_a_good_word() {
     judged.promises.retain(|promised| !promised.is_whole());
     judged.memos.truncate(1);
     judged.policy.grace = secs(1);
+    judged.set_times();
     play(&mut judged, 0..50, |answer| answer.target = TargetId(7));
     let mut word = |numbers| {
         play(&mut judged, numbers, |_| {});
