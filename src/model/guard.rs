@@ -27,11 +27,13 @@
 //! | `guard/prove.rs` | the data plane shows it, or not |
 //! | `guard/tell.rs` | pages, latches, refusals, commands, drain |
 //! | `guard/status.rs` | how it stands |
+//! | `guard/monitor.rs` | the last look at every call: the invariants, whatever all of the above thinks |
 
 mod act;
 mod course;
 mod groups;
 mod memory;
+pub(crate) mod monitor;
 mod owned;
 mod preflight;
 mod prove;
@@ -60,6 +62,7 @@ use crate::time::Mono;
 use crate::verdict::Verdict;
 use course::Course;
 use memory::{Epoch, Latch, Live, Mark, Phase, Release, Standing};
+use monitor::Monitor;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -139,6 +142,7 @@ pub struct Guard {
     last_full: Option<Mono>,
     draining: bool,
     late_replies: u64,
+    monitor: Monitor,
 }
 
 impl Guard {
@@ -189,13 +193,26 @@ impl Guard {
             last_full: None,
             draining: false,
             late_replies: 0,
+            monitor: Monitor::new(&policy, &recovered, now),
             recovered: Some(recovered),
             policy,
         }
     }
 
     /// Takes one event and says what to do. Nothing else changes the guard.
+    ///
+    /// A call that breaks an invariant is taken back, and so is everything that would lead to another one.
     pub fn step(&mut self, now: Mono, event: Event, out: &mut Vec<Action>) {
+        let from = out.len();
+        self.monitor.hear(&event);
+        self.take_event(now, event, out);
+        self.tick(now, out);
+        if let Err(why) = self.monitor.look(now, &out[from..]) {
+            self.stand_down(now, &why, from, out);
+        }
+    }
+
+    fn take_event(&mut self, now: Mono, event: Event, out: &mut Vec<Action>) {
         match event {
             Event::Tick => {}
             Event::Notice(notice) => self.noticed(now, &notice, out),
@@ -208,7 +225,6 @@ impl Guard {
             Event::Tagged => self.tagged(now),
             Event::Drain => self.drain(out),
         }
-        self.tick(now, out);
     }
 
     /// When [`Event::Tick`] is wanted at the latest.

@@ -56,6 +56,7 @@ impl Guard {
         let release = self.release.as_ref().filter(|release| !release.over);
         let base = release.map_or(self.good.as_ref(), |release| release.base.as_ref());
         let mut all = vec![
+            Condition::of("invariants", self.invariants()),
             Condition::of("lever", self.lever(release)),
             Condition::of("owner", self.owned(release)),
             Condition::of("known-good", known_good(base)),
@@ -113,6 +114,13 @@ impl Guard {
         match self.policy.heard {
             Heard::Directly => "listener",
             Heard::InProduction(_) => "alias",
+        }
+    }
+
+    fn invariants(&self) -> Result<String, String> {
+        match self.monitor.broken() {
+            None => Ok("none was ever broken".into()),
+            Some(why) => Err(format!("one was broken, and nothing is written until a restart: {why}")),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the guard's own tests begin with.
 
+use super::monitor::tests::sleep;
 use super::{Action, Course, Event, Guard, Live, Marks, Observed, PageKind};
 use crate::judge::{Direct, Judgement};
 use crate::listener::{Forward, Group, GroupHealth, HealthState, ListenerState, RuleState, TargetHealth};
@@ -87,6 +88,8 @@ pub(crate) fn armed() -> Guard {
         baseline: Baseline::default(),
     };
     let live = state(0, 1);
+    // Its parts are played one by one, from the middle: of that the monitor has heard no beginning.
+    sleep(true);
     guard.live = Some(Live {
         fingerprint: live.fingerprint(),
         state: live,

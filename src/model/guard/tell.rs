@@ -52,6 +52,28 @@ impl Guard {
         self.latch(reason, true, out);
     }
 
+    /// What was asked for since `from` breaks an invariant: the guard is wrong somewhere, and acts no more.
+    pub(super) fn stand_down(&mut self, now: Mono, why: &str, from: usize, out: &mut Vec<Action>) {
+        let mut place = 0;
+        out.retain(|action| {
+            place += 1;
+            place <= from || !action.leads_to_a_call()
+        });
+        self.monitor.stand_down(why);
+        let why = format!("an invariant is broken ({why}): nothing more is written until a restart");
+        match &self.phase {
+            Phase::Reading { course, .. } | Phase::Writing { course, .. }
+                if course.is_begun() || course.doubtful.is_some() =>
+            {
+                self.partial(now, &format!("{why}{}", course.says()), out);
+            }
+            _ => {
+                self.abandon(&why, out);
+                self.refuse("invariants", &why, out);
+            }
+        }
+    }
+
     pub(super) fn operator(&mut self, now: Mono, command: Command, out: &mut Vec<Action>) {
         out.push(Action::note(Record::Operator { command: command.clone() }));
         match command {

@@ -75,6 +75,15 @@ impl Action {
     pub(super) fn note(record: Record) -> Self {
         Self::Note(Box::new(record))
     }
+
+    /// A call, or a step to it.
+    pub(super) fn leads_to_a_call(&self) -> bool {
+        match self {
+            Self::Persist(..) | Self::Write(..) | Self::Call(..) => true,
+            Self::Note(record) => matches!(**record, Record::WriteSent { .. }),
+            _ => false,
+        }
+    }
 }
 
 /// How much a read must bring.

@@ -131,9 +131,9 @@ pub(super) struct Batch<'a> {
     pub(super) counts: Counts,
     /// How many have any.
     pub(super) marked: u32,
-    /// How many hang, and how many have no answer.
+    /// How many hang.
     pub(super) hang: u32,
-    unanswered: u32,
+    all_answered: bool,
     /// The panes that have all of them.
     panes: u8,
     /// When the first and the last of them were due.
@@ -145,10 +145,10 @@ pub(super) struct Batch<'a> {
 impl<'a> Batch<'a> {
     pub(super) fn of(position: u64, kept: &'a [Kept]) -> Self {
         let (mut counts, mut marked, mut hang, mut panes) = (Counts::default(), 0, 0, u8::MAX);
-        let mut answered = 0;
+        let mut all_answered = true;
         for one in kept {
             panes &= one.panes.0;
-            answered += u32::from(one.entry.answered);
+            all_answered &= one.entry.answered;
             if !one.is_plain() {
                 counts.mark(one.entry.marks, 1);
                 marked += 1;
@@ -157,8 +157,7 @@ impl<'a> Batch<'a> {
         }
         counts.all = u32::try_from(kept.len()).unwrap_or(u32::MAX);
         let in_order = kept.is_sorted_by_key(|kept| kept.entry.due);
-        let unanswered = counts.all - answered;
-        Self { kept, position, counts, marked, hang, unanswered, panes, due: due(kept, in_order), in_order }
+        Self { kept, position, counts, marked, hang, all_answered, panes, due: due(kept, in_order), in_order }
     }
 
     /// Whether the pane has all of them.
@@ -168,18 +167,15 @@ impl<'a> Batch<'a> {
 
     /// Whether the pane has all of them, and each is an answer.
     pub(super) const fn is_answers(&self, pane: Panes) -> bool {
-        self.is_whole(pane) && self.unanswered == 0
+        self.is_whole(pane) && self.all_answered
     }
 
-    /// Those with a mark, each with its position and those without one before it, and at the end those behind the last.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (u64, &'a [Kept], Option<&'a Kept>)> {
+    /// Each with a mark, its position, and those without one before it; at the end what stands behind the last of them.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (u64, &'a [Kept], &'a Kept)> {
         let mut end = self.position;
-        self.kept.split_inclusive(|kept| !kept.is_plain()).map(move |part| {
+        self.kept.split_inclusive(|kept| !kept.is_plain()).filter_map(move |part| {
             end += part.len() as u64;
-            match part {
-                [run @ .., kept] if !kept.is_plain() => (end - 1, run, Some(kept)),
-                run => (end, run, None),
-            }
+            part.split_last().map(|(last, run)| (end - 1, run, last))
         })
     }
 

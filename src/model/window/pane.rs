@@ -129,11 +129,9 @@ impl Pane {
                 continue;
             }
             if whole && batch.in_order {
-                for (position, run, marked) in batch.runs() {
+                for (position, run, last) in batch.runs() {
                     trail.add_run(run);
-                    if let Some(kept) = marked {
-                        trail.add(&kept.entry, Samples { end: position + 1, ..samples });
-                    }
+                    trail.add(&last.entry, Samples { end: position + 1, ..samples });
                 }
             } else {
                 for (position, kept) in mine() {
@@ -176,11 +174,9 @@ impl Pane {
         let since = |position| Samples { first: samples.first.min(position), ..samples };
         for trail in self.trails.iter_mut().filter(|trail| trail.sees(batch)) {
             if batch.is_whole(own) && batch.in_order {
-                for (position, run, marked) in batch.runs() {
+                for (position, run, last) in batch.runs() {
                     trail.drop_run(run);
-                    if let Some(kept) = marked {
-                        trail.drop(&kept.entry, since(position));
-                    }
+                    trail.drop(&last.entry, since(position));
                 }
             } else {
                 for (position, kept) in mine() {

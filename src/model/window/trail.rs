@@ -277,7 +277,7 @@ fn count(samples: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Marks, Pane, Window};
+    use super::super::{Marks, Pane, Panes, Window};
     use super::*;
     use crate::target::{TargetId, VersionId};
     use crate::time::Span;
@@ -368,6 +368,48 @@ mod tests {
             }
         }
         assert!(seen > 100_000, "{seen}");
+    }
+
+    /// Several at once, in the order in which they were due, some of them at the same instant.
+    #[test]
+    fn a_batch_in_its_order_leaves_what_its_samples_say() {
+        let two = TargetId(2);
+        let part = Scope::Part { name: "two".into(), targets: [two].into() };
+        let kinds = [(Scope::Service, Mark::BAD, None), (part, Mark::BAD, Some(two))];
+        let mut seen = 0;
+        for seed in 1..=40_u64 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut lot = |below: u64| random.next_u64() % below;
+            let trails = kinds.iter().map(|(scope, mark, _)| Trail::new(scope.clone(), *mark, BLIP));
+            let mut window =
+                Window::from(Pane::new(Duration::from_millis(400)).with_trails(trails.collect()));
+            let share = [3, 10, 40][usize::try_from(seed % 3).unwrap()];
+            for step in 0..1_500_u64 {
+                let now = Mono(1_000_000_000 + step * 4_000_000);
+                let entry = Entry {
+                    due: Mono(now.0 / 12_000_000 * 12_000_000),
+                    response: Span(1),
+                    marks: Marks::new(lot(share) == 0, []),
+                    answered: true,
+                    conn: 1,
+                    addr: 1,
+                    target: TargetId(u16::try_from(lot(3)).unwrap()),
+                    version: VersionId(1),
+                };
+                window.insert_into(Panes::of(0), now, entry);
+                if lot(15) > 0 {
+                    continue;
+                }
+                window.settle();
+                for (scope, mark, only) in &kinds {
+                    let trail = window.view().trail(scope, *mark, BLIP).unwrap();
+                    let bads: Vec<Bad> = trail.bads().copied().collect();
+                    assert_eq!(bads, by_hand(&window, *mark, *only), "seed {seed}, step {step}, {mark:?}");
+                    seen += bads.len();
+                }
+            }
+        }
+        assert!(seen > 10_000, "{seen}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use crate::model::sample::{Fault, Ours};
 
 /// Names of the guard's conditions, which are reasons of refusal too.
-pub const CONDITIONS: [&str; 15] = [
+pub const CONDITIONS: [&str; 16] = [
+    "invariants",
     "lever",
     "owner",
     "known-good",

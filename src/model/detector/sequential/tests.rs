@@ -166,6 +166,40 @@ fn an_alarm_goes_when_enough_good_answers_have_come() {
     assert_eq!((walk.alarm(), walk.highest()), (None, 0));
 }
 
+/// Bad ones with few and with many good ones between, within a blip and beyond: a short cut ends where the long way does.
+#[test]
+fn a_bad_answer_with_the_good_ones_after_it_is_taken_as_one_by_one() {
+    let blip = Duration::from_millis(80);
+    let stands = |walk: &Walk| {
+        let run = walk.run.map(|run| (run.first, run.last));
+        (walk.sums.map(|sum| (sum.whole, walk.counted(&sum))), walk.alarm(), walk.last_bad, run)
+    };
+    let (mut rests, mut alarms) = (0, 0);
+    for seed in 0..200_u64 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut lot = |below: u64| random.next_u64() % below;
+        let bank = Bank::new(0.05, 1e-3);
+        let (mut short, mut long) = (Walk::new(bank, blip), Walk::new(bank, blip));
+        let mut due = 1_000;
+        for _ in 0..300 {
+            let (few, many) = (lot(3), 20 + lot(30));
+            let soon = if lot(20) < 9 { few } else { many };
+            let later = if lot(4) == 0 { 1 + lot(12) } else { 0 };
+            let goods = |count: u64| u32::try_from(count).unwrap();
+            rests += u32::from(short.at_rest);
+            short.take(&Bad { due: ms(due), soon: goods(soon), later: goods(later) });
+            long.step(ms(due), true);
+            (0..soon).for_each(|_| long.step(ms(due + 80), false));
+            (0..later).for_each(|_| long.step(ms(due + 81), false));
+            assert_eq!(stands(&short), stands(&long), "seed {seed}, due {due}");
+            alarms += u32::from(short.alarm().is_some());
+            // A run goes on for as long as a blip after its last bad answer, and a gap of good ones that aren't there ends it too.
+            due += if later > 0 { 82 } else { 40 + 41 * lot(2) };
+        }
+    }
+    assert!(rests > 10_000 && alarms > 100, "{rests} {alarms}");
+}
+
 #[test]
 fn a_trail_takes_the_walk_where_its_samples_take_it() {
     let part = |target| Scope::Part { name: "one".into(), targets: [TargetId(target)].into() };

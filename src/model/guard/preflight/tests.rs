@@ -50,7 +50,7 @@ fn what_was_not_read_yet_is_said_by_its_name() {
 fn when_all_is_well_every_condition_holds() {
     let guard = armed();
     assert_eq!(failing(&guard), Vec::<&str>::new());
-    assert_eq!(guard.conditions(NOW, Some(&evidence())).len(), 15);
+    assert_eq!(guard.conditions(NOW, Some(&evidence())).len(), 16);
     assert_eq!(guard.release.as_ref().map(|release| release.id), Some(ReleaseId(0)));
 }
 
@@ -305,6 +305,7 @@ fn every_condition_says_in_words_how_it_stands() {
     let all = guard.conditions(NOW, Some(&evidence()));
     let said: Vec<String> = all.iter().map(|(name, how)| format!("{name}: {}", how.detail)).collect();
     let expected = [
+        "invariants: none was ever broken".into(),
         "lever: a rule is governed".to_owned(),
         "owner: nobody else moves the rule".into(),
         "known-good: b was good, version v1".into(),

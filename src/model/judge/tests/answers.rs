@@ -275,6 +275,20 @@ fn the_marks_of_our_own_faults_are_bounded() {
 }
 
 #[test]
+fn in_peace_there_is_no_grace() {
+    let mut judged = judge(objectives(), false);
+    judged.policy.grace = Duration::from_mins(1);
+    judged.set_times();
+    assert_eq!(judged.judged_in(at(0)), JUDGED);
+    judged.observe(&sample(0, Purpose::Production, 20), at(20));
+    assert_eq!(judged.judged_in(at(30)), JUDGED);
+    judged.stage.release = true;
+    judged.set_times();
+    let panes = |ms| judged.judged_in(at(ms));
+    assert_eq!((panes(60_019), panes(60_020)), (Panes::of(WHOLE), JUDGED), "since the first answer");
+}
+
+#[test]
 fn refusals_before_the_service_are_probes_that_came_back() {
     let mut judged = judge(objectives(), false);
     judged.plan(10.0, Mono(0));

@@ -82,6 +82,9 @@ impl Mind {
 
     pub(crate) fn note(&mut self, record: &Record) {
         let is_open = |intent: &IntentId| self.intent.as_ref().is_some_and(|open| open.id == *intent);
+        let stands_down =
+            matches!(record, Record::Paged { text, .. } if text.contains("an invariant is broken"));
+        assert!(!stands_down, "the guard's own monitor says: {record:?}");
         match record {
             Record::Wrote { intent, outcome, .. } if &**outcome != "refused" => {
                 _ = self.known.insert(*intent);

@@ -60,6 +60,9 @@ impl Laws {
     }
 
     pub(crate) fn note(&mut self, _now: Mono, record: &Record) {
+        let stands_down =
+            matches!(record, Record::Paged { text, .. } if text.contains("an invariant is broken"));
+        assert!(!stands_down, "the guard's own monitor says: {record:?}");
         match record {
             Record::Intent(intent) => {
                 assert!(self.intents.insert(intent.id.0), "an intent's number is never used twice");
