@@ -7,6 +7,7 @@ from AWS's documentation.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -29,6 +30,10 @@ class Refused(Exception):
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.code, self.message, self.status = code, message, status
+
+
+class Gone(Exception):
+    """Whoever asked has died: nobody waits for the answer, and what was not begun is not done."""
 
 
 @dataclass
@@ -67,6 +72,8 @@ class Owners:
         self.fails: str | None = None
         """A rollback fails with this reason."""
         self.refuses: dict[str, Refused] = {}
+        self.boundary: Callable[[str, str], None] = lambda action, when: None
+        """Called as a call `arrives` and when it is `done`, before its answer is sent; may raise `Gone`."""
         self.shifted = ("", "")
         """The function and the alias that Lambda's deployments shift."""
         self._move = move
@@ -154,6 +161,12 @@ class Owners:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
+                with contextlib.suppress(Gone):
+                    self._post()
+                    return
+                self.close_connection = True
+
+            def _post(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", "0")))
                 status, answer = owners._answer(self.headers["x-amz-target"], json.loads(body))
                 raw = json.dumps(answer).encode()
@@ -177,6 +190,7 @@ class Owners:
         operation = self._models[service].operation_model(action)
         self._hold(f"{action} request", params, operation.input_shape)
         self.calls.append(Call(service, action, params))
+        self.boundary(action, "arrives")
         try:
             if action in self.refuses:
                 raise self.refuses[action]
@@ -189,6 +203,7 @@ class Owners:
             assert refused.code in known, f"{action} has no {refused.code}"
             return refused.status, {"__type": refused.code, "message": refused.message}
         self._hold(f"{action} answer", answer, operation.output_shape)
+        self.boundary(action, "done")
         return 200, answer
 
     def _hold(self, what: str, value: dict, shape) -> None:

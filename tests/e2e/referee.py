@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 import time
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs
 import botocore.session
 
 from functions import parse
+from owners import Gone
 
 # What belongs to one connection only. Anything else is handed on as it came: the host too, because it is signed.
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -48,22 +50,32 @@ class Referee:
     ) -> None:
         """`worded` may word an answer as AWS does: from the JSON target, the status and the body."""
         self.calls: list[Call] = []
+        self.boundary: Callable[[str, str], None] = lambda action, when: None
+        """Called as a call `arrives` and when it is `done`, before its answer is sent; may raise `Gone`."""
         referee = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def _any(self) -> None:
+                with contextlib.suppress(Gone):
+                    self._relay()
+                    return
+                self.close_connection = True
+
+            def _relay(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", "0")))
                 call = Call(*_named(self.command, self.path, self.headers, body), at=time.time())
                 if call.writes and ledger.exists():
                     call.ledger = ledger.read_bytes()
                 referee.calls.append(call)
+                referee.boundary(call.action, "arrives")
                 relayed = http.client.HTTPConnection("127.0.0.1", upstream_port, timeout=30)
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
                 relayed.request(self.command, self.path, body, headers)
                 response = relayed.getresponse()
                 answer = response.read()
+                referee.boundary(call.action, "done")
                 call.status = response.status
                 if worded:
                     target = self.headers.get("x-amz-target")
