@@ -230,7 +230,6 @@ impl Monitor {
     fn begin(&mut self, now: Mono) {
         if let Some(open) = self.open.as_mut().filter(|open| !open.begun) {
             open.begun = true;
-            self.reverts.retain(|at| now.since(*at) < self.reverts_max[1].0);
             self.reverts.push(now);
         }
     }

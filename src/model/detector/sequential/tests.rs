@@ -183,21 +183,21 @@ fn a_bad_answer_with_the_good_ones_after_it_is_taken_as_one_by_one() {
         let mut due = 1_000;
         for _ in 0..300 {
             let (few, many) = (lot(3), 20 + lot(30));
-            let soon = if lot(20) < 9 { few } else { many };
+            let soon = if lot(2) == 0 { few } else { many };
             let later = if lot(4) == 0 { 1 + lot(12) } else { 0 };
             let goods = |count: u64| u32::try_from(count).unwrap();
             rests += u32::from(short.at_rest);
             short.take(&Bad { due: ms(due), soon: goods(soon), later: goods(later) });
             long.step(ms(due), true);
-            (0..soon).for_each(|_| long.step(ms(due + 80), false));
+            (0..soon).for_each(|_| long.step(ms(due), false));
             (0..later).for_each(|_| long.step(ms(due + 81), false));
             assert_eq!(stands(&short), stands(&long), "seed {seed}, due {due}");
             alarms += u32::from(short.alarm().is_some());
-            // A run goes on for as long as a blip after its last bad answer, and a gap of good ones that aren't there ends it too.
-            due += if later > 0 { 82 } else { 40 + 41 * lot(2) };
+            // A run goes on for as long as a blip after its last bad answer, and ends where nothing comes, too.
+            due += if later > 0 { 82 } else { [5, 40, 81][usize::try_from(lot(3)).unwrap()] };
         }
     }
-    assert!(rests > 10_000 && alarms > 100, "{rests} {alarms}");
+    assert!(rests > 10_000 && alarms > 20, "{rests} {alarms}");
 }
 
 #[test]

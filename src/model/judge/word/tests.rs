@@ -285,6 +285,19 @@ fn a_version_that_never_answered_well_has_no_grace_from_its_thirtieth_answer_on(
 }
 
 #[test]
+fn the_grace_ends_at_an_instant() {
+    let mut judge = graceful(Objectives::of_service(Some(0.001), Some(Duration::from_millis(250))));
+    play(&mut judge, 0..60, |answer| {
+        if answer.due.0 != 30_000_000 {
+            fail(answer);
+        }
+    });
+    judge.grace_until = at(1);
+    let mut is_grace = |now| matches!(judge.judge(now).verdict, Verdict::Inconclusive(Why::Grace(_)));
+    assert_eq!((is_grace(at(1).before(Duration::from_nanos(1))), is_grace(at(1))), (true, false));
+}
+
+#[test]
 fn a_total_failure_is_called_by_its_errors_and_not_by_its_time() {
     let mut judge = graceful(Objectives::of_service(Some(0.001), Some(Duration::from_millis(250))));
     judge.promises.reverse();

@@ -41,6 +41,7 @@ fn i11_the_budgets_of_an_hour_and_of_a_day() {
     unknown.ready().write(0).unwrap();
     assert_eq!(unknown.wrote("unknown", "l").monitor.reverts, []);
     let intent = unknown.intent.id;
+    assert_eq!(unknown.note(Record::Confirmed { intent: IntentId(intent.0 + 1) }).monitor.reverts, []);
     assert_eq!(unknown.note(Record::Confirmed { intent }).monitor.reverts, [NOW]);
 }
 
