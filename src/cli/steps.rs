@@ -274,6 +274,11 @@ impl Driver {
             match self.hand.write(write).await {
                 WriteOutcome::Accepted(_) => changed = true,
                 WriteOutcome::Throttled => return Err(anyhow!("{percent} %: AWS throttles our writes")),
+                WriteOutcome::Raced(code) => {
+                    return Err(anyhow!(
+                        "{percent} %: somebody else has just written it ({code}); look, and begin anew"
+                    ));
+                }
                 WriteOutcome::Refused(code) => {
                     return Err(anyhow!("{percent} %: AWS refuses the write: {code}"));
                 }

@@ -1,7 +1,7 @@
 //! An alias of a Lambda function: its versions are the groups, and its weights are the release.
 //!
 //! `UpdateAlias` is the one write here that is fenced: it carries the `RevisionId` of the last read, and AWS refuses it when anybody has
-//! written since. The revision is no part of the state. It changes with a new description too, and a state that we wrote ourselves could
+//! written since; then it is read again. The revision is no part of the state. It changes with a new description too, and a state that we wrote ourselves could
 //! not be recognised by it. So an alias that was changed and put back between two reads is the state that was judged, as a listener
 //! would be; what the revision adds is that nothing fits between the last read and the write.
 //!

@@ -9,6 +9,8 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 /// Codes by which AWS says "slower" (AWS.md 4 and 10).
 const THROTTLES: [&str; 5] =
     ["Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"];
+/// What a fenced write was made for has changed.
+const PRECONDITION_FAILED: u16 = 412;
 /// Codes by which AWS says "not you" or "not with these credentials".
 const DENIALS: [&str; 11] = [
     "AccessDenied",
@@ -80,8 +82,12 @@ where
             } else if status >= 500 {
                 WriteOutcome::Unknown(format!("{status} {code}").into())
             } else {
-                let message = context.err().message().unwrap_or_default();
-                WriteOutcome::Refused(format!("{code}: {message}").into())
+                let says = format!("{code}: {}", context.err().message().unwrap_or_default()).into();
+                if status == PRECONDITION_FAILED {
+                    WriteOutcome::Raced(says)
+                } else {
+                    WriteOutcome::Refused(says)
+                }
             }
         }
         _ => WriteOutcome::Unknown(one_line(error).into()),

@@ -130,6 +130,10 @@ class Functions:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
+    def describe(self, description: str) -> None:
+        """A person's word, which changes the revision and nothing else."""
+        self.alias = Alias(self.alias.version, self.alias.more, description)
+
     def write(self, version: str, more: dict[str, float]) -> None:
         """What somebody else's call does."""
         self.alias = Alias(version, more, self.alias.description)

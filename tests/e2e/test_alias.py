@@ -195,14 +195,30 @@ def test_a_persons_write_in_between_is_never_overwritten(fenced: AliasWorld) -> 
     fenced.green.fail()
     wrote = daemon.wait_event("wrote", REVERT_WITHIN_S)
     assert wrote["outcome"] == "refused" and "PreconditionFailedException" in wrote["detail"]
-    assert daemon.wait_event("refused", 5)["reason"] == "write-refused"
-    # It is read again, as after any other refusal, and what the person wrote stays.
+    # It is read again, and what the person wrote stays.
+    assert daemon.wait_event("held", 5)["reason"] == "overridden"
     epoch = daemon.wait_event("epoch", 10, count=3)
     assert epoch["shows"] == f"{NAME}:1 50 %, :2 50 %"
     time.sleep(8)
     (write,) = updates(fenced)
     assert (write.status, write.params["RevisionId"]) == (412, judged)
     assert fenced.weights() == {"1": 0.5, "2": 0.5}
+    assert len(daemon.events("intent")) == 1
+
+
+def test_a_description_that_comes_in_between_is_kept_and_the_write_made_again(fenced: AliasWorld) -> None:
+    """It changes the revision, so that AWS refuses our write, and nothing that routes."""
+    daemon = fenced.start_serin()
+    daemon.wait_armed()
+    fenced.shift(0.1)
+    seen(fenced, daemon)
+    fenced.functions.before["UpdateAlias"] = lambda: fenced.functions.describe("owned by shop")
+    fenced.green.fail()
+    daemon.wait_event("verified", REVERT_WITHIN_S)
+    first, second = updates(fenced)
+    assert (first.status, second.status) == (412, 200)
+    assert first.params["RevisionId"] != second.params["RevisionId"]
+    assert (fenced.weights(), fenced.functions.alias.description) == ({"1": 1.0}, "owned by shop")
     assert len(daemon.events("intent")) == 1
 
 

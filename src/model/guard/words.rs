@@ -170,6 +170,8 @@ pub enum WriteOutcome {
     Accepted(Box<str>),
     /// AWS throttles us; nothing was changed.
     Throttled,
+    /// Somebody has written since our last read, and AWS noticed by itself; its code. Nothing was changed by us.
+    Raced(Box<str>),
     /// AWS said no; its code. Nothing was changed.
     Refused(Box<str>),
     /// It may or may not have happened: read, never resend blindly.

@@ -218,6 +218,11 @@ impl Guard {
                 out.push(note("refused", "Throttling".into()));
                 self.again(now, course.again(), "AWS throttles our writes", out);
             }
+            // The next read tells what they wrote: another state is theirs, and a new description is nothing to us.
+            WriteOutcome::Raced(code) => {
+                out.push(note("refused", code));
+                self.again(now, course.again(), "somebody writes between our reads and our writes", out);
+            }
             WriteOutcome::Unknown(why) => {
                 out.push(note("unknown", why.clone()));
                 self.lands_until = lands_until;

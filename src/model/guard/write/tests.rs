@@ -153,6 +153,27 @@ fn each_try_waits_twice_as_long_as_the_one_before() {
     }
 }
 
+/// AWS has noticed that somebody wrote between our read and our write.
+#[test]
+fn a_write_that_somebody_else_came_before_is_made_again_over_what_was_judged_and_over_nothing_else() {
+    let raced = || {
+        let (mut guard, mut out) = (writing(1, false), vec![]);
+        guard.wrote(NOW, OpId(71), WriteOutcome::Raced("Precondition".into()), &mut out);
+        assert_eq!((waits(&guard), told(&out)), (Some((NOW.after(Duration::from_millis(800)), 2)), vec![]));
+        let mut out = vec![];
+        guard.deadlines(NOW.after(Duration::from_secs(1)), &mut out);
+        assert!(matches!(out[..], [Action::Read(_, Depth::Marks)]), "{out:?}");
+        guard
+    };
+    let reads = |mut guard: Guard, state| {
+        let mut out = vec![];
+        guard.reread(NOW.after(Duration::from_secs(1)), &Ok(shows(state)), &mut out);
+        (writes(&out), told(&out))
+    };
+    assert_eq!(reads(raced(), state(0, 1)), (true, vec![]), "it changed nothing that routes");
+    assert_eq!(reads(raced(), state(50, 50)), (false, vec![PageKind::Overridden]));
+}
+
 #[test]
 fn a_write_without_a_known_end_may_land_until_five_seconds_after_it_was_sent() {
     let mut guard = writing(1, false);
