@@ -29,7 +29,7 @@ mod units;
 pub use address::forbidden;
 pub use explain::{explain, explain_json};
 pub use front::{Front, Via};
-pub use lever::{Lever, Whose};
+pub use lever::{Lever, Whose, unasked_balancers};
 pub use notify::{EventBridge, Slack, Sns, Webhook};
 pub use openslo::{Unit, import as import_openslo};
 pub use publish::{CloudWatch, Otlp, Publish};

@@ -6,7 +6,7 @@ use crate::model::guard::Depth;
 use crate::model::listener::{GroupHealth, HealthState, group_name};
 use crate::model::policy::{Heard, Unheard};
 use crate::revert::{Hand, Reverter};
-use crate::settings::{Lever, Service, Settings};
+use crate::settings::{Lever, Service, Settings, unasked_balancers};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -69,6 +69,11 @@ async fn look_at_lever(service: &Service, hand: &Hand) -> Vec<Look> {
         if let Ok(name) = &name {
             service.front.know(name.clone());
         }
+        let others = unasked_balancers(&service.levers).join(", ");
+        let name = name.map(|name| match others.as_str() {
+            "" => name,
+            others => format!("{name}; the addresses of {others} are not asked, and prove no revert"),
+        });
         looks.push(look("balancer".into(), name));
     }
     if let Some(hold) = observed.marks.as_ref().and_then(|marks| marks.hold.as_ref()) {

@@ -71,6 +71,29 @@ impl Lever {
     }
 }
 
+/// The balancers whose own addresses no probe asks: all but that of the first lever, each as `app/NAME/ID`.
+#[must_use]
+pub fn unasked_balancers(levers: &[Lever]) -> Vec<&str> {
+    fn of(lever: &Lever) -> Option<&str> {
+        match lever {
+            Lever::Listener { arn, .. } | Lever::Rule { arn, .. } => {
+                let (_, path) = arn.split_once('/')?;
+                let end = path.match_indices('/').nth(2).map_or(path.len(), |(end, _)| end);
+                Some(&path[..end])
+            }
+            Lever::Alias { .. } => None,
+        }
+    }
+    let mut all: Vec<&str> = Vec::new();
+    for balancer in levers.iter().filter_map(of) {
+        if !all.contains(&balancer) {
+            all.push(balancer);
+        }
+    }
+    all.drain(..all.len().min(1));
+    all
+}
+
 /// Whether these are one alias, whose versions nobody can ask.
 pub(super) fn is_alias(levers: &[Lever]) -> bool {
     levers.iter().any(|lever| lever.alias().is_some())
@@ -300,5 +323,28 @@ fn function_alias(arn: &str) -> Result<Lever, Fault> {
             Ok(Lever::Alias { arn: arn.to_owned(), region: region.to_owned() })
         }
         _ => Err(Fault::new("not the ARN of a function's alias", form)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_balancers_all_but_the_first_are_not_asked() {
+        let lever = |word: &str, rest: &str| {
+            let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{word}/app/{rest}");
+            parse(&arn, if word == "listener" { Kind::Listener } else { Kind::Rule }).unwrap()
+        };
+        let one = [lever("listener", "shop/1/a"), lever("listener-rule", "shop/1/b/c")];
+        assert!(unasked_balancers(&one).is_empty());
+        assert!(unasked_balancers(&[]).is_empty());
+        let more = [
+            one[0].clone(),
+            lever("listener-rule", "inner/2/b/c"),
+            lever("listener", "inner/2/d"),
+            lever("listener", "shop/3/d"),
+        ];
+        assert_eq!(unasked_balancers(&more), ["app/inner/2", "app/shop/3"]);
     }
 }
