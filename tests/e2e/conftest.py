@@ -136,7 +136,7 @@ class WeightedWorld(Stage):
 
     def start_serin(self, **options) -> Daemon:
         governed = {} if "rules" in options else {"listener": self.listener}
-        given = {"aws": self.referee.url, "owners": self.owners.url, "settle": "3s"}
+        given = {"aws": self.referee.url, "owners": self.owners.url}
         # moto can't read CBOR, which is what the Rust SDK speaks to CloudWatch.
         given |= {"balancer": self.host, "cloudwatch": False}
         return self._owned(Daemon(self.folder, **(given | governed | options)))
@@ -233,7 +233,7 @@ class AliasWorld(Stage):
         self.referee = self._owned(Referee(keeper.port, ledger_path(folder)))
 
     def start_serin(self, **options) -> Daemon:
-        given = {"aws": self.referee.url, "owners": self.owners.url, "settle": "3s"}
+        given = {"aws": self.referee.url, "owners": self.owners.url}
         given |= {"lambda_alias": ARN, "balancer": self.host, "cloudwatch": False}
         # A step of a tenth shows late at ten a second.
         given |= {"control": f"http://127.0.0.1:{self.status.port}/", "calm": "40/s"}
