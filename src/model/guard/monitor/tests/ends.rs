@@ -52,17 +52,26 @@ fn i12_a_breach_is_acted_on_or_explained() {
         let evidence = crate::guard::rig::evidence();
         way.note(Record::Breach { epoch, release, evidence, says: "".into() });
     };
-    let late = |way: &mut Way| {
-        way.now = NOW.after(ANSWER_MAX).after(Duration::from_nanos(1));
-        way.look(&[])
+    let until = |way: &mut Way, end: Mono| {
+        while way.now.after(LOOK_MAX) < end {
+            way.now = way.now.after(LOOK_MAX);
+            way.look(&[])?;
+        }
+        way.now = end;
+        way.look(&[page(PageKind::Breach), page(PageKind::Bad), page(PageKind::Standing)])
     };
+    let end = NOW.after(Way::new().monitor.evidence_age_max).after(ANSWER_MAX);
+    let late = |way: &mut Way| until(way, end.after(Duration::from_nanos(1)));
     let mut way = Way::new();
     breach(&mut way);
     way.now = NOW.after(SECOND);
     breach(&mut way);
-    way.now = NOW.after(ANSWER_MAX);
-    assert_eq!(way.look(&[page(PageKind::Breach), page(PageKind::Bad), page(PageKind::Standing)]), Ok(()));
+    assert_eq!(until(&mut way, end), Ok(()));
     assert_eq!(breaks(late(&mut way)), "I12");
+    let mut frozen = Way::new();
+    breach(&mut frozen);
+    frozen.now = NOW.after(Duration::from_hours(1));
+    assert_eq!(frozen.look(&[]), Ok(()), "an hour of which it saw nothing is no hour");
     let ends: [fn(&mut Way); 6] = [
         |way| way.look(&[page(PageKind::Refused)]).unwrap(),
         |way| _ = way.note(Record::Held { release: ReleaseId(1), reason: "".into(), needs_human: true }),
