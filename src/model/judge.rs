@@ -59,6 +59,10 @@ const OUTSIDE_CAP: usize = 4_096;
 const ROLLING: usize = 0;
 /// and over as long as it takes to know what is usual.
 const HISTORY: usize = 1;
+/// What is found of a breach stands for so long, an answer of it: some thirty times what finding it takes.
+const STANDS_AN_ANSWER: Duration = Duration::from_micros(5);
+/// And for so long at most.
+const STANDS_MAX: Duration = Duration::from_secs(1);
 /// The pane of all answers of the new version since the epoch opened,
 const WHOLE: usize = 2;
 /// and of those that were due after its grace.
@@ -101,6 +105,8 @@ pub struct Judge {
     planned: Option<(f64, Mono)>,
     /// When a breach was last thought possible.
     doubted: Option<Mono>,
+    /// What is said of a breach, and until when that stands.
+    stands: Option<(Mono, Verdict)>,
     own: Owns,
     outside: VecDeque<(Mono, Fault)>,
 }
@@ -152,6 +158,7 @@ impl Judge {
             first_bad: None,
             planned: None,
             doubted: None,
+            stands: None,
             own: Owns::default(),
             outside: VecDeque::new(),
             policy,
@@ -165,6 +172,7 @@ impl Judge {
     pub fn open(&mut self, stage: Stage) {
         let goes_on = stage.epoch == self.stage.epoch || !answered(Hazard::StaleEvidence);
         self.stage = stage;
+        self.stands = None;
         self.known.reread();
         if goes_on {
             self.direct.clear();
@@ -256,9 +264,10 @@ impl Judge {
     /// The verdict at `now`, with what it rests on.
     pub fn judge(&mut self, now: Mono) -> Judgement {
         self.expire(now);
-        let mut memos = std::mem::take(&mut self.memos);
-        let verdict = self.verdict(now, &mut memos);
-        self.memos = memos;
+        let verdict = match &self.stands {
+            Some((until, verdict)) if now < *until => verdict.clone(),
+            _ => self.look(now),
+        };
         if self.stage.release && verdict == Verdict::Inconclusive(Why::Suspect) {
             self.doubted = Some(now);
         }
@@ -287,6 +296,24 @@ impl Judge {
             attained: self.attained(now),
             doubt: self.doubted.is_some_and(|at| now.since(at) < DOUBT_STAYS),
         }
+    }
+
+    /// What is found of a breach takes longer the longer that it lasts, so it is looked for more rarely: a breach that nobody puts back
+    /// must not take the time that probes need.
+    fn look(&mut self, now: Mono) -> Verdict {
+        let mut memos = std::mem::take(&mut self.memos);
+        for memo in &mut memos {
+            memo.breach = 0;
+        }
+        let verdict = self.verdict(now, &mut memos);
+        self.memos = memos;
+        let answers = self.memos.iter().map(|memos| memos.breach).max().unwrap_or(0);
+        let until = (answers > 0).then(|| now.after(STANDS_MAX.min(STANDS_AN_ANSWER * answers)));
+        // What is bearable within the grace is none at its end.
+        let until =
+            until.map(|until| if now < self.grace_until { until.min(self.grace_until) } else { until });
+        self.stands = until.map(|until| (until, verdict.clone()));
+        verdict
     }
 
     fn production(&mut self, sample: &Sample, now: Mono) -> Option<Notice> {

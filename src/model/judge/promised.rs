@@ -29,6 +29,8 @@ pub(crate) struct Promised {
 pub(super) struct Memos {
     pub(super) all: Option<Memo>,
     pub(super) past_grace: Option<Memo>,
+    /// How many answers the breach has that was found; 0: none was.
+    pub(super) breach: u32,
 }
 
 /// All of them. Each sample of the judged time is one look at each promise that it speaks of, by each policy that could revert on its

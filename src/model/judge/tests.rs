@@ -257,3 +257,34 @@ fn what_is_usual_is_a_quarter_of_an_hour_and_no_outage() {
     assert_eq!(again.baseline.bad, 0, "{:?}", again.baseline);
     assert!(u64::from(again.baseline.answers) > minutes(7), "{:?}", again.baseline);
 }
+
+#[test]
+fn a_long_breach_is_looked_at_more_rarely_and_what_ends_it_is_seen_within_a_second() {
+    let mut judged = judge(Objectives::of_service(Some(0.001), None), true);
+    let at = |i: u64| Mono(i * 10_000_000 + 20_000_000);
+    let mut answer = |i: u64, bad: bool| {
+        judged.observe(&sample(i, Purpose::Direct, 20), at(i));
+        let mut answer = sample(i, Purpose::Production, 20);
+        if bad {
+            (answer.outcome, answer.status) = (Outcome::Bad(Fault::Status), 500);
+        }
+        judged.observe(&answer, at(i));
+        judged.judge(at(i)).verdict
+    };
+    (0..500).for_each(|i| drop(answer(i, false)));
+    let bads = |verdict: &Verdict| if let Verdict::Bad(evidence) = verdict { evidence.bad } else { 0 };
+    // A short one is looked at with each answer: 5 µs an answer is less than the 10 ms between two.
+    let first: Vec<u32> = (500..700).map(|i| bads(&answer(i, true))).collect();
+    assert!(first[20..].is_sorted_by(|one, next| one + 1 == *next), "{first:?}");
+    // Of five thousand, one look stands for 25 ms: every third answer is looked at.
+    (700..5_500).for_each(|i| drop(answer(i, true)));
+    let later: Vec<u32> = (5_500..5_520).map(|i| bads(&answer(i, true))).collect();
+    let looks = later.iter().collect::<BTreeSet<_>>().len();
+    assert!((7..=8).contains(&looks), "{later:?}");
+    let over = (5_520..5_700).position(|i| !matches!(answer(i, false), Verdict::Bad(_))).unwrap();
+    assert!(over < 50, "{over}");
+    let next = Stage { epoch: EpochId(2), ..judged.stage.clone() };
+    judged.stands = Some((Mono(u64::MAX), Verdict::Good));
+    judged.open(next);
+    assert_eq!(judged.stands, None, "another epoch has another word");
+}

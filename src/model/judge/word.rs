@@ -172,6 +172,7 @@ impl Judge {
                 Look::Suspect => suspect = true,
                 Look::Breach(mut evidence) => {
                     evidence.total = total;
+                    memos.breach = evidence.answers;
                     return self.weigh(promised, window, evidence, now);
                 }
             }
@@ -203,7 +204,10 @@ impl Judge {
         self.promises.iter().zip(memos).find_map(|(promised, memos)| {
             let sight = self.sight(promised, self.production.pane(WHOLE), now);
             match promised.promise.look_again(&sight, &mut memos.all) {
-                Look::Breach(evidence) => Some(evidence),
+                Look::Breach(evidence) => {
+                    memos.breach = evidence.answers;
+                    Some(evidence)
+                }
                 Look::TooFew | Look::Kept | Look::Suspect => None,
             }
         })
