@@ -18,7 +18,7 @@ const POLICIES: [&str; 4] = ["sequential", "threshold", "burn_rate", "baseline"]
 #[derive(Args, Debug)]
 #[command(
     after_help = "Synthetic scenarios: quiet, bursts and diurnal are good releases; outage, hang, flapping, ramp, slow-burn, \
-errors=5% (a share of the answers) and slow=2x (P95 at twice its limit) are bad ones. Direct probes of the old version are always good. \
+errors=5% (a share of the answers) and slow=2x (P95 at twice its limit) are bad ones. The old version is always good: asked directly, and in what it answers of a step. \
 Calls of AWS are taken to need 30 ms each, a write to disk 10 ms."
 )]
 pub(super) struct SimulateArgs {
@@ -48,6 +48,9 @@ pub(super) struct SimulateArgs {
     /// How long a release is played after its cutover. Default: `judge.judge_for`.
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     horizon: Option<Duration>,
+    /// The release is a step: the new version gets this share of the requests, and the old one the others.
+    #[arg(long, value_name = "SHARE", default_value = "100%", value_parser = share)]
+    share: u8,
     /// Write a page with a chart of each scenario.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -118,6 +121,7 @@ pub(super) fn simulate(args: &SimulateArgs) -> Result<(), Failure> {
             "release_rate_hz": service.release_rate_hz(),
             "for_seconds": horizon.as_secs_f64(),
             "after_seconds": args.after.as_secs_f64(),
+            "share_percent": args.share,
             "seed": args.seed,
             "results": rows,
         });
@@ -152,6 +156,14 @@ fn take(
     if quiet { Ok(()) } else { say(&line(row)) }
 }
 
+/// `10%`, from 1 to 100.
+fn share(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+    number
+        .filter(|share| (1..=100).contains(share))
+        .ok_or_else(|| format!("{text:?} is no share: a whole number from 1% to 100%"))
+}
+
 /// The service, under one policy or as it is configured.
 fn service_of(args: &SimulateArgs, policy: Option<&str>) -> Result<Service, Failure> {
     let mut config = args.config.clone();
@@ -176,20 +188,30 @@ fn policies(
 ) -> Result<Vec<(String, Rules)>, Failure> {
     let configured = service.judge.policy.to_string();
     let mut policies = Vec::new();
+    let of = |service: &Service| {
+        let mut rules = Rules::of(service, horizon);
+        rules.share = args.share;
+        rules
+    };
     if args.policy.is_empty() {
-        policies.push((configured.clone(), Rules::of(service, horizon)));
+        policies.push((configured.clone(), of(service)));
     }
     let named: Vec<&str> = args.policy.iter().map(String::as_str).collect();
     let others = if named.is_empty() { POLICIES.to_vec() } else { named };
     for name in others.into_iter().filter(|name| *name != configured || !args.policy.is_empty()) {
-        policies.push((name.to_owned(), Rules::of(&service_of(args, Some(name))?, horizon)));
+        policies.push((name.to_owned(), of(&service_of(args, Some(name))?)));
     }
     Ok(policies)
 }
 
 fn heading(service: &Service, args: &SimulateArgs, horizon: Duration) -> String {
+    let step = if args.share < 100 {
+        format!(", of which the new version gives {} %", args.share)
+    } else {
+        String::new()
+    };
     let mut text = format!(
-        "{}: {} releases of each scenario, seed {}, {} answers a second; it begins {} after the cutover and ends with {}\n\n",
+        "{}: {} releases of each scenario, seed {}, {} answers a second{step}; it begins {} after the cutover and ends with {}\n",
         service.name,
         args.releases,
         args.seed,
@@ -197,6 +219,12 @@ fn heading(service: &Service, args: &SimulateArgs, horizon: Duration) -> String 
         humantime::format_duration(args.after),
         humantime::format_duration(horizon),
     );
+    if service.has_lever() && !service.asks_directly() {
+        text.push_str(
+            "the old version can't be asked past its alias: its word is what it answers in production\n",
+        );
+    }
+    text.push('\n');
     let _ = writeln!(
         text,
         "{:<16} {:<24} {:>9} {:>9} {:>6} {:>7} {:>19} {:>19}",

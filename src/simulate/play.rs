@@ -44,6 +44,10 @@ pub struct Rules {
     /// Of the side path: in peace, in a release, and there in doubt.
     direct_hz: [f64; 3],
     urls: u16,
+    /// The old version can be asked past what shares out the requests.
+    asks_directly: bool,
+    /// Percent of the requests that the new version gets from the cutover on, 1 to 100.
+    pub share: u8,
     /// The end, after the cutover.
     pub horizon: Duration,
 }
@@ -61,6 +65,9 @@ impl Rules {
             release_hz: service.release_rate_hz(),
             direct_hz: [service.direct_rate_hz(false), service.direct_rate_hz(true), service.doubt_rate_hz()],
             urls: u16::try_from(service.targets.len()).unwrap_or(u16::MAX),
+            // Without a lever it is played as if there were one: a listener.
+            asks_directly: service.asks_directly() || !service.has_lever(),
+            share: 100,
             horizon,
         }
     }
@@ -95,7 +102,8 @@ pub fn play(rules: &Rules, source: &mut dyn Source) -> Played {
     let cut = Mono(0).after(rules.lead());
     let end = cut.after(rules.horizon);
     let mut stage = Theatre::new(rules, cut);
-    for purpose in [Purpose::Production, Purpose::Direct] {
+    let paths = [Purpose::Production, Purpose::Direct];
+    for purpose in paths.into_iter().filter(|path| *path != Purpose::Direct || rules.asks_directly) {
         stage.queue(Mono(1_000_000), Job::Probe(purpose, 0));
     }
     if let Some(recorded) = source.recorded() {
@@ -231,7 +239,10 @@ impl<'a> Theatre<'a> {
                 self.queue(now.after(pause), Job::Judge);
                 self.judge(now);
             }
-            Job::Cutover => self.listener = forward([0, 100]),
+            Job::Cutover => {
+                let new = i32::from(self.rules.share);
+                self.listener = forward([100 - new, new]);
+            }
             Job::Wake if self.wake <= now => self.step(now, Event::Tick),
             Job::Wake => {}
             Job::Reply(event) => self.step(now, *event),

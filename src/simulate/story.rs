@@ -139,6 +139,8 @@ pub struct Usual {
     pub timeout: Duration,
     /// The end of the release, since the cutover.
     pub horizon: Duration,
+    /// The share of the requests that the new version gets from the cutover on, above 0.0 up to 1.0.
+    pub share: f64,
 }
 
 impl Usual {
@@ -156,6 +158,7 @@ impl Usual {
             p95_max: objectives.slow_over().unwrap_or(P95),
             timeout,
             horizon: rules.horizon,
+            share: f64::from(rules.share) / 100.0,
         }
     }
 }
@@ -219,12 +222,16 @@ impl Telling {
 
 impl Source for Telling {
     fn answer(&mut self, at: f64, purpose: Purpose, index: u64) -> Shot {
-        let new = purpose == Purpose::Production && at >= 0.0;
+        let after = purpose == Purpose::Production && at >= 0.0;
+        // Of a whole cutover no chance is drawn, so that its stream stays what it is.
+        let new = after && (self.usual.share >= 1.0 || self.unit() < self.usual.share);
         let since = at - self.story.onset.as_secs_f64();
         let told = new && since >= 0.0;
         let (share, factor) =
             if told { self.now(since) } else { (self.usual.bad_share_max * USUAL_SHARE, 1.0) };
-        let bad = self.is_bad(share, told && self.story.kind == Kind::Bursts);
+        // A burst is of all requests: of a step's, the new version has its share.
+        let bursts = after && since >= 0.0 && self.story.kind == Kind::Bursts;
+        let bad = self.is_bad(share, bursts) && (new || !bursts);
         let p95 = self.usual.p95_max.as_secs_f64() * USUAL_P95 * factor;
         let seconds = p95 * (SIGMA * (self.normal() - Z95)).exp();
         let late = seconds >= self.usual.timeout.as_secs_f64() || told && self.story.kind == Kind::Hang;
@@ -257,6 +264,7 @@ mod tests {
         p95_max: Duration::from_millis(250),
         timeout: Duration::from_secs(1),
         horizon: Duration::from_mins(5),
+        share: 1.0,
     };
 
     /// The share of bad answers and of slow ones among 20,000 of the new version, from `from` seconds after the cutover on.
@@ -285,6 +293,18 @@ mod tests {
         near(shares(Kind::Slow(1.0), 10.0).1, 0.05, 0.01);
         assert!(shares(Kind::Slow(2.0), 10.0).1 > 0.3);
         assert!(shares(Kind::Diurnal, 10.0).1 < 0.025);
+    }
+
+    #[test]
+    fn a_step_gives_the_new_version_its_share() {
+        let usual = Usual { share: 0.1, ..USUAL };
+        let mut telling = Story { kind: Kind::Hang, onset: Duration::ZERO }.tell(usual, 3);
+        let before = telling.answer(-1.0, Purpose::Production, 0);
+        assert_eq!((before.outcome, before.new), (Outcome::Ok, Some(false)));
+        let bad = (0..20_000).filter(|i| telling.answer(1.0, Purpose::Production, *i).outcome != Outcome::Ok);
+        let bad = bad.count();
+        assert!((1_850..2_150).contains(&bad), "{bad}");
+        assert_eq!(telling.answer(1.0, Purpose::Direct, 0).new, Some(false), "the old one is asked by name");
     }
 
     #[test]

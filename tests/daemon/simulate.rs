@@ -205,3 +205,62 @@ fn what_is_asked_wrongly_is_told_with_what_is_known() {
         assert!(Path::new(SMALLEST).exists());
     });
 }
+
+/// An alias, whose old version can't be asked past it: a shift at once is told only, and a step is judged by what both answer.
+#[test]
+fn an_alias_is_played_without_asking_its_old_version_directly() {
+    bounded(async {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("serin.toml");
+        let smallest = std::fs::read_to_string(SMALLEST).unwrap();
+        let alias: String = smallest
+            .lines()
+            .map(|line| {
+                let arn = "arn:aws:lambda:eu-west-1:123456789012:function:checkout:live";
+                if line.starts_with("listener") {
+                    format!("lambda_alias = \"{arn}\"\n")
+                } else {
+                    format!("{line}\n")
+                }
+            })
+            .collect();
+        std::fs::write(&config, alias).unwrap();
+        let config = config.to_str().unwrap();
+        let base = [
+            "simulate",
+            "--config",
+            config,
+            "--json",
+            "--policy",
+            "sequential",
+            "--scenario",
+            "outage",
+            "--releases",
+            "3",
+            "--for",
+            "2m",
+        ];
+        let whole = json(&base).await;
+        let row = &whole["results"][0];
+        assert_eq!((row["reverted"].as_u64(), row["missed"].as_u64()), (Some(0), Some(3)), "{whole:#}");
+        let step = json(&[&base[..], &["--share", "10%"]].concat()).await;
+        let row = &step["results"][0];
+        assert_eq!(
+            (step["share_percent"].as_u64(), row["reverted"].as_u64()),
+            (Some(10), Some(3)),
+            "{step:#}"
+        );
+        let (_, out, _) = outcome(serin(&["check", "--config", config, "--power"])).await;
+        assert!(
+            out.contains("in a step to 10 % a tenth") && !out.contains("blamed on the release once"),
+            "{out}"
+        );
+        for bad in ["0%", "101%", "10", "1.5%"] {
+            let (code, _, log) = outcome(serin(&["simulate", "--config", config, "--share", bad])).await;
+            assert!(
+                code == 64 && log.contains("is no share: a whole number from 1% to 100%"),
+                "{code} {log}"
+            );
+        }
+    });
+}

@@ -1,7 +1,7 @@
 //! `serin check --power`: what can this configuration see, how soon, and what does it cost the service?
 
 use crate::model::objective::{Goal, Objective};
-use crate::model::policy::{Burn, Join, JudgePolicy, Policy};
+use crate::model::policy::{Burn, Heard, Join, JudgePolicy, Policy, Unheard};
 use crate::model::power::latency::{FACTORS, Times};
 use crate::model::power::{Forecast, Limit, SHARES, Test, control_seconds};
 use crate::settings::{Service, Settings};
@@ -40,6 +40,9 @@ pub(super) fn words(settings: &Settings) -> String {
         let _ = writeln!(text, "\npower of {}, policy {}", service.name, service.judge.policy);
         for sight in sights(service) {
             show(&mut text, &sight, &service.judge);
+        }
+        if let Some(note) = in_steps(service) {
+            let _ = writeln!(text, "  {note}");
         }
         let _ = writeln!(text, "  load on the service: {}", service.load_line());
     }
@@ -86,15 +89,29 @@ fn of_service(service: &Service) -> Value {
         "judge_for_s": service.judge.judge_for.as_secs_f64(),
         "wrong_reverts_one_in": service.judge.wrong_reverts_one_in,
         "load_hz": service.load_hz(),
+        "note": in_steps(service),
         "assumed": {"quantile_of_its_limit": PART, "sigma": SIGMA},
         "objectives": sights(service).iter().map(sight).collect::<Vec<_>>(),
     })
 }
 
+/// What the times don't say of an alias: they are of a new version that gets all the requests.
+fn in_steps(service: &Service) -> Option<String> {
+    let Heard::InProduction(unheard) = service.judge.heard else { return None };
+    let whole = match unheard {
+        Unheard::Hold => "told, and not put back (judge.unheard = \"hold\")",
+        Unheard::Revert => "blamed on the release if the control is well (judge.unheard = \"revert\")",
+    };
+    Some(format!(
+        "these times are of a shift of all requests, which is {whole}; in a step to 10 % a tenth of the answers are the new version's, \
+         and finding takes about ten times as long: serin simulate --share 10%"
+    ))
+}
+
 fn sights(service: &Service) -> Vec<Sight> {
     let judge = &service.judge;
     // Whoever has a lever asks the registered targets of the old version, and waits for what they say.
-    let direct_hz = service.has_lever().then(|| service.doubt_rate_hz());
+    let direct_hz = service.asks_directly().then(|| service.doubt_rate_hz());
     let tests = Test::of(judge);
     let believed = judge.policy.join == Join::Any || judge.policy.tests.len() == 1;
     let burns = judge.policy.tests.iter().find_map(|policy| match policy {
