@@ -215,13 +215,12 @@ impl Steward {
     /// One line when reading begins to fail, fails otherwise, or works again: not one a read.
     fn log_read(&mut self, error: Option<&ReadError>) {
         let why: Option<Box<str>> = error.map(|error| error.to_string().into());
-        if self.lever.is_none() || why == self.read_error {
-            return;
-        }
+        let Some(lever) = self.lever.as_ref().filter(|_| why != self.read_error) else { return };
+        let what = lever.what();
         if let Some(why) = &why {
-            tracing::warn!(service = %self.name, %why, "the listener can't be read; probing goes on, and nothing can be reverted until it can");
+            tracing::warn!(service = %self.name, %why, "the {what} can't be read; probing goes on, and nothing can be reverted until it can");
         } else {
-            tracing::info!(service = %self.name, "the listener can be read again");
+            tracing::info!(service = %self.name, "the {what} can be read again");
         }
         self.read_error = why;
     }

@@ -256,7 +256,7 @@ pub(super) fn drill(args: &DrillArgs) -> Result<(), Failure> {
         // The variable may be set for other commands.
         None if !args.config.config.is_empty() && std::env::var_os("SERIN_CONFIG_PATH").is_none() => {
             Err(Failure::Usage(
-                "--config is of no use without --hook: who moves the listener, and who injects the fault?"
+                "--config is of no use without --hook: who shifts the requests, and who injects the fault?"
                     .into(),
             ))
         }

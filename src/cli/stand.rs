@@ -112,7 +112,7 @@ impl Stand {
                 .push(format!("its mode is {}, not act", self.service["mode"].as_str().unwrap_or("unknown")));
         }
         if self.guard().is_null() {
-            reasons.push("it doesn't watch the listener yet".into());
+            reasons.push("it doesn't watch what it would put back yet".into());
         }
         if let Some(why) = self.latched().or(self.needs_human()) {
             reasons.push(format!("its last release is latched ({why}): look at it, then `serin ack` it"));
@@ -150,7 +150,7 @@ impl Stand {
             )),
         }
         if self.guard().is_null() {
-            reasons.push("it doesn't watch the listener yet".into());
+            reasons.push("it doesn't watch what it would put back yet".into());
             return reasons;
         }
         self.latches(wanted, &mut reasons);
@@ -236,7 +236,10 @@ mod tests {
         assert_eq!(unarmed(|_| {}), [""; 0]);
         assert_eq!(unarmed(|one| one["guard"]["state"] = "judging".into()), [""; 0], "a step is judged");
         assert_eq!(unarmed(|one| one["mode"] = "observe".into()), ["its mode is observe, not act"]);
-        assert_eq!(unarmed(|one| one["guard"] = Value::Null), ["it doesn't watch the listener yet"]);
+        assert_eq!(
+            unarmed(|one| one["guard"] = Value::Null),
+            ["it doesn't watch what it would put back yet"]
+        );
         assert!(unarmed(|one| one["guard"]["latched"] = "reverted".into())[0].contains("latched (reverted)"));
         let fails = |one: &mut Value| one["guard"]["conditions"][0]["holds"] = false.into();
         assert_eq!(unarmed(fails), ["known-good: blue"]);

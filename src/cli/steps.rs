@@ -183,10 +183,14 @@ async fn ready(hand: &Hand, at: &At, service: &Service) -> Result<ListenerState,
         Some((Owner::Nobody, None)) => {}
         Some((Owner::Nobody, Some(hold))) => reasons.push(format!("an operator holds: {hold}")),
         Some((Owner::Deployer(deployer), _)) => {
-            reasons.push(format!("{} owns the listener: let it make the steps", deployer.by.name()));
+            reasons.push(format!(
+                "{} owns the {}: let it make the steps",
+                deployer.by.name(),
+                service.governs()
+            ));
         }
         Some((owner, _)) => reasons.push(owner.standing().err().unwrap_or_default()),
-        None => reasons.push("whose the listener is was not told".into()),
+        None => reasons.push(format!("whose the {} is was not told", service.governs())),
     }
     if reasons.is_empty() {
         return Ok(read.state);
@@ -210,10 +214,7 @@ fn group(live: &ListenerState, to: &str) -> Result<String, Failure> {
     let version = named.first().filter(|_| found.is_none()).and_then(|arn| version_beside(arn, to));
     found.or(version).ok_or_else(|| {
         let known: Vec<&str> = named.into_iter().map(group_name).collect();
-        Failure::Usage(format!(
-            "--to {to}: the listener names {}; give another group by its ARN",
-            known.join(", ")
-        ))
+        Failure::Usage(format!("--to {to}: there are {}; give another by its ARN", known.join(", ")))
     })
 }
 
@@ -311,7 +312,7 @@ impl Driver {
                 "good" => return Ok((Outcome::Done, String::new())),
                 "bad" => return self.rest(percent).await,
                 "left" => {
-                    return Ok((Outcome::Left, format!("somebody else changed the listener at {percent} %")));
+                    return Ok((Outcome::Left, format!("somebody else shifted the requests at {percent} %")));
                 }
                 _ if waited >= self.within => {
                     let why = format!(
@@ -333,10 +334,8 @@ impl Driver {
             let stand = Stand::read(&self.at, &self.service).await.context("after a bad step")?;
             if let Some(latched) = stand.latched() {
                 let needs = stand.needs_human().map(|_| "; a person is needed").unwrap_or_default();
-                let why = format!(
-                    "{percent} % was bad, and is {latched}: the listener shows {}{needs}",
-                    stand.shows()
-                );
+                let why =
+                    format!("{percent} % was bad, and is {latched}: requests go to {}{needs}", stand.shows());
                 return Ok((Outcome::Bad, why));
             }
             if clock::now() >= until {

@@ -28,6 +28,15 @@ impl Hand {
         }
     }
 
+    /// What is put back, in a word for people.
+    #[must_use]
+    pub const fn what(&self) -> &'static str {
+        match self {
+            Self::Alb(_) => "listener",
+            Self::Alias(_) => "alias",
+        }
+    }
+
     /// Reads the lever once and says whether it is one that may be governed.
     ///
     /// # Errors

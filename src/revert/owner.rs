@@ -211,7 +211,7 @@ impl Owners {
             let found = found.unwrap_or_else(|_| Err(format!("no answer within {} s", LOOK_MAX.as_secs())));
             let now = clock::now();
             if let Err(why) = &found {
-                tracing::warn!(%why, "who owns the listener can't be found out");
+                tracing::warn!(%why, "who moves the requests can't be found out");
             }
             {
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);

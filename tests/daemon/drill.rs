@@ -229,7 +229,7 @@ fn a_hook_that_fails_ends_the_drill_and_restores() {
         assert!(error.contains("the hook's phase fault ended with exit code 3"), "{error}");
         assert!(error.contains("NOT RESTORED, the hook's phase restore ended with exit code 4"), "{error}");
         assert!(phases(&scene)[2].starts_with("restore checkout hook_failed"), "{:?}", phases(&scene));
-        assert!(shown["next"].to_string().contains("the listener shows green"), "{shown:#}");
+        assert!(shown["next"].to_string().contains("requests go to green"), "{shown:#}");
         is_kept(&scene.path("drill"), &shown, "judging").await;
     });
 }

@@ -68,7 +68,7 @@ impl Drill {
             all.push(format!("{until}: a release that begins before would not be put back"));
         }
         if self.restored.is_some() && self.outcome != Outcome::Reverted {
-            all.push(format!("the listener shows {}; put it where it belongs", after.shows()));
+            all.push(format!("requests go to {}; put them where they belong", after.shows()));
         }
         all
     }

@@ -52,9 +52,7 @@ impl Step {
             Record::Wrote { outcome, detail, .. } if &**outcome == "accepted" => {
                 step("accepted", "accepted", format!("AWS request {detail}"))
             }
-            Record::Confirmed { .. } => {
-                step("confirmed", "read back", "the listener is what it was".to_owned())
-            }
+            Record::Confirmed { .. } => step("confirmed", "read back", "as before the release".to_owned()),
             Record::Verified { answers, addresses, .. } => step(
                 "verified",
                 "verified",

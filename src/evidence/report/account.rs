@@ -98,7 +98,7 @@ impl Walk {
                 self.step(story, at.at(*cutover), "cutover_seen", detail);
             }
             Record::Epoch { epoch, cause, shows, since, .. } => match cause {
-                Cause::Step => self.step(story, at.at(*since), "step", format!("the listener shows {shows}")),
+                Cause::Step => self.step(story, at.at(*since), "step", format!("requests go to {shows}")),
                 Cause::OwnRevert => drop(self.reverted_epochs.insert(*epoch)),
                 Cause::Start | Cause::Foreign | Cause::Version | Cause::Rollback => {}
             },
@@ -174,7 +174,7 @@ impl Walk {
             }
             Record::WouldRevert { writes, .. } => {
                 let written = written(None, writes);
-                let detail = format!("would put the listener back to {}", written.after);
+                let detail = format!("would be put back to {}", written.after);
                 self.write = Some(written);
                 self.step(story, at, "would_revert", detail);
             }
@@ -215,7 +215,7 @@ impl Walk {
                 self.step(story, at, "kept", "the time to act is over".into());
             }
             Record::Drift { shows } => {
-                self.step(story, at, "drift", format!("the listener shows {shows}; we leave it so"));
+                self.step(story, at, "drift", format!("requests go to {shows}; we leave it so"));
             }
             Record::Operator { command } => self.step(story, at, "operator", told(command)),
             Record::Started { .. }
