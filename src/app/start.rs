@@ -5,13 +5,15 @@ use super::steward::Steward;
 use crate::admin::{Board, Desk, Shown};
 use crate::clock;
 use crate::engine::{Budget, BudgetError, Dialer, DialerError, EngineOptions, Port};
-use crate::model::guard::Guard;
+use crate::model::guard::{Guard, Page};
 use crate::model::policy::Mode;
 use crate::model::record::Record;
-use crate::model::recover::recover;
+use crate::model::recover::{Recovered, Untold, recover};
+use crate::model::release::EpochId;
 use crate::publish::{PublishError, Publisher, Roster};
 use crate::revert::{Hand, LeverError};
 use crate::settings::{Process, Service, Settings};
+use aws_config::identity::IdentityCache;
 use aws_config::{BehaviorVersion, SdkConfig};
 use std::collections::BTreeMap;
 use std::io;
@@ -19,6 +21,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
@@ -26,6 +29,9 @@ use tokio::sync::mpsc;
 const ORDERS: usize = 64;
 /// Findings of the engine that wait at most: some seconds of a busy release.
 const FINDINGS: usize = 4_096;
+/// Credentials are fetched anew so long before they end: a read in peace, of which there is one a minute, does so, and never a revert.
+/// ECS and EC2 have new ones five minutes before.
+const WARM: Duration = Duration::from_mins(2);
 /// Commands that wait at most.
 const COMMANDS: usize = 16;
 
@@ -154,6 +160,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         // The engine's own epoch, before the listener was ever read, is 0.
         memory.next_epoch = memory.next_epoch.max(1);
         memory.next_release = memory.next_release.max(1);
+        let untold = again(service, &memory);
         let (lever, read_error) = lever(service, shared.as_ref()).await?.unzip();
         let wants_front = service.targets.iter().any(|target| target.front.is_some());
         stewards.push(Steward {
@@ -172,6 +179,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
             board: Arc::clone(&board),
             spending: kept.spending,
             tagging: None,
+            untold,
             opening: vec![Record::Started {
                 version: env!("CARGO_PKG_VERSION").into(),
                 config: service.content_hash.as_str().into(),
@@ -185,6 +193,23 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
     let options =
         EngineOptions { quantum: process.engine.quantum, threads: process.engine.threads, instance };
     Ok(Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket })
+}
+
+/// Pages that may not have been told, as they are told again.
+fn again(service: &Service, memory: &Recovered) -> Vec<Page> {
+    let page = |page: &Untold| Page {
+        kind: page.kind,
+        text: format!(
+            "again, because the process died {} s or less after it: {}",
+            page.ago.as_secs(),
+            page.text
+        )
+        .into(),
+        dry_run: service.mode == Mode::Observe,
+        epoch: EpochId(memory.next_epoch - 1),
+        release: memory.release.as_ref().map(|release| release.id),
+    };
+    memory.untold.iter().map(page).collect()
 }
 
 /// What the probes need here, if that can be had.
@@ -222,7 +247,8 @@ fn roster(services: &[Service]) -> Roster {
 
 /// Credentials, endpoint and the like from the environment, as every AWS tool reads them.
 pub async fn aws() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await
+    let credentials = IdentityCache::lazy().buffer_time(WARM).build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12()).identity_cache(credentials).load().await
 }
 
 /// Reads the lever once. What may never be governed is refused now; what can't be read now is read again later, and until

@@ -9,7 +9,7 @@ use crate::engine::{Chapter, Finding, Order};
 use crate::evidence::ledger::LedgerHandle;
 use crate::failpoint;
 use crate::model::guard::{
-    Action, Command, Depth, Event, Full, Guard, Observed, OpId, Proof, ReadError, Status, WriteOutcome,
+    Action, Command, Depth, Event, Full, Guard, Observed, OpId, Page, Proof, ReadError, Status, WriteOutcome,
 };
 use crate::model::record::{Intent, Record};
 use crate::model::time::Mono;
@@ -48,6 +48,8 @@ pub(super) struct Steward {
     pub(super) board: Arc<Board>,
     pub(super) opening: Vec<Record>,
     pub(super) spending: Option<Spending>,
+    /// What the process before may not have told.
+    pub(super) untold: Vec<Page>,
     /// What becomes of the tag of the last hold.
     pub(super) tagging: Option<oneshot::Receiver<Result<(), String>>>,
 }
@@ -57,6 +59,9 @@ impl Steward {
     pub(super) async fn run(mut self, mut draining: watch::Receiver<bool>) {
         for record in std::mem::take(&mut self.opening) {
             self.note(Box::new(record));
+        }
+        for page in std::mem::take(&mut self.untold) {
+            self.publisher.send(Item::Page(Arc::clone(&self.name), Arc::new(page)));
         }
         let mut replies: JoinSet<Event> = JoinSet::new();
         if let (Some(front), Some(lever)) = (self.front.clone(), self.lever.clone()) {

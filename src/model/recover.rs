@@ -1,6 +1,6 @@
 //! What a restarted guard must know again, read back from the ledger.
 
-use crate::guard::{Command, MARK_FITS};
+use crate::guard::{Command, MARK_FITS, PageKind};
 use crate::listener::{Fingerprint, ListenerState};
 use crate::record::{Intent, Record};
 use crate::release::{Earlier, EpochId, Good, ReleaseId};
@@ -41,7 +41,23 @@ pub struct Recovered {
     pub hold: Option<Box<str>>,
     /// How long ago the last line was written.
     pub gap: Duration,
+    /// Pages that the process may have died before telling, oldest first.
+    pub untold: Vec<Untold>,
 }
+
+/// A page of the last minute before a process died: whether anybody was told isn't known, so that it is told again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Untold {
+    /// What it is about.
+    pub kind: PageKind,
+    /// The text, as it was.
+    pub text: Box<str>,
+    /// How long ago.
+    pub ago: Duration,
+}
+
+/// Three attempts of a message to a destination that hangs are over within this.
+const TELLING: Duration = Duration::from_mins(1);
 
 /// A release that the pipeline announced.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +104,7 @@ pub fn recover(lines: impl IntoIterator<Item = (Wall, Record)>, now: Wall) -> Re
     memory.shows = epoch.map(|(_, earlier)| earlier.fingerprint);
     memory.gap = newest.map_or(Duration::MAX, |at| ago(at, now));
     memory.reverts_ago.retain(|ago| *ago < Duration::from_hours(24));
+    memory.untold.retain(|page| page.ago.saturating_sub(memory.gap) <= TELLING);
     memory
 }
 
@@ -170,9 +187,12 @@ impl Recovered {
             | Record::Preflight { .. }
             | Record::WouldRevert { .. }
             | Record::Refused { .. }
-            | Record::Drift { .. }
-            | Record::Paged { .. }
-            | Record::Stopped { .. } => {}
+            | Record::Drift { .. } => {}
+            Record::Paged { kind, text } => {
+                self.untold.extend(PageKind::named(&kind).map(|kind| Untold { kind, text, ago }));
+            }
+            // Who stops tells what is left, and logs what couldn't be told.
+            Record::Stopped { .. } => self.untold.clear(),
         }
     }
 

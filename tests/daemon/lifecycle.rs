@@ -4,7 +4,11 @@ use super::child::{Daemon, ledger, serin};
 use super::flow::released;
 use super::scene::{Scene, bounded};
 use serin::lab::{ControlPlaneFault, Fault, LabOptions};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn scene() -> Scene {
     Scene::new(LabOptions::default()).await
@@ -232,5 +236,62 @@ fn a_service_without_a_lever_is_judged_and_told_all_the_same() {
         // A machine with other work makes it blind first.
         let bad = async || daemon.events("paged").iter().any(|page| page["kind"] == "bad");
         daemon.until("a page of a breach", bad).await;
+    });
+}
+
+/// Where messages go: it hangs until it is told to answer, and keeps what it answered to.
+async fn hanging(answers: &'static AtomicBool, told: &'static Mutex<Vec<String>>) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut got = vec![0; 65_536];
+                let mut length = 0;
+                while !answers.load(Ordering::SeqCst) || !got[..length].ends_with(b"}") {
+                    let more = stream.read(&mut got[length..]);
+                    match tokio::time::timeout(Duration::from_millis(50), more).await {
+                        Ok(Ok(more)) if more > 0 => length += more,
+                        Ok(_) => return,
+                        Err(_) => {}
+                    }
+                }
+                told.lock().unwrap().push(String::from_utf8_lossy(&got[..length]).into_owned());
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_page_that_was_under_way_when_the_process_died_is_told_again() {
+    static ANSWERS: AtomicBool = AtomicBool::new(false);
+    static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    bounded(async {
+        let mut scene = Scene::new(LabOptions::default()).await;
+        let address = hanging(&ANSWERS, &TOLD).await;
+        scene.config.more = format!("[publish.webhook]\nurl = \"http://{address}/\"\ntimeout = \"10s\"\n");
+        let mut daemon = released(&scene).await;
+        scene.lab.service("green").set_fault(Fault::Outage);
+        daemon.event("verified").await;
+        daemon.kill().await;
+        assert!(TOLD.lock().unwrap().is_empty(), "nobody was told");
+        ANSWERS.store(true, Ordering::SeqCst);
+        let mut daemon = Daemon::start(&scene);
+        let told = || {
+            TOLD.lock().unwrap().iter().filter(|got| got.contains("again, because the process died")).count()
+        };
+        daemon.until("both pages are told", async || told() >= 2).await;
+        let kinds =
+            |kind: &str| TOLD.lock().unwrap().iter().any(|got| got.contains(&format!("\"kind\":\"{kind}\"")));
+        assert!(kinds("breach") && kinds("reverted"), "{:?}", TOLD.lock().unwrap());
+        // What a process has told that stops by itself isn't told again.
+        daemon.terminate().await;
+        TOLD.lock().unwrap().clear();
+        let daemon = Daemon::start(&scene);
+        daemon.until("it is up", async || daemon.get("/metrics").await.is_ok()).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(told(), 0, "{:?}", TOLD.lock().unwrap());
     });
 }

@@ -298,6 +298,12 @@ impl PageKind {
             Self::Standing => "standing",
         }
     }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// The time in which a new release would be judged and told, and not put back.

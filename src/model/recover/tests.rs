@@ -257,3 +257,25 @@ fn an_epoch_of_another_release_ends_the_one_that_ran() {
     assert!(!over(Some(ReleaseId(4))));
     assert!(over(Some(ReleaseId(5))) && over(None));
 }
+
+#[test]
+fn what_was_paged_right_before_a_death_may_not_have_been_told() {
+    let paged = |kind: &str| Record::Paged { kind: kind.into(), text: "x".into() };
+    let other = || Record::Drift { shows: "b".into() };
+    let stopped = || Record::Stopped { how: "drained".into() };
+    let untold = |records: Vec<Record>| read(records).untold;
+    let [found] = untold(vec![other(), paged("partial"), other()]).try_into().unwrap();
+    assert_eq!(found, Untold { kind: PageKind::Partial, text: "x".into(), ago: Duration::from_secs(11) });
+    assert_eq!(untold(vec![paged("partial"), stopped()]), [], "who stopped had the time to tell it");
+    assert_eq!(untold(vec![stopped(), paged("blind")]).len(), 1, "an earlier stop says nothing of it");
+    assert_eq!(untold(vec![paged("gossip")]), [], "of another version");
+    let later = |count: usize| {
+        let rest = std::iter::repeat_with(other).take(count);
+        untold([paged("bad")].into_iter().chain(rest).collect()).len()
+    };
+    assert_eq!(
+        (later(60), later(61)),
+        (1, 0),
+        "a minute is enough for three attempts, wherever the death was"
+    );
+}
