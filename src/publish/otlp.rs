@@ -8,6 +8,7 @@
 //! runtime and waits for it. So http and https work, and nothing but that thread ever waits.
 
 mod feed;
+mod variables;
 
 use super::figures::{Figures, Value};
 use super::names::{self, Kind, Metric, NAMES, Name};
@@ -53,9 +54,16 @@ pub(super) fn start(
     losses: &Arc<Losses>,
     tasks: &mut JoinSet<()>,
 ) -> Result<Option<Lane<Dated>>, PublishError> {
+    variables::warn();
     let Some(feed) = feed::choose(settings, |name| std::env::var(name).ok())? else { return Ok(None) };
-    let exporter =
-        Watched { inner: exporter(&feed)?, losses: Arc::clone(losses), failing: AtomicBool::new(false) };
+    let inner = match exporter(&feed) {
+        Err(PublishError::OtlpEndpoint) if !feed.ours => {
+            feed::unusable();
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let exporter = Watched { inner, losses: Arc::clone(losses), failing: AtomicBool::new(false) };
     let reader = PeriodicReader::builder(exporter).with_interval(feed.interval).build();
     let series_max = series_max(roster);
     let provider = SdkMeterProvider::builder()

@@ -229,12 +229,31 @@ async fn the_variables_of_opentelemetry_are_honoured() {
     let off = variables.into_iter().chain([("OTEL_SDK_DISABLED", "true".to_owned())]);
     child("otlp::in_child_without_a_file", off.collect()).await;
     assert_eq!(receiver.got().len(), before, "off is off");
+
+    // What a platform sets for others ends nobody.
+    for endpoint in ["localhost:4317", "unix:///run/otel.sock", "http://user:word@127.0.0.1:1", "http://["] {
+        let odd = ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.to_owned());
+        let output = child("otlp::in_child_without_a_file", vec![odd]).await;
+        let log = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(log.contains("OTLP is off") && !log.contains("word@"), "{endpoint}: {log}");
+    }
+    let unheeded =
+        vec![("OTEL_PROPAGATORS", "xray".to_owned()), ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/x".to_owned())];
+    let output = child("otlp::in_child_without_a_file", unheeded).await;
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        log.contains("OTEL_EXPORTER_OTLP_CERTIFICATE OTEL_PROPAGATORS") && !log.contains("xray"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
 #[ignore = "started by the_variables_of_opentelemetry_are_honoured"]
+#[expect(clippy::print_stdout, reason = "the parent reads it")]
 async fn in_child_without_a_file() {
+    let (log, _guard) = Log::capture();
     let publisher = start(&Publish::default());
     publisher.send(Item::Second(second(0)));
     publisher.drain(Duration::from_secs(10)).await;
+    println!("{}", log.text());
 }

@@ -1,5 +1,6 @@
 //! Where OTLP goes: the file first, then the variables that every OpenTelemetry program understands.
 
+use super::variables::PROTOCOL;
 use crate::publish::PublishError;
 use crate::settings;
 use http::{HeaderMap, Uri};
@@ -21,6 +22,21 @@ pub(super) struct Feed {
     pub(super) timeout: Duration,
     /// From the file; those of the environment are the SDK's to read.
     pub(super) headers: HeaderMap,
+    /// Somebody wrote the endpoint for us; else a platform set it, maybe for others.
+    pub(super) ours: bool,
+}
+
+/// Why the environment's endpoint isn't taken.
+fn not_meant(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let exporters = variable("OTEL_METRICS_EXPORTER").unwrap_or_else(|| "otlp".to_owned());
+    if !exporters.split(',').any(|exporter| exporter.trim().eq_ignore_ascii_case("otlp")) {
+        return Some(format!("OTEL_METRICS_EXPORTER = {exporters:?} doesn't name otlp"));
+    }
+    let protocol = ["OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+    let (name, value) = protocol.into_iter().find_map(|name| Some((name, variable(name)?)))?;
+    (value.trim() != PROTOCOL).then(|| {
+        format!("{name} = {value:?}, and only {PROTOCOL} is spoken: name the collector's HTTP port in publish.otlp.endpoint")
+    })
 }
 
 /// What `settings` and the environment name; `None` when neither does, or `OTEL_SDK_DISABLED` forbids it.
@@ -35,14 +51,27 @@ pub(super) fn choose(
         .or_else(|| variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"))
         .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT").map(|endpoint| base(&endpoint)));
     let Some(endpoint) = endpoint else { return Ok(None) };
+    let ours = settings.is_some();
     if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         tracing::info!("OTLP is off: OTEL_SDK_DISABLED says so");
         return Ok(None);
     }
+    if let Some(why) = not_meant(variable).filter(|_| !ours) {
+        tracing::warn!(%why, "OTLP is off");
+        return Ok(None);
+    }
     let milliseconds = |name: &str| variable(name)?.parse().ok().map(Duration::from_millis);
-    let uri = endpoint.parse().map_err(|_| PublishError::OtlpEndpoint)?;
+    let uri = match endpoint.parse() {
+        Ok(uri) => uri,
+        Err(_) if ours => return Err(PublishError::OtlpEndpoint),
+        Err(_) => {
+            unusable();
+            return Ok(None);
+        }
+    };
     Ok(Some(Feed {
         endpoint: uri,
+        ours,
         interval: settings
             .map(|otlp| otlp.interval)
             .or_else(|| milliseconds("OTEL_METRIC_EXPORT_INTERVAL"))
@@ -54,9 +83,38 @@ pub(super) fn choose(
     }))
 }
 
+/// The environment's endpoint can't be used. It may hold a password, so it isn't shown.
+pub(super) fn unusable() {
+    let why = PublishError::OtlpEndpoint;
+    tracing::warn!(%why, "OTLP is off");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_platform_means_for_others_is_no_reason_to_end() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4317");
+        for (more, on) in [
+            (("OTEL_METRICS_EXPORTER", "none"), false),
+            (("OTEL_METRICS_EXPORTER", "prometheus"), false),
+            (("OTEL_METRICS_EXPORTER", "console, otlp"), true),
+            (("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), false),
+            (("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"), true),
+            (("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/json"), false),
+        ] {
+            assert_eq!(chosen(None, &[endpoint, more]).is_some(), on, "{more:?}");
+            assert!(chosen(Some(&file()), &[endpoint, more]).is_some(), "the file says it: {more:?}");
+        }
+        let both = [
+            endpoint,
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf"),
+        ];
+        assert!(chosen(None, &both).is_some(), "that of metrics alone counts more");
+        assert!(chosen(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[")]).is_none());
+    }
 
     fn chosen(settings: Option<&settings::Otlp>, variables: &[(&str, &str)]) -> Option<Feed> {
         let find =
