@@ -308,11 +308,10 @@ impl Judge {
         let verdict = self.verdict(now, &mut memos);
         self.memos = memos;
         let answers = self.memos.iter().map(|memos| memos.breach).max().unwrap_or(0);
-        let until = (answers > 0).then(|| now.after(STANDS_MAX.min(STANDS_AN_ANSWER * answers)));
+        let until = now.after(STANDS_MAX.min(STANDS_AN_ANSWER * answers));
         // What is bearable within the grace is none at its end.
-        let until =
-            until.map(|until| if now < self.grace_until { until.min(self.grace_until) } else { until });
-        self.stands = until.map(|until| (until, verdict.clone()));
+        let until = if now < self.grace_until { until.min(self.grace_until) } else { until };
+        self.stands = Some((until, verdict.clone()));
         verdict
     }
 
