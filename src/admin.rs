@@ -3,6 +3,7 @@
 //! In an ECS task all containers share loopback, so the TCP listener only tells. What changes state goes over the Unix
 //! socket, whose file's permissions say who may, or needs the token.
 
+mod badge;
 mod client;
 mod verdict;
 
@@ -122,6 +123,7 @@ fn routes(board: Arc<Board>, door: Door) -> Router {
         .route("/metrics", on_get(metrics))
         .route("/api/v1/status", on_get(status))
         .route("/api/v1/services/{service}/command", on_post(command))
+        .route("/badge/{file}", on_get(badge::badge))
         .route("/api/v1/verdict/{service}", on_get(verdict::read).post(verdict::rollback))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state((board, door))

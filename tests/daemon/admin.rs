@@ -45,6 +45,12 @@ fn everybody_may_ask_and_only_the_socket_or_the_token_may_change() {
         );
         assert_eq!(daemon.status().await["services"]["checkout"]["mode"], "act");
 
+        let picture = get(&tcp, "/badge/checkout.svg").await.unwrap();
+        assert!(picture.starts_with("<svg ") && picture.contains("<title>checkout: "), "{picture}");
+        assert!(picture.contains("armed"), "{picture}");
+        let none = get(&tcp, "/badge/nobody.svg").await.unwrap_err().to_string();
+        assert!(none.contains("there are: checkout.svg"), "{none}");
+
         assert_eq!(status(address, "").await, 401);
         assert_eq!(status(address, "authorization: Bearer wrong\r\n").await, 401);
         let bearer = format!("authorization: Bearer {TOKEN}\r\n");
