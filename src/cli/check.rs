@@ -1,5 +1,6 @@
 //! `serin check`: what is in force, what it costs the service, and whether it could ever act.
 
+mod cost;
 mod power;
 
 use super::{ConfigArgs, Failure, say};
@@ -10,6 +11,7 @@ use std::fmt::Write;
 
 /// `serin check`
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -19,14 +21,36 @@ pub(super) struct CheckArgs {
     /// Also tell what each objective can see: the smallest regression, how soon others are found, and the odds of a false alarm.
     #[arg(long)]
     power: bool,
+    /// Also tell what it costs a month at AWS, item by item, and what other ways to be told would.
+    #[arg(long)]
+    cost: bool,
+    /// With --cost: deployments a day of each service. Only the probes of a function depend on them.
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = deployments)]
+    deployments: f64,
+    /// Refuse a configuration that costs more a month, in USD; implies --cost.
+    #[arg(long, value_name = "USD", value_parser = usd)]
+    cost_max: Option<f64>,
     /// For programs.
     #[arg(long)]
     json: bool,
 }
 
+fn deployments(text: &str) -> Result<f64, String> {
+    number(text).filter(|n| *n <= 1_000.0).ok_or_else(|| format!("{text:?} is no number from 0 to 1000"))
+}
+
+fn usd(text: &str) -> Result<f64, String> {
+    number(text).ok_or_else(|| format!("{text:?} is no amount: a number of USD, 0 or more"))
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)
+}
+
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let settings = settings::load(&args.config.sources())?;
     let budget = app::fits(&settings);
+    let bill = (args.cost || args.cost_max.is_some()).then(|| cost::Bill::of(&settings, args.deployments));
     let live = if args.live { Some(super::runtime()?.block_on(app::look(&settings))) } else { None };
     if args.json {
         let mut value = settings::explain_json(&settings);
@@ -35,6 +59,9 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         }
         if args.power {
             value["power"] = power::json(&settings);
+        }
+        if let Some(bill) = &bill {
+            value["cost"] = bill.json();
         }
         value["budget"] = match &budget {
             Ok(budget) => serde_json::json!({
@@ -55,10 +82,19 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         if args.power {
             say(&power::words(&settings))?;
         }
+        if let Some(bill) = &bill {
+            say(&bill.words())?;
+        }
         say(&words(&settings, live.as_deref()))?;
     }
     if let Err(error) = budget {
         return Err(Failure::Config(format!("serin run would refuse this here: {error}")));
+    }
+    if let Some((bill, max)) = bill.as_ref().zip(args.cost_max).filter(|(bill, max)| bill.total() > *max) {
+        return Err(Failure::Config(format!(
+            "--cost-max {max}: it costs {:.2} USD a month; fewer targets, a longer publish.cloudwatch.interval, or OTLP instead",
+            bill.total()
+        )));
     }
     match live.iter().flatten().filter(|look| look.fault).count() {
         0 => Ok(()),

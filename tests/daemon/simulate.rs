@@ -264,3 +264,33 @@ fn an_alias_is_played_without_asking_its_old_version_directly() {
         }
     });
 }
+
+#[test]
+fn check_reckons_the_bill_and_refuses_one_that_is_too_high() {
+    bounded(async {
+        let minute =
+            ["--set", "publish.cloudwatch.namespace=Serin", "--set", "publish.cloudwatch.interval=60s"];
+        let base = ["check", "--config", SMALLEST, "--json", "--cost"];
+        let told = json(&[&base[..], &minute].concat()).await;
+        // Nine metrics of the service and four of its URL, at 0.30; 43,800 requests.
+        assert_eq!(told["cost"]["usd_month"], 13.0 * 0.3 + 0.438, "{told:#}");
+        let ways = told["cost"]["ways"].as_array().unwrap();
+        let configured: Vec<bool> = ways.iter().map(|way| way["configured"].as_bool().unwrap()).collect();
+        assert_eq!(configured, [true, false]);
+        assert_eq!(json(&base).await["cost"]["usd_month"], 0.0, "without the section nothing is sent");
+        let max =
+            |max: &'static str| [&["check", "--config", SMALLEST, "--cost-max", max][..], &minute].concat();
+        let (code, out, _) = outcome(serin(&max("4.34"))).await;
+        assert!(code == 0 && out.contains("in all, as configured"), "{out}");
+        let (code, _, log) = outcome(serin(&max("4.33"))).await;
+        assert_ne!(code, 0);
+        assert!(log.contains("--cost-max 4.33: it costs 4.34 USD a month"), "{log}");
+        for bad in ["-1", "NaN", "much"] {
+            let (code, _, log) = outcome(serin(&max(bad))).await;
+            assert!(
+                code == 64 && log.contains("0 or more") || log.contains("unexpected argument"),
+                "{code} {log}"
+            );
+        }
+    });
+}
