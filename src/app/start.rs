@@ -261,11 +261,11 @@ async fn lever(
     let hand = Hand::new(shared, &service.levers, &service.whose);
     match hand.governable().await {
         Ok(state) => {
-            tracing::info!(service = %service.name, shows = state.label(), "the {} was read", service.governs());
+            tracing::info!(service = %service.name, shows = state.label(), "the {} was read", hand.what());
             Ok(Some((Arc::new(hand), None)))
         }
         Err(LeverError::Read(why)) => {
-            tracing::warn!(service = %service.name, %why, "the {} can't be read; probing goes on, and nothing can be reverted until it can", service.governs());
+            tracing::warn!(service = %service.name, %why, "the {} can't be read; probing goes on, and nothing can be reverted until it can", hand.what());
             Ok(Some((Arc::new(hand), Some(why.into()))))
         }
         Err(source @ (LeverError::NotGovernable(_) | LeverError::NotFound(_))) => {

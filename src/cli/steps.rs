@@ -183,14 +183,10 @@ async fn ready(hand: &Hand, at: &At, service: &Service) -> Result<ListenerState,
         Some((Owner::Nobody, None)) => {}
         Some((Owner::Nobody, Some(hold))) => reasons.push(format!("an operator holds: {hold}")),
         Some((Owner::Deployer(deployer), _)) => {
-            reasons.push(format!(
-                "{} owns the {}: let it make the steps",
-                deployer.by.name(),
-                service.governs()
-            ));
+            reasons.push(format!("{} owns the {}: let it make the steps", deployer.by.name(), hand.what()));
         }
         Some((owner, _)) => reasons.push(owner.standing().err().unwrap_or_default()),
-        None => reasons.push(format!("whose the {} is was not told", service.governs())),
+        None => reasons.push(format!("whose the {} is was not told", hand.what())),
     }
     if reasons.is_empty() {
         return Ok(read.state);

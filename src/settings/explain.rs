@@ -112,12 +112,6 @@ impl Service {
         self.has_lever() && self.judge.heard == Heard::Directly
     }
 
-    /// What is put back, in a word for people.
-    #[must_use]
-    pub fn governs(&self) -> &'static str {
-        if super::lever::is_alias(&self.levers) { "alias" } else { "listener" }
-    }
-
     /// Whether anything can be put back.
     #[must_use]
     pub const fn has_lever(&self) -> bool {

@@ -1,7 +1,7 @@
 //! `serin check --cost`: what the configuration costs a month at AWS, item by item.
 //!
-//! Prices are those of us-east-1 in November 2026 without the free tier, <https://aws.amazon.com/cloudwatch/pricing/> and
-//! <https://aws.amazon.com/lambda/pricing/>; AWS bills by a month of 730 hours.
+//! Prices are list prices of us-east-1 without the free tier, written down here and never asked of AWS: hold them against
+//! <https://aws.amazon.com/cloudwatch/pricing/> and <https://aws.amazon.com/lambda/pricing/>. AWS bills by a month of 730 hours.
 
 use crate::publish::names::CLOUDWATCH;
 use crate::settings::{CloudWatch, Service, Settings};
@@ -72,7 +72,7 @@ impl Bill {
 
     /// For people.
     pub(super) fn words(&self) -> String {
-        let mut text = "\ncost of a month, USD (us-east-1, November 2026, no free tier; other regions up to twice as much)\n".to_owned();
+        let mut text = "\ncost of a month, USD (list prices of us-east-1 as this build knows them, no free tier; other regions may cost more)\n".to_owned();
         for way in &self.ways {
             let state = if way.configured { "as configured" } else { "it would be" };
             let sum: f64 = way.items.iter().map(|item| item.usd).sum();
@@ -101,7 +101,7 @@ impl Bill {
         json!({
             "usd_month": cents(self.total()),
             "deployments_a_day": self.deployments,
-            "prices": "us-east-1, 2026-11, without the free tier",
+            "prices": "list prices of us-east-1 as this build knows them, without the free tier",
             "probes": items(&self.probes),
             "ways": self.ways.iter().map(|way| json!({
                 "name": way.name,
