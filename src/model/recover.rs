@@ -27,8 +27,8 @@ pub struct Recovered {
     pub release: Option<Remembered>,
     /// An intent whose end is not in the ledger.
     pub intent: Option<Intent>,
-    /// A write went out for it, and no answer to that is in the ledger.
-    pub intent_sent: bool,
+    /// A call of it went out, or may have: no answer to that is in the ledger.
+    pub(crate) intent_sent: bool,
     /// It is among the reverts already.
     pub intent_spent: bool,
     /// The newest call of any intent whose answer isn't known: how long ago it went out. It may still have its effect.
@@ -104,6 +104,7 @@ pub fn recover(lines: impl IntoIterator<Item = (Wall, Record)>, now: Wall) -> Re
     memory.shows = epoch.map(|(_, earlier)| earlier.fingerprint);
     memory.gap = newest.map_or(Duration::MAX, |at| ago(at, now));
     memory.reverts_ago.retain(|ago| *ago < Duration::from_hours(24));
+    memory.died(memory.gap);
     memory.untold.retain(|page| page.ago.saturating_sub(memory.gap) <= TELLING);
     memory
 }
@@ -179,8 +180,8 @@ impl Recovered {
                 }
             }
             Record::Operator { command } => self.command(command, ago),
-            Record::Started { .. }
-            | Record::FirstBad { .. }
+            Record::Started { .. } => self.died(ago),
+            Record::FirstBad { .. }
             | Record::Verdict { .. }
             | Record::Pulse { .. }
             | Record::Breach { .. }
@@ -215,6 +216,14 @@ impl Recovered {
         // An epoch that belongs to no release ends the one that ran, unless it is latched.
         if let Some(remembered) = self.release.as_mut().filter(|remembered| Some(remembered.id) != release) {
             remembered.over = true;
+        }
+    }
+
+    /// The process is gone, and what it did after its last line isn't known: an intent was on disk before its call went
+    /// out, and the line that says so may be lost.
+    fn died(&mut self, ago: Duration) {
+        if self.intent.is_some() && !self.intent_sent {
+            (self.intent_sent, self.sent_ago) = (true, Some(ago));
         }
     }
 

@@ -102,12 +102,16 @@ class Daemon:
         return of_event(self.ledger(), event)
 
     def wait_event(self, event: str, within_s: float, count: int = 1) -> dict:
-        """The `count`-th record of an event, once it is there."""
-        return wait_until(
-            f"`{event}` in the ledger, {count} times",
-            lambda: self._process.alive() and self.events(event)[count - 1],
-            within_s,
-        )
+        """The `count`-th record of an event, once it is there; a failure tells what the daemon did instead."""
+        try:
+            return wait_until(
+                f"`{event}` in the ledger, {count} times",
+                lambda: self._process.alive() and self.events(event)[count - 1],
+                within_s,
+            )
+        except AssertionError as error:
+            lines = self.ledger_path.read_text(errors="replace") if self.ledger_path.exists() else "none"
+            raise AssertionError(f"{error}\nthe ledger:\n{lines}\nthe log:\n{self.log()}") from error
 
     def armed(self) -> bool:
         """Whether it says that it would act on a breach."""

@@ -248,7 +248,7 @@ impl Guard {
             // The latch first: whoever reads only so far must not begin anew.
             self.partial(now, &why, out);
             out.push(Action::note(abandoned));
-        } else if left.is_some() && memory.intent_sent && self.is_rolling_back(&intent) {
+        } else if left.is_some() && self.is_rolling_back(&intent) {
             // The owner has our word, and works on it.
             if let Some(release) = &mut self.release {
                 release.over = false;
@@ -259,16 +259,14 @@ impl Guard {
             }
             self.accepted(now, Box::new(intent), out);
         } else if left.is_some() {
-            // Untouched so far. A second attempt needs a verdict of its own.
-            if memory.intent_sent {
-                self.uncounted = (!memory.intent_spent).then_some(intent.id);
-                self.unproved = Some(Box::new(intent.clone()));
-                self.lands_until = now.after(LANDS_WITHIN);
-            }
+            // Untouched so far; a call that went out may yet arrive. A second attempt needs a verdict of its own.
+            self.uncounted = (!memory.intent_spent).then_some(intent.id);
+            self.lands_until = now.after(LANDS_WITHIN);
             out.push(Action::note(Record::Abandoned {
                 intent: intent.id,
-                why: "restarted before the write".into(),
+                why: "restarted before it had an effect".into(),
             }));
+            self.unproved = Some(Box::new(intent));
             let resumes = self.release.as_ref().is_some_and(|release| now < release.until);
             if let Some(release) = &mut self.release {
                 release.over = !resumes;

@@ -322,6 +322,8 @@ impl Run {
 
     fn boot(&mut self) {
         let memory = recover(self.ledger.iter().cloned(), self.wall());
+        let started = Record::Started { version: "".into(), config: "".into(), mode: "act".into() };
+        self.ledger.push((self.wall(), started));
         (self.guard, self.drains, self.stage) =
             (Some(Guard::new(self.policy.clone(), memory, self.now)), false, None);
         self.step(Event::Tick);

@@ -244,6 +244,11 @@ impl World {
     /// Somebody starts the daemon again.
     pub(crate) fn boot(&mut self, index: usize) -> Result<(), String> {
         let memory = self.actors[index].memory(self.now);
+        // Nothing else is told by it.
+        if memory.intent.is_some() {
+            let started = Record::Started { version: "".into(), config: "".into(), mode: "act".into() };
+            self.actors[index].note(self.now, started);
+        }
         self.actors[index].guard = Some(Guard::new(policy(), memory, self.now));
         self.step(index, Event::Tick, None).map(|_| ())
     }

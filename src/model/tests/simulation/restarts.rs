@@ -5,6 +5,7 @@ use crate::story::{CUT, cutover, each_seed, outage};
 use crate::world::{Trouble, blue, green};
 use serin_model::guard::{Command, PageKind};
 use serin_model::record::Record;
+use serin_model::time::Mono;
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(700);
@@ -63,11 +64,9 @@ fn after_a_restart_between_intent_and_write_bad_is_judged_anew_before_another_at
         app.reverted_once();
         let intents = app.records().filter(|record| matches!(record, Record::Intent(_))).count();
         assert_eq!(intents, 2, "{}", app.story());
-        assert!(
-            app.records().any(
-                |r| matches!(r, Record::Abandoned { why, .. } if &**why == "restarted before the write")
-            )
-        );
+        assert!(app.records().any(
+            |r| matches!(r, Record::Abandoned { why, .. } if &**why == "restarted before it had an effect")
+        ));
     });
 }
 
@@ -83,6 +82,33 @@ fn a_restart_after_the_write_reads_it_back_and_proves_it_and_writes_nothing_more
             assert!(app.held().contains(&"reverted"), "{moment:?}\n{}", app.story());
             let verified = app.records().filter(|r| matches!(r, Record::Verified { .. })).count();
             assert_eq!(verified, 1, "{moment:?}\n{}", app.story());
+        });
+    }
+}
+
+#[test]
+fn a_write_whose_line_died_with_us_is_known_by_its_effect_and_not_repeated() {
+    for (moment, later) in [(Moment::WriteSent, 3_000), (Moment::WriteSent, 300), (Moment::WriteDone, 0)] {
+        each_seed(|seed| {
+            let mut app = cutover(seed, 6.0, outage());
+            if later > 0 {
+                app.world.writes.push_back(Trouble::DoneLater(later));
+            }
+            app.on(moment, |app| {
+                // Only the intent is on disk: what was said after it was still on its way there.
+                let intent = app.records().position(|record| matches!(record, Record::Intent(_))).unwrap();
+                app.ledger.truncate(intent + 1);
+                app.restart(SHORT, true);
+                // And dies once more, before anything can be seen.
+                let again = app.now.after(SHORT * 2).since(Mono::default()).as_secs_f64();
+                app.at(again, |app| app.restart(SHORT, true));
+            });
+            app.run_until(60.0);
+            assert_eq!(app.effects.len(), 1, "{moment:?}\n{}", app.story());
+            let again = app.records().any(|record| matches!(record, Record::WriteSent { .. }));
+            assert!(!again, "{moment:?}\n{}", app.story());
+            assert!(app.held().contains(&"reverted"), "{moment:?}\n{}", app.story());
+            assert!(!app.paged(PageKind::Overridden), "{}", app.story());
         });
     }
 }
