@@ -31,6 +31,9 @@ const BODY_MAX: usize = 64 * 1024;
 /// A command on its way to a service's guard; the answer says that it was taken.
 pub type Commands = mpsc::Sender<(Command, oneshot::Sender<Taken>)>;
 
+/// Content type and body of `/metrics`, by the `Accept` header.
+pub type Metrics = Box<dyn Fn(Option<&str>) -> (&'static str, Vec<u8>) + Send + Sync>;
+
 /// What came of a command. It counts whatever stands here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -48,10 +51,8 @@ pub struct Board {
     pub instance: Arc<str>,
     /// When it began.
     pub began: Mono,
-    /// The Prometheus text, made when asked for.
-    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
-    /// Its content type.
-    pub metrics_type: &'static str,
+    /// The figures as a scraper's `Accept` header wants them, made when asked for.
+    pub metrics: Metrics,
     /// Whoever shows this may change state over TCP.
     pub token: Option<Secret>,
     /// Every service.
@@ -166,11 +167,12 @@ async fn armed(State((board, _)): Shared) -> Response {
     (code, Json(json!({ "armed": all, "services": Value::Object(services) }))).into_response()
 }
 
-async fn metrics(State((board, _)): Shared) -> Response {
+async fn metrics(State((board, _)): Shared, headers: HeaderMap) -> Response {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accept = accepts.collect::<Vec<_>>().join(",");
     // A thousand targets make megabytes of text: not on the thread that steps the guards.
-    let kind = board.metrics_type;
-    match tokio::task::spawn_blocking(move || (board.metrics)()).await {
-        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+    match tokio::task::spawn_blocking(move || (board.metrics)(Some(&accept))).await {
+        Ok((kind, body)) => ([(header::CONTENT_TYPE, kind), (header::VARY, "Accept")], body).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -31,7 +31,7 @@ mod sns;
 mod versions;
 mod webhook;
 
-pub use prometheus::CONTENT_TYPE;
+pub use prometheus::Format;
 
 use crate::clock;
 use crate::model::budget::BudgetFigures;
@@ -163,11 +163,11 @@ impl Publisher {
         }
     }
 
-    /// The figures as [`CONTENT_TYPE`] text. The order of series is stable.
+    /// The figures as a scraper gets them. The order of series is stable.
     #[must_use]
-    pub fn metrics(&self) -> String {
+    pub fn metrics(&self, format: Format) -> Vec<u8> {
         refresh(&self.figures, &self.losses);
-        prometheus::text(&self.figures)
+        prometheus::exposition(&self.figures, format)
     }
 
     /// Closes the queues and gives every destination until `within` to send what it has; the rest is lost.

@@ -10,7 +10,7 @@ use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::recover::{Recovered, Untold, recover};
 use crate::model::release::EpochId;
-use crate::publish::{PublishError, Publisher, Roster};
+use crate::publish::{Format, PublishError, Publisher, Roster};
 use crate::revert::{Hand, LeverError};
 use crate::settings::{Process, Service, Settings};
 use aws_config::identity::IdentityCache;
@@ -145,7 +145,6 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
         instance: Arc::clone(&instance),
         began: clock::now(),
         metrics: metrics(&publisher),
-        metrics_type: crate::publish::CONTENT_TYPE,
         token: process.admin.token.clone(),
         services: desks,
     });
@@ -224,9 +223,13 @@ pub fn fits(settings: &Settings) -> Result<Budget, AppError> {
 }
 
 /// The board asks the publisher, and must not keep it from ending.
-fn metrics(publisher: &Arc<Publisher>) -> Box<dyn Fn() -> String + Send + Sync> {
+fn metrics(publisher: &Arc<Publisher>) -> crate::admin::Metrics {
     let publisher = Arc::downgrade(publisher);
-    Box::new(move || publisher.upgrade().map(|publisher| publisher.metrics()).unwrap_or_default())
+    Box::new(move |accept| {
+        let format = Format::chosen(accept);
+        let body = publisher.upgrade().map(|publisher| publisher.metrics(format)).unwrap_or_default();
+        (format.content_type(), body)
+    })
 }
 
 fn roster(services: &[Service]) -> Roster {

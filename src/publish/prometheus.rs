@@ -1,27 +1,40 @@
-//! The figures as `OpenMetrics` text, for whoever scrapes `/metrics`.
+//! The figures for whoever scrapes `/metrics`, in the format that was asked for.
 
-use super::figures::{BOUNDS, Figures, Spread, Value};
+mod format;
+mod text;
+
+pub use format::Format;
+
+use super::figures::{BOUNDS, Figures, NATIVE_SCHEMA, Spread, Value};
 use super::labels::Labels;
 use super::names::{Kind, Label, NAMES, Name};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, prometheus_protobuf,
+    text as openmetrics,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What the text is: `OpenMetrics` 1.0.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What lies this close to zero is zero: 2^-128, as Prometheus' own clients have it.
+const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 
-/// All figures as text. Takes the lock for the time of the encoding only.
-pub(super) fn text(figures: &Arc<Mutex<Figures>>) -> String {
+/// All figures in `format`. Takes the lock for the time of the encoding only.
+pub(super) fn exposition(figures: &Arc<Mutex<Figures>>, format: Format) -> Vec<u8> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Catalogue(Arc::clone(figures))));
-    let mut text = String::new();
-    // Writing to a string can't fail.
-    let _ = encode(&mut text, &registry);
-    text
+    // Writing to memory can't fail.
+    match format {
+        Format::OpenMetrics => {
+            let mut text = String::new();
+            let _ = openmetrics::encode(&mut text, &registry);
+            text.into_bytes()
+        }
+        Format::Text => text::of(&prometheus_protobuf::encode(&registry).unwrap_or_default()).into_bytes(),
+        Format::Protobuf => prometheus_protobuf::encode_to_vec(&registry).unwrap_or_default(),
+    }
 }
 
 #[derive(Debug)]
@@ -81,15 +94,57 @@ fn series(
     }
 }
 
+/// Classic buckets in every format, native ones where the format has them.
 fn histogram(metric: &mut MetricEncoder<'_>, spread: &Spread) -> Result<(), fmt::Error> {
     let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(spread.counts).collect();
     let count = spread.counts.iter().sum();
-    metric.encode_histogram::<Pairs<'_>>(spread.sum, count, &buckets, None)
+    let (spans, deltas) = runs(&spread.native);
+    let native = NativeHistogram {
+        schema: NATIVE_SCHEMA,
+        zero_threshold: ZERO_THRESHOLD,
+        zero_count: spread.zeros,
+        negative: NativeHistogramBuckets { spans: &[], deltas: &[] },
+        positive: NativeHistogramBuckets { spans: &spans, deltas: &deltas },
+        created: None,
+    };
+    metric.encode_histogram_with_native::<Pairs<'_>>(spread.sum, count, &buckets, None, native)
+}
+
+/// Ascending buckets as runs without a gap (how far each begins behind the one before, and its length), and each
+/// count as its difference to the one before.
+fn runs(buckets: &[(i32, u64)]) -> (Vec<(i32, u32)>, Vec<i64>) {
+    let (mut spans, mut deltas) = (Vec::<(i32, u32)>::new(), Vec::with_capacity(buckets.len()));
+    let (mut next, mut before) = (0, 0);
+    for (index, count) in buckets {
+        match spans.last_mut() {
+            Some(run) if *index == next => run.1 += 1,
+            _ => spans.push((index - next, 1)),
+        }
+        next = index + 1;
+        let count = i64::try_from(*count).unwrap_or(i64::MAX);
+        deltas.push(count - before);
+        before = count;
+    }
+    (spans, deltas)
 }
 
 type Pairs<'a> = Vec<(&'static str, &'a str)>;
 
 fn pairs<'a>(names: &[Label], values: &'a Labels) -> Pairs<'a> {
     names.iter().map(|label| label.prometheus).zip(values.values()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn buckets_are_told_by_runs_and_differences() {
+        assert_eq!(runs(&[]), (vec![], vec![]));
+        assert_eq!(runs(&[(-3, 5)]), (vec![(-3, 1)], vec![5]));
+        let (spans, deltas) = runs(&[(-3, 5), (-2, 7), (1, 7), (2, 1)]);
+        assert_eq!(spans, [(-3, 2), (2, 2)], "-3 and -2, then two empty ones, then 1 and 2");
+        assert_eq!(deltas, [5, 2, 0, -6]);
+    }
 }

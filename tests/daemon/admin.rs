@@ -43,6 +43,25 @@ fn everybody_may_ask_and_only_the_socket_or_the_token_may_change() {
         assert!(
             metrics.contains("# TYPE serin_armed gauge") && metrics.contains("serin_probe_attempts_total{")
         );
+        for (accept, is, begins) in [
+            ("", "text/plain; version=0.0.4; charset=utf-8", "# HELP serin_build_info "),
+            // Two lines of one header are one list.
+            (
+                "accept: text/plain;q=0.5\r\naccept: application/openmetrics-text\r\n",
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                "# HELP serin_build ",
+            ),
+            (
+                "accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited\r\n",
+                "application/vnd.google.protobuf; proto=io.prometheus.client.metricfamily; encoding=delimited",
+                "",
+            ),
+        ] {
+            let (head, body) = asked(address, "/metrics", accept).await;
+            assert!(head.contains(&format!("\r\ncontent-type: {is}")), "{accept}: {head}");
+            assert!(head.contains("\r\nvary: accept"), "{head}");
+            assert!(body.starts_with(begins) && body.contains("serin_build"), "{accept}: {body:.200}");
+        }
         assert_eq!(daemon.status().await["services"]["checkout"]["mode"], "act");
 
         let picture = get(&tcp, "/badge/checkout.svg").await.unwrap();
@@ -167,10 +186,17 @@ fn one_word_on_a_release_serves_argo_flagger_and_ecs() {
 /// The body of an answer that says no.
 async fn refusal(at: &At, path: &str) -> String {
     let At::Tcp(address) = at else { unreachable!("it is the TCP listener") };
+    asked(*address, path, "").await.1
+}
+
+/// Head and body of the answer to a GET with these headers beside the usual ones.
+async fn asked(address: SocketAddr, path: &str, headers: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_ascii_lowercase(), body.to_owned())
 }

@@ -1,7 +1,7 @@
 //! SNS and `EventBridge`: what the unmodified SDK sends, and what becomes of AWS's answers.
 
 use super::receiver::{Got, Receiver, status};
-use super::{Log, child, configured, operator, page, shown, start};
+use super::{Log, child, configured, openmetrics, operator, page, shown, start};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -244,5 +244,5 @@ async fn in_child_hanging() {
     // Three attempts, half a second and two seconds between them.
     assert!(took >= Duration::from_millis(3_100) && took < Duration::from_secs(6), "{took:?}");
     assert_eq!(log.text().matches("a message was lost").count(), 2, "{}", log.text());
-    assert!(publisher.metrics().contains("serin_dropped_total{destination=\"webhook\"} 0\n"));
+    assert!(openmetrics(&publisher).contains("serin_dropped_total{destination=\"webhook\"} 0\n"));
 }

@@ -1,7 +1,7 @@
 //! `PutMetricData` against a fake that refuses what AWS refuses.
 
 use super::receiver::{Got, Receiver, status};
-use super::{Log, child, second, start};
+use super::{Log, child, openmetrics, second, start};
 use bytes::Bytes;
 use ciborium::Value;
 use http::{Response, StatusCode};
@@ -163,7 +163,7 @@ async fn in_child_without_credentials() {
     let (log, _guard) = Log::capture();
     let publisher = start(&settings(Duration::from_millis(100)));
     let lost = |publisher: &Publisher| {
-        let text = publisher.metrics();
+        let text = openmetrics(publisher);
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix("serin_dropped_total{destination=\"cloudwatch\"} "));

@@ -1,6 +1,8 @@
 //! The figures and their text.
 
-use super::{page, second, shown, start};
+use super::{openmetrics, page, second, shown, start};
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{Histogram, MetricFamily};
+use prost::Message;
 use serin::clock;
 use serin::model::budget::BudgetFigures;
 use serin::model::delta::{Delta, Own, Rolling, Second, Times};
@@ -10,8 +12,8 @@ use serin::model::release::{EpochId, ReleaseId};
 use serin::model::sample::{Fault, Ours, Purpose};
 use serin::model::target::TargetId;
 use serin::model::verdict::WhyBlind;
-use serin::publish::Item;
 use serin::publish::names::{Kind, NAMES};
+use serin::publish::{Format, Item};
 use serin::settings::Publish;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,7 +49,7 @@ fn note(record: Record) -> Item {
 
 #[tokio::test]
 async fn counters_exist_at_zero() {
-    let text = start(&Publish::default()).metrics();
+    let text = openmetrics(&start(&Publish::default()));
     let has = |line: String| assert!(text.lines().any(|each| each == line), "{line} is not in\n{text}");
     let reasons =
         Fault::ALL.map(Fault::name).into_iter().chain(Ours::ALL.map(Ours::name)).chain(["saturated"]);
@@ -94,7 +96,7 @@ async fn what_is_unknown_is_absent_and_not_zero() {
     let publisher = start(&Publish::default());
     let names =
         ["serin_error_ratio{", "serin_p95_seconds{", "serin_verdict{", "serin_armed{", "serin_epoch{"];
-    let text = publisher.metrics();
+    let text = openmetrics(&publisher);
     for name in names {
         assert!(!text.contains(name), "{name} in\n{text}");
     }
@@ -278,4 +280,74 @@ fn the_catalogue_is_in_order_and_says_each_name_once() {
         assert_eq!(name.unit == "s", name.prometheus.ends_with("_seconds"), "{}", name.prometheus);
         assert!(!name.meaning.ends_with('.'), "{}", name.meaning);
     }
+}
+
+/// What of a histogram matters here: how many, their sum, and the middle by native buckets.
+fn native_median(histogram: &Histogram) -> f64 {
+    let mut counts = histogram.positive_delta.iter().scan(0, |count, delta| {
+        *count += delta;
+        Some(*count)
+    });
+    let (mut next, mut seen) = (0, 0);
+    for span in &histogram.positive_span {
+        next += span.offset;
+        for _ in 0..span.length {
+            seen += counts.next().expect("a count a bucket");
+            if u64::try_from(seen).expect("a count") * 2 >= histogram.sample_count {
+                return ((f64::from(next) - 0.5) / f64::from(1 << histogram.schema)).exp2();
+            }
+            next += 1;
+        }
+    }
+    panic!("{histogram:?} has no middle")
+}
+
+#[tokio::test]
+async fn each_format_tells_the_same_figures_and_protobuf_the_native_buckets_too() {
+    let publisher = start(&Publish::default());
+    publisher.send(Item::Second(second(1)));
+    publisher.send(Item::Status("shop".into(), Arc::new(status())));
+    shown(&publisher, "serin_armed").await;
+    let open = openmetrics(&publisher);
+    let text = String::from_utf8(publisher.metrics(Format::Text)).unwrap();
+    let samples = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let parts = lines.map(|line| line.rsplit_once(' ').unwrap());
+        parts.map(|(series, value)| (series.to_owned(), value.parse::<f64>().unwrap())).collect::<Vec<_>>()
+    };
+    // OpenMetrics writes the bound of a bucket before the other labels, and as a float.
+    let count =
+        |text: &str, name: &str| samples(text).iter().filter(|(one, _)| one.starts_with(name)).count();
+    for name in NAMES {
+        assert_eq!(count(&text, name.prometheus), count(&open, name.prometheus), "{}", name.prometheus);
+        let kind = match name.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge | Kind::Info => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        assert!(text.contains(&format!("# TYPE {} {kind}\n", name.prometheus)), "{}", name.prometheus);
+    }
+    let plain = |text: &str| {
+        let all = samples(text).into_iter();
+        all.filter(|(series, _)| !series.contains("le=\"")).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(plain(&text), plain(&open));
+    assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+
+    let body = publisher.metrics(Format::Protobuf);
+    let (mut left, mut families) = (&*body, Vec::new());
+    while !left.is_empty() {
+        families.push(MetricFamily::decode_length_delimited(&mut left).unwrap());
+    }
+    let names: Vec<&str> = families.iter().map(|family| &*family.name).collect();
+    assert_eq!(names, NAMES.map(|name| name.prometheus));
+    let duration = families.iter().find(|family| family.name == "serin_probe_duration_seconds").unwrap();
+    let [metric] = &*duration.metric else { panic!("{duration:?}") };
+    let labels: Vec<(&str, &str)> = metric.label.iter().map(|label| (&*label.name, &*label.value)).collect();
+    assert_eq!(labels, [("service", "shop"), ("target", "front")]);
+    let histogram = metric.histogram.as_ref().unwrap();
+    assert_eq!((histogram.sample_count, histogram.zero_count), (10, 0));
+    assert_eq!(histogram.bucket.last().unwrap().cumulative_count, 10, "the classic ones are there, too");
+    let median = native_median(histogram);
+    assert!((median / 0.005 - 1.0).abs() < 0.044, "1 to 10 ms each once: {median}");
 }

@@ -23,7 +23,7 @@ use serin::model::sample::Purpose;
 use serin::model::target::TargetId;
 use serin::model::time::Span;
 use serin::model::urls::UrlFigures;
-use serin::publish::{Item, Publisher, Roster};
+use serin::publish::{Format, Item, Publisher, Roster};
 use serin::settings;
 use std::io::{self, Write};
 use std::process::{Command, Output};
@@ -121,16 +121,20 @@ fn operator(command: Word) -> Item {
     Item::Note("shop".into(), Arc::new(Record::Operator { command }))
 }
 
+fn openmetrics(publisher: &Publisher) -> String {
+    String::from_utf8(publisher.metrics(Format::OpenMetrics)).expect("it is text")
+}
+
 /// Waits until the figures show `line`, 10 s at most.
 async fn shown(publisher: &Publisher, line: &str) -> String {
     for _ in 0..1_000 {
-        let text = publisher.metrics();
+        let text = openmetrics(publisher);
         if text.lines().any(|each| each.starts_with(line)) {
             return text;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{line} is not in\n{}", publisher.metrics());
+    panic!("{line} is not in\n{}", openmetrics(publisher));
 }
 
 /// Runs the ignored test `name` in a process of its own with `variables` and none of ours for AWS or OTLP.

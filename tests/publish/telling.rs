@@ -1,7 +1,7 @@
 //! Several destinations, one message: what each gets, and that none waits for another.
 
 use super::receiver::{Receiver, status};
-use super::{CANARY, Log, configured, operator, page, second, shown, start};
+use super::{CANARY, Log, configured, openmetrics, operator, page, second, shown, start};
 use http::StatusCode;
 use serde_json::Value;
 use serin::clock;
@@ -134,7 +134,7 @@ async fn one_that_hangs_delays_neither_another_nor_whoever_sends() {
     slack.wait(20).await;
     let took = clock::now().since(begun);
     assert!(took < Duration::from_secs(2), "the first attempt at the other one still waits: {took:?}");
-    let text = publisher.metrics();
+    let text = openmetrics(&publisher);
     assert!(text.contains("serin_dropped_total{destination=\"slack\"} 0\n"), "{text}");
     let begun = clock::now();
     publisher.drain(Duration::from_millis(300)).await;

@@ -76,3 +76,29 @@ fn a_time_beyond_the_last_bound_is_still_counted() {
     assert_eq!((spread.counts[0], spread.counts[BOUNDS.len()]), (1, 1));
     assert!((spread.sum / 100.0 - 1.0).abs() < 0.008, "{}", spread.sum);
 }
+
+#[test]
+fn native_buckets_hold_every_time_where_its_limits_say() {
+    let mut spread = Spread::default();
+    let limit = |index: i32| (f64::from(index) / f64::from(1 << NATIVE_SCHEMA)).exp2();
+    for (micros, more) in [(1_u64, 3), (999, 1), (1_000, 2), (50_000, 1), (1_000_000, 1), (60_000_000, 1)] {
+        let mut buckets = Buckets::default();
+        for _ in 0..more {
+            buckets.add(Span::of(Duration::from_micros(micros)));
+        }
+        let (middle, _) = buckets.iter().next().unwrap();
+        let before = spread.native.clone();
+        spread.add(&buckets);
+        let seconds = middle.duration().as_secs_f64();
+        let changed = spread.native.iter().find(|bucket| !before.contains(bucket)).unwrap();
+        assert!(limit(changed.0 - 1) < seconds && seconds <= limit(changed.0), "{micros} us in {changed:?}");
+    }
+    assert!(spread.native.is_sorted_by(|one, next| one.0 < next.0), "{:?}", spread.native);
+    assert_eq!(spread.native.iter().map(|(_, count)| count).sum::<u64>(), 9);
+    assert_eq!(spread.counts.iter().sum::<u64>(), 9, "the classic ones hold the same");
+    // What is exactly one second belongs below its own limit.
+    let mut one = Spread::default();
+    one.add_native(1.0, 1);
+    one.add_native(0.0, 4);
+    assert_eq!((one.native, one.zeros), (vec![(0, 1)], 4));
+}
