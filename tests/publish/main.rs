@@ -4,6 +4,7 @@
 //! its parent starts it.
 
 mod aws;
+mod catalogue;
 mod cloudwatch;
 mod dashboard;
 mod figures;
