@@ -14,6 +14,7 @@ mod drill;
 mod import;
 mod log;
 mod mark;
+mod page;
 mod probe;
 mod report;
 mod run;

@@ -1,10 +1,15 @@
 //! `serin report`: the account of a release.
 
+mod charts;
+mod page;
+
 use super::{Failure, say};
-use crate::evidence::report::{self, ReportFilter};
+use crate::evidence::report::{self, Curves, Report, ReportFilter};
+use anyhow::{Context, anyhow};
 use clap::Args;
-use std::io::BufReader;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 /// `serin report`
 #[derive(Args, Debug)]
@@ -24,24 +29,56 @@ pub(super) struct ReportArgs {
     /// For programs.
     #[arg(long)]
     json: bool,
+    /// Write the account as one page with charts too, which needs no network; - for standard output, alone. A file that
+    /// is there already is never overwritten.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 pub(super) fn report(args: &ReportArgs) -> Result<(), Failure> {
-    let filter = ReportFilter { service: args.service.clone(), release: args.release.clone() };
-    let report = match &args.file {
-        None => report::from_folder(&args.dir, &filter),
-        Some(path) if path.as_os_str() == "-" => report::from_lines(std::io::stdin().lock(), &filter),
-        Some(path) => {
-            let file = std::fs::File::open(path)
-                .map_err(|error| Failure::Failed(anyhow::anyhow!("{}: {error}", path.display())))?;
-            report::from_lines(BufReader::new(file), &filter)
+    let to_stdout = args.html.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    if to_stdout && args.json {
+        return Err(Failure::Usage(
+            "--html - and --json both want standard output: name a file for the page".into(),
+        ));
+    }
+    let (report, curves) = read(args)?;
+    if let Some(path) = &args.html {
+        let page = page::page(&report, &curves)?;
+        if to_stdout {
+            return say(&page);
         }
-    };
-    let report = report.map_err(|error| Failure::Failed(error.into()))?;
+        write(path, &page)?;
+    }
     if args.json {
         let value = serde_json::to_value(&report).map_err(|error| Failure::Failed(error.into()))?;
         say(&format!("{value:#}\n"))
     } else {
         say(&report.text())
     }
+}
+
+fn read(args: &ReportArgs) -> Result<(Report, Curves), Failure> {
+    let filter = ReportFilter { service: args.service.clone(), release: args.release.clone() };
+    let read = match &args.file {
+        None => report::drawn_from_folder(&args.dir, &filter),
+        Some(path) if path.as_os_str() == "-" => report::drawn_from_lines(std::io::stdin().lock(), &filter),
+        Some(path) => {
+            let file =
+                File::open(path).map_err(|error| Failure::Failed(anyhow!("{}: {error}", path.display())))?;
+            report::drawn_from_lines(BufReader::new(file), &filter)
+        }
+    };
+    read.map_err(|error| Failure::Failed(error.into()))
+}
+
+/// Evidence is not written over: an older page may be all that is left of a release.
+fn write(path: &Path, page: &str) -> Result<(), anyhow::Error> {
+    let mut file = match File::create_new(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(anyhow!("--html {}: it is there already; name a new file", path.display()));
+        }
+        other => other.with_context(|| format!("--html {}: can't write it", path.display()))?,
+    };
+    file.write_all(page.as_bytes()).with_context(|| format!("--html {}: can't write it", path.display()))
 }

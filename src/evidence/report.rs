@@ -9,12 +9,17 @@
 //! | `report/collect.rs` | lines in, one story a release out; the chain is checked on the way |
 //! | `report/account.rs` | from the story to the account |
 //! | `report/exact.rs` | rates and P95 from raw samples |
+//! | `report/curves.rs` | what its charts are drawn from |
 //! | `report/text.rs` | the account in words |
 
 mod account;
 mod collect;
+mod curves;
 mod exact;
 mod text;
+
+pub use curves::{ANSWERS_MIN, Answered, Bin, Bins, Curves, Noted};
+pub use text::plain;
 
 use crate::evidence::ledger::ledger_files;
 use crate::evidence::samples::sample_files;
@@ -239,9 +244,18 @@ pub struct Report {
 /// # Errors
 /// The lines can't be read, none is a ledger's, or service or release aren't among them.
 pub fn from_lines(lines: impl BufRead, filter: &ReportFilter) -> Result<Report, ReportError> {
+    drawn_from_lines(lines, filter).map(|(report, _)| report)
+}
+
+/// As [`from_lines`], with what its charts are drawn from: the ledger's own figures.
+///
+/// # Errors
+/// As [`from_lines`].
+pub fn drawn_from_lines(lines: impl BufRead, filter: &ReportFilter) -> Result<(Report, Curves), ReportError> {
     let mut collector = Collector::default();
     collector.read(lines)?;
-    Ok(account::account(&choose(collector, filter)?))
+    let story = choose(collector, filter)?;
+    Ok((account::account(&story), Curves::of(&story, exact::Samples::of(&story))))
 }
 
 /// Makes the report from the folder of the ledgers, `<dir>/<service>/`, with rates and P95 from raw samples where these
@@ -250,6 +264,14 @@ pub fn from_lines(lines: impl BufRead, filter: &ReportFilter) -> Result<Report, 
 /// # Errors
 /// As [`from_lines`].
 pub fn from_folder(dir: &Path, filter: &ReportFilter) -> Result<Report, ReportError> {
+    drawn_from_folder(dir, filter).map(|(report, _)| report)
+}
+
+/// As [`from_folder`], with what its charts are drawn from.
+///
+/// # Errors
+/// As [`from_lines`].
+pub fn drawn_from_folder(dir: &Path, filter: &ReportFilter) -> Result<(Report, Curves), ReportError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| ReportError::Io { path, source }
@@ -280,7 +302,7 @@ pub fn from_folder(dir: &Path, filter: &ReportFilter) -> Result<Report, ReportEr
         samples.read(BufReader::new(file)).map_err(io(&path))?;
     }
     samples.refine(&mut report, &story);
-    Ok(report)
+    Ok((report, Curves::of(&story, samples)))
 }
 
 /// The folders with a ledger.

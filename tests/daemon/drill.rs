@@ -99,6 +99,32 @@ async fn is_kept(folder: &Path, shown: &Value, outcome: &str) {
     assert_eq!(report["release_id"], format!("drill-{}", shown["drill"].as_str().unwrap()));
     assert_eq!(json(&std::fs::read_to_string(folder.join("report.json")).unwrap()), report);
     assert!(std::fs::read_to_string(folder.join("report.txt")).unwrap().contains("drill-"));
+    is_drawn(folder, &report).await;
+}
+
+/// The same account as a page, into a new file only or to standard output.
+async fn is_drawn(folder: &Path, report: &Value) {
+    let (dir, path) = (folder.to_str().unwrap(), folder.join("report.html"));
+    let to = |html: &str| serin(&["report", "--dir", dir, "--html", html]);
+    let (code, text, error) = outcome(to(path.to_str().unwrap())).await;
+    assert_eq!(code, 0, "{error}");
+    assert!(text.contains("hash chain"), "the account is told as ever: {text}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    for step in report["timeline"].as_array().unwrap() {
+        let at = format!("{:+.3} s", step["ms"].as_f64().unwrap() / 1_000.0);
+        assert!(page.contains(&at), "{step}: {page}");
+    }
+    assert!(page.contains("default-src 'none'") && page.contains(report["release_id"].as_str().unwrap()));
+    let (code, _, error) = outcome(to(path.to_str().unwrap())).await;
+    assert!(code == 1 && error.contains("report.html: it is there already; name a new file"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), page);
+    let (code, shown, _) = outcome(to("-")).await;
+    assert_eq!((code, shown), (0, page), "the same evidence makes the same bytes");
+    let (code, _, error) = outcome(to(folder.join("none/page.html").to_str().unwrap())).await;
+    assert!(code == 1 && error.contains("none/page.html: can't write it"), "{error}");
+    let both = serin(&["report", "--dir", dir, "--html", "-", "--json"]);
+    let (code, _, error) = outcome(both).await;
+    assert!(code == 64 && error.contains("both want standard output"), "{error}");
 }
 
 /// Every step in its order, and their times make the whole.

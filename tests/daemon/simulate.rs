@@ -159,7 +159,7 @@ fn a_recorded_release_is_played_and_a_broken_recording_refused_by_its_line() {
         assert_eq!(rows[0]["wrong"], Value::Null, "nobody has said whether it was good");
         let html = std::fs::read_to_string(&page).unwrap();
         assert!(
-            html.contains("<svg") && html.contains("sequential") && !html.contains("http-equiv"),
+            html.contains("<svg") && html.contains("sequential") && html.contains("default-src 'none'"),
             "{html}"
         );
 

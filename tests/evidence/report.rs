@@ -3,7 +3,9 @@
 use crate::records::{condition, epoch, evidence, intent, ms, pulse, release, started, state, wall};
 use proptest::prelude::*;
 use serin::evidence::ledger::{Disk, Ledger, LedgerError};
-use serin::evidence::report::{Outcome, Report, ReportError, ReportFilter, from_folder, from_lines};
+use serin::evidence::report::{
+    Outcome, Report, ReportError, ReportFilter, drawn_from_folder, drawn_from_lines, from_folder, from_lines,
+};
 use serin::evidence::samples::SampleLine;
 use serin::model::record::{IntentId, Record};
 use serin::model::release::{Cause, EpochId, ReleaseId};
@@ -409,6 +411,49 @@ fn raw_samples_make_the_numbers_exact() {
     assert_eq!(&*report.downtime_until, "last_bad_sample");
     assert!(report.versions.iter().any(|entry| entry.share.as_ref().is_some_and(|share| share.len() == 2)));
     assert_eq!(report.versions.last().unwrap().versions.iter().collect::<Vec<_>>(), ["v1"]);
+}
+
+#[test]
+fn charts_are_drawn_from_raw_samples_and_from_the_ledger_where_there_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = Ledger::open(dir.path(), "checkout", None).unwrap();
+    for (at, record) in reverted() {
+        ledger.append(ms(at), wall(ms(at)), &record).unwrap();
+    }
+    let (_, curves) = drawn_from_folder(dir.path(), &ReportFilter::default()).unwrap();
+    assert!(!curves.is_recorded() && curves.before().is_some_and(|before| close(before.error_rate, 0.001)));
+    let noted = curves.noted(0.0, 20_000.0, &curves.bins(0.0, 20_000.0));
+    let noted: Vec<(f64, f64)> = noted.iter().map(|one| (one.ms, one.error_rate.unwrap())).collect();
+    assert_eq!(
+        noted,
+        [(1_000.0, 0.0), (2_000.0, 0.0), (5_301.0, 1.0), (10_500.0, 0.0)],
+        "pulses and the breach"
+    );
+    // Of this release, and of one that isn't told.
+    let mut samples =
+        String::from("{\"event\":\"spill\",\"epoch\":1,\"target\":\"a\",\"bad\":9,\"left_out\":7}\n");
+    samples += "{\"event\":\"spill\",\"epoch\":99,\"target\":\"a\",\"bad\":9,\"left_out\":5}\n";
+    for at in (58_000..62_000).step_by(10) {
+        let new = at >= 60_000;
+        samples += &line(ms(at), if new { "v2" } else { "v1" }, new, Taint::Straddling);
+    }
+    samples += &line(ms(61_000), "v2", true, Taint::Late);
+    fs::write(dir.path().join("checkout/samples-r0.jsonl"), samples).unwrap();
+    let (_, curves) = drawn_from_folder(dir.path(), &ReportFilter::default()).unwrap();
+    assert_eq!((curves.left_out, curves.truncated, curves.is_recorded()), (7, false, true));
+    assert_eq!(curves.lines(), ["v1", "v2"]);
+    let bins = curves.bins(-5_000.0, 5_000.0).bins;
+    assert_eq!(
+        bins.iter().map(|bin| bin.answers).sum::<u32>(),
+        400,
+        "and they are drawn; late ones are void"
+    );
+    let at = |ms: f64| bins.iter().find(|bin| bin.from_ms <= ms && ms < bin.to_ms).unwrap();
+    assert_eq!((at(-1.0).bad, &at(-1.0).by[1]), (0, &0));
+    assert_eq!((at(1.0).bad, at(1.0).by[1]), (at(1.0).answers, at(1.0).answers));
+    let (_, curves) =
+        drawn_from_lines(lines("checkout", &reverted()).as_bytes(), &ReportFilter::default()).unwrap();
+    assert!(!curves.is_recorded() && curves.span() == Some((1_000.0, 10_500.0)), "{:?}", curves.span());
 }
 
 proptest! {

@@ -1,14 +1,17 @@
 //! Rates and P95 from raw samples, where these are still there.
 
 use super::collect::{Point, Story};
+use super::curves::Answered;
 use super::{Outcome, Report, Stages, Versions};
 use crate::evidence::ledger::rfc3339;
 use crate::evidence::samples::{BEFORE, SampleLine};
 use crate::model::record::Record;
+use crate::model::release::EpochId;
 use crate::model::sample::{Purpose, Taint};
 use crate::model::target::Version;
 use crate::model::time::Wall;
 use jiff::Timestamp;
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
@@ -54,6 +57,16 @@ pub(super) struct Samples {
     until_ms: f64,
     answers: Vec<Answer>,
     versions: Vec<Box<str>>,
+    /// The epochs of the release.
+    epochs: BTreeSet<EpochId>,
+    left_out: u64,
+}
+
+/// The line that says what the budget of the samples left out.
+#[derive(Debug, Deserialize)]
+struct SpillLine {
+    epoch: EpochId,
+    left_out: u64,
 }
 
 impl Samples {
@@ -68,7 +81,31 @@ impl Samples {
             until_ms: last.map_or(0.0, |at| at.ms_since(story.cutover)) + slack,
             answers: Vec::new(),
             versions: Vec::new(),
+            epochs: epochs(story),
+            left_out: 0,
         }
+    }
+
+    /// Bad answers of the release that were counted and not kept.
+    pub(super) const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// There may have been more than were read.
+    pub(super) const fn is_full(&self) -> bool {
+        self.answers.len() >= SAMPLES_MAX
+    }
+
+    /// What a chart needs of them, and the names of the versions. The straddling ones are among them: whoever is to blame
+    /// for an answer, a user would have had it.
+    pub(super) fn into_answers(self) -> (Vec<Answered>, Vec<Box<str>>) {
+        let answers = self.answers.into_iter().map(|answer| Answered {
+            ms: answer.ms,
+            response_ms: answer.sent.then_some(answer.response_ms),
+            bad: answer.bad,
+            version: answer.version,
+        });
+        (answers.collect(), self.versions)
     }
 
     /// Reads one samples file; what isn't a sample is skipped.
@@ -81,6 +118,10 @@ impl Samples {
             }
             if let Ok(sample) = serde_json::from_slice::<SampleLine>(&line) {
                 self.take(&sample);
+            } else if let Ok(spill) = serde_json::from_slice::<SpillLine>(&line)
+                && self.epochs.contains(&spill.epoch)
+            {
+                self.left_out = self.left_out.saturating_add(spill.left_out);
             }
         }
         Ok(())
@@ -131,7 +172,7 @@ impl Samples {
     }
 
     /// Puts exact numbers in the place of the ledger's.
-    pub(super) fn refine(mut self, report: &mut Report, story: &Story) {
+    pub(super) fn refine(&mut self, report: &mut Report, story: &Story) {
         self.answers.sort_by(|a, b| a.ms.total_cmp(&b.ms));
         if self.answers.iter().all(|answer| answer.side == Side::Straddling) {
             return;
@@ -224,6 +265,15 @@ fn old_versions(story: &Story) -> BTreeSet<Version> {
         _ => None,
     });
     base.unwrap_or_default()
+}
+
+/// The epochs that belong to the release.
+fn epochs(story: &Story) -> BTreeSet<EpochId> {
+    let epoch = |record: &Record| match record {
+        Record::Epoch { epoch, .. } => Some(*epoch),
+        _ => None,
+    };
+    story.records.iter().filter_map(|(_, record)| epoch(record)).collect()
 }
 
 /// When the first bad answer of the last breach was due, since the cutover.

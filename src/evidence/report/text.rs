@@ -26,13 +26,24 @@ impl Report {
         row(&mut text, "bad answers", &self.error_rate, percent);
         row(&mut text, "P95", &self.p95_ms, |ms| format!("{ms:.1} ms"));
         row(&mut text, "answers", &self.answers, |count| count.to_string());
-        let _ = writeln!(text, "{:<14}{}", "measured from", plain(&self.source));
+        for (name, says) in self.figures() {
+            let _ = writeln!(text, "{name:<14}{}", plain(&says));
+        }
+        self.versions_text(&mut text);
+        let _ = writeln!(text, "{:<14}{}", "hash chain", plain(&self.chain_says()));
+        text
+    }
+
+    /// What else is known in a line each, by name; neither escaped nor freed of control characters.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(&'static str, String)> {
+        let mut figures = vec![("measured from", self.source.to_string())];
         if let Some(ms) = self.detection_ms {
-            let _ =
-                writeln!(text, "{:<14}{:.3} s after the first bad answer was due", "detected", ms / 1_000.0);
+            let says = format!("{:.3} s after the first bad answer was due", ms / 1_000.0);
+            figures.push(("detected", says));
         }
         if let Some(ms) = self.rollback_ms {
-            let _ = writeln!(text, "{:<14}{:.3} s from the breach to the proof", "rolled back", ms / 1_000.0);
+            figures.push(("rolled back", format!("{:.3} s from the breach to the proof", ms / 1_000.0)));
         }
         let downtime = self.downtime_s.map_or_else(|| "not known".to_owned(), |s| format!("{s:.3} s"));
         let until = match &*self.downtime_until {
@@ -41,31 +52,17 @@ impl Report {
             "good" => ", until the verdict was good again",
             _ => "",
         };
-        let _ = writeln!(text, "{:<14}{downtime}{until}", "downtime");
-        self.write_text(&mut text);
-        self.versions_text(&mut text);
-        self.chain_text(&mut text);
-        text
-    }
-
-    fn write_text(&self, text: &mut String) {
+        figures.push(("downtime", format!("{downtime}{until}")));
         if let Some(write) = &self.write {
-            let request = write.request_id.as_deref().map_or_else(
-                || "no write was accepted".to_owned(),
-                |request| format!("AWS request {}", plain(request)),
-            );
-            let _ = writeln!(
-                text,
-                "{:<14}{} → {}; {request}",
-                "write",
-                plain(&write.before),
-                plain(&write.after)
-            );
+            let request = write.request_id.as_deref();
+            let request = request.map(|request| format!("AWS request {request}"));
+            let request = request.unwrap_or_else(|| "no write was accepted".to_owned());
+            figures.push(("write", format!("{} → {}; {request}", write.before, write.after)));
         }
         for failing in self.conditions.iter().filter(|condition| !condition.holds) {
-            let _ =
-                writeln!(text, "{:<14}{}: {}", "did not hold", plain(&failing.name), plain(&failing.detail));
+            figures.push(("did not hold", format!("{}: {}", failing.name, failing.detail)));
         }
+        figures
     }
 
     fn versions_text(&self, text: &mut String) {
@@ -90,13 +87,12 @@ impl Report {
         }
     }
 
-    fn chain_text(&self, text: &mut String) {
+    /// Whether the lines are what was written, in words.
+    #[must_use]
+    pub fn chain_says(&self) -> String {
         let chain = &self.chain;
-        let state = chain
-            .first_break
-            .as_deref()
-            .map_or_else(|| "intact".to_owned(), |broken| format!("BROKEN: {}", plain(broken)));
-        let _ = write!(text, "{:<14}{state}; {} lines", "hash chain", chain.lines);
+        let broken = chain.first_break.as_deref().map(|broken| format!("BROKEN: {broken}"));
+        let mut text = format!("{}; {} lines", broken.as_deref().unwrap_or("intact"), chain.lines);
         if chain.ledgers > 1 {
             let _ = write!(text, " of {} ledgers", chain.ledgers);
         }
@@ -106,7 +102,7 @@ impl Report {
         if chain.lost > 0 {
             let _ = write!(text, ", {} records lost by the daemon", chain.lost);
         }
-        text.push('\n');
+        text
     }
 }
 
@@ -122,6 +118,7 @@ fn row<T: Copy>(text: &mut String, name: &str, stages: &Stages<T>, show: impl Fn
 }
 
 /// Nothing that a terminal would obey.
-fn plain(words: &str) -> String {
+#[must_use]
+pub fn plain(words: &str) -> String {
     words.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
