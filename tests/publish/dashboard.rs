@@ -29,13 +29,13 @@ fn expressions(dashboard: &Value) -> Vec<&str> {
 }
 
 /// The names of series, `serin_…`, in `expression`.
-fn series(expression: &str) -> Vec<&str> {
+pub(super) fn series(expression: &str) -> Vec<&str> {
     let is_part = |each: char| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '_';
     expression.split(|each| !is_part(each)).filter(|word| word.starts_with("serin_")).collect()
 }
 
 /// What Prometheus has for the catalogue.
-fn known() -> BTreeSet<String> {
+pub(super) fn known() -> BTreeSet<String> {
     let suffixes = |kind| if kind == Kind::Histogram { &["_bucket", "_sum", "_count"][..] } else { &[""] };
     NAMES
         .iter()

@@ -10,6 +10,7 @@ mod dashboard;
 mod figures;
 mod otlp;
 mod receiver;
+mod rules;
 mod telling;
 mod webhook;
 
