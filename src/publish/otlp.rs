@@ -8,6 +8,8 @@
 //! runtime and waits for it. So http and https work, and nothing but that thread ever waits.
 
 mod feed;
+mod resource;
+mod tls;
 mod variables;
 
 use super::figures::{Figures, Value};
@@ -21,17 +23,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use feed::Feed;
 use http::{Request, Response};
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter, MeterProvider};
-use opentelemetry::{Key, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{
     Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream, Temporality,
 };
+use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -56,7 +58,14 @@ pub(super) fn start(
 ) -> Result<Option<Lane<Dated>>, PublishError> {
     variables::warn();
     let Some(feed) = feed::choose(settings, |name| std::env::var(name).ok())? else { return Ok(None) };
-    let inner = match exporter(&feed) {
+    let tls = match tls::config(|name| std::env::var(name).ok()) {
+        Ok(tls) => tls,
+        Err(why) => {
+            tracing::warn!(%why, "OTLP is off");
+            return Ok(None);
+        }
+    };
+    let inner = match exporter(&feed, tls) {
         Err(PublishError::OtlpEndpoint) if !feed.ours => {
             feed::unusable();
             return Ok(None);
@@ -64,20 +73,25 @@ pub(super) fn start(
         other => other?,
     };
     let exporter = Watched { inner, losses: Arc::clone(losses), failing: AtomicBool::new(false) };
-    let reader = PeriodicReader::builder(exporter).with_interval(feed.interval).build();
-    let series_max = series_max(roster);
-    let provider = SdkMeterProvider::builder()
-        .with_resource(resource(instance, version))
-        .with_view(move |instrument: &Instrument| view(instrument, series_max))
-        .with_reader(reader)
-        .build();
-    let meter = provider.meter("serin");
-    for name in &NAMES {
-        observe(&meter, name, figures);
-    }
-    let replay = Replay::new(&meter, roster);
+    let (instance, version) = (instance.to_owned(), version.to_owned());
+    let (roster, figures) = (roster.clone(), Arc::clone(figures));
     let (queue, items) = mpsc::channel(QUEUE);
-    tasks.spawn(run(replay, provider, items));
+    tasks.spawn(async move {
+        let resource = resource::resource(&instance, &version).await;
+        let reader = PeriodicReader::builder(exporter).with_interval(feed.interval).build();
+        let series_max = series_max(&roster);
+        let provider = SdkMeterProvider::builder()
+            .with_resource(resource)
+            .with_view(move |instrument: &Instrument| view(instrument, series_max))
+            .with_reader(reader)
+            .build();
+        let meter = provider.meter("serin");
+        for name in &NAMES {
+            observe(&meter, name, &figures);
+        }
+        let replay = Replay::new(&meter, &roster);
+        run(replay, provider, items).await;
+    });
     Ok(Some(Lane { destination: Destination::Otlp, queue }))
 }
 
@@ -94,8 +108,8 @@ async fn run(replay: Replay, provider: SdkMeterProvider, mut items: mpsc::Receiv
     }
 }
 
-fn exporter(feed: &Feed) -> Result<MetricExporter, PublishError> {
-    let poster = Poster::new(&feed.endpoint, feed.headers.clone(), feed.timeout)?
+fn exporter(feed: &Feed, tls: Option<ClientConfig>) -> Result<MetricExporter, PublishError> {
+    let poster = Poster::over(&feed.endpoint, feed.headers.clone(), feed.timeout, tls)?
         .map_err(|Unusable| PublishError::OtlpEndpoint)?;
     let exporter = MetricExporter::builder()
         .with_http()
@@ -105,22 +119,6 @@ fn exporter(feed: &Feed) -> Result<MetricExporter, PublishError> {
         .with_timeout(EXPORT_MAX)
         .build()?;
     Ok(exporter)
-}
-
-/// What the environment says of us, and what it leaves out.
-fn resource(instance: &str, version: &str) -> Resource {
-    let told = Resource::builder().build();
-    let name = told.get(&Key::from_static_str("service.name")).map(|name| name.to_string());
-    let mut builder = Resource::builder();
-    if name.is_none_or(|name| name.starts_with("unknown_service")) {
-        builder = builder.with_service_name("serin");
-    }
-    for (key, value) in [("service.instance.id", instance), ("service.version", version)] {
-        if told.get(&Key::from_static_str(key)).is_none() {
-            builder = builder.with_attribute(KeyValue::new(key, value.to_owned()));
-        }
-    }
-    builder.build()
 }
 
 /// The SDK folds what is beyond its limit into one series; the closed sets are larger than its default.

@@ -1,4 +1,4 @@
-//! One POST on a connection of its own, over http or https.
+//! One request on a connection of its own, over http or https.
 //!
 //! Errors are a closed set of words: a webhook's URL is a secret as a whole, and what isn't in an error can't leak.
 
@@ -63,6 +63,16 @@ impl Poster {
         headers: HeaderMap,
         timeout: Duration,
     ) -> Result<Result<Self, Unusable>, PublishError> {
+        Self::over(uri, headers, timeout, None)
+    }
+
+    /// The same, over the TLS that is given.
+    pub(super) fn over(
+        uri: &Uri,
+        headers: HeaderMap,
+        timeout: Duration,
+        tls: Option<ClientConfig>,
+    ) -> Result<Result<Self, Unusable>, PublishError> {
         let https = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -81,21 +91,44 @@ impl Poster {
         else {
             return Ok(Err(Unusable));
         };
-        let tls = if https { Some((connector()?, name)) } else { None };
+        let tls = match (https, tls) {
+            (false, _) => None,
+            (true, Some(config)) => Some((TlsConnector::from(Arc::new(config)), name)),
+            (true, None) => Some((connector()?, name)),
+        };
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
         Ok(Ok(Self { host: bare, port, authority, path, tls, headers, timeout }))
     }
 
+    /// Asks for what is there.
+    pub(super) async fn get(&self) -> Result<Response<Bytes>, PostError> {
+        self.within(Method::GET, &HeaderMap::new(), Bytes::new()).await
+    }
+
     /// Sends `body`. An answer of any status is an answer.
     pub(super) async fn post(&self, headers: &HeaderMap, body: Bytes) -> Result<Response<Bytes>, PostError> {
-        tokio::time::timeout(self.timeout, self.exchange(headers, body))
+        self.within(Method::POST, headers, body).await
+    }
+
+    async fn within(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, PostError> {
+        tokio::time::timeout(self.timeout, self.exchange(method, headers, body))
             .await
             .map_err(|_| PostError::Timeout)?
     }
 
-    async fn exchange(&self, headers: &HeaderMap, body: Bytes) -> Result<Response<Bytes>, PostError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, PostError> {
         let tcp = self.connect().await?;
-        let request = self.request(headers, body);
+        let request = self.request(method, headers, body);
         match &self.tls {
             None => talk(tcp, request).await,
             Some((connector, name)) => {
@@ -118,10 +151,10 @@ impl Poster {
         Err(failed)
     }
 
-    fn request(&self, headers: &HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    fn request(&self, method: Method, headers: &HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
         let length = body.len();
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = self.path.clone();
         for (name, value) in headers.iter().chain(&self.headers) {
             request.headers_mut().insert(name, value.clone());
@@ -165,13 +198,17 @@ where
 }
 
 /// The system's roots and the ones built in: an image without certificates still trusts the public ones.
-fn connector() -> Result<TlsConnector, rustls::Error> {
+pub(super) fn roots() -> RootCertStore {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn connector() -> Result<TlsConnector, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots())
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -145,7 +145,8 @@ async fn child(name: &'static str, variables: Vec<(&'static str, String)>) -> Ou
         let mut command = Command::new(std::env::current_exe().expect("this test program"));
         for (key, _) in std::env::vars_os() {
             let key_text = key.to_string_lossy().into_owned();
-            if key_text.starts_with("AWS_") || key_text.starts_with("OTEL_") || key_text.ends_with("_PROXY") {
+            let of_platforms = ["AWS_", "ECS_", "KUBERNETES_", "OTEL_"];
+            if of_platforms.iter().any(|one| key_text.starts_with(one)) || key_text.ends_with("_PROXY") {
                 command.env_remove(&key);
             }
         }

@@ -2,13 +2,15 @@
 
 use super::receiver::{Got, Receiver, status};
 use super::{CANARY, Log, child, second, shown, start};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use serin::clock;
 use serin::model::policy::Mode;
@@ -237,14 +239,131 @@ async fn the_variables_of_opentelemetry_are_honoured() {
         let log = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(log.contains("OTLP is off") && !log.contains("word@"), "{endpoint}: {log}");
     }
-    let unheeded =
-        vec![("OTEL_PROPAGATORS", "xray".to_owned()), ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/x".to_owned())];
+    let unheeded = vec![
+        ("OTEL_PROPAGATORS", "xray".to_owned()),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/x".to_owned()),
+    ];
     let output = child("otlp::in_child_without_a_file", unheeded).await;
     let log = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        log.contains("OTEL_EXPORTER_OTLP_CERTIFICATE OTEL_PROPAGATORS") && !log.contains("xray"),
+        log.contains("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE OTEL_PROPAGATORS") && !log.contains("xray"),
         "{log}"
     );
+}
+
+#[tokio::test]
+async fn a_collector_that_wants_to_know_us_is_spoken_to_with_the_files_that_the_variables_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_string_lossy().into_owned()
+    };
+    let (certificate, key) =
+        (file("c.pem", &own.cert.pem()), file("k.pem", &own.signing_key.serialize_pem()));
+    // The collector trusts only that one, too, and takes nobody who doesn't show it.
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(own.cert.der().clone()).expect("a root");
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let known = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        .build()
+        .expect("a verifier");
+    let secret = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(known)
+        .with_single_cert(vec![own.cert.der().clone()], secret)
+        .expect("a certificate with its key");
+    let receiver = Receiver::tls(tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config))).await;
+    let endpoint = format!("https://localhost:{}", receiver.address.port());
+    let all = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", certificate.clone()),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", certificate),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", key),
+    ];
+    child("otlp::in_child_without_a_file", all.to_vec()).await;
+    assert_eq!(receiver.got().len(), 1, "who shows its certificate, and trusts ours, is heard");
+
+    for without in [&all[..1], &all[..2]] {
+        child("otlp::in_child_without_a_file", without.to_vec()).await;
+        assert_eq!(receiver.got().len(), 1, "{without:?}");
+    }
+    let output = child("otlp::in_child_without_a_file", all[..3].to_vec()).await;
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(log.contains("OTLP is off") && log.contains("CLIENT_CERTIFICATE alone"), "{log}");
+}
+
+/// The resource of the last export that a child made, with what it logged.
+async fn resource(receiver: &Receiver, variables: Vec<(&'static str, String)>) -> (Resource, String) {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url(""));
+    let output =
+        child("otlp::in_child_without_a_file", variables.into_iter().chain([endpoint]).collect()).await;
+    let exports = receiver.got().into_iter().filter(|got| got.path == "/v1/metrics");
+    let mut request = decode(&exports.last().expect("an export"));
+    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    (request.resource_metrics.remove(0).resource.expect("a resource"), log)
+}
+
+#[tokio::test]
+async fn the_platform_is_asked_once_and_the_environment_wins() {
+    let receiver = Receiver::start(|_, got| {
+        let json = match &*got.path {
+            "/v4/c" => r#"{"Name":"serin","ContainerARN":"arn:aws:ecs:eu-west-1:1:container/c"}"#,
+            "/v4/c/task" => {
+                r#"{"Cluster":"prod","TaskARN":"arn:aws:ecs:eu-west-1:1:task/prod/t","Family":"shop","LaunchType":"FARGATE"}"#
+            }
+            "/latest/api/token" => "a-token",
+            "/latest/dynamic/instance-identity/document" => r#"{"region":"eu-west-1","instanceId":"i-1"}"#,
+            _ => "",
+        };
+        let mut answer = Response::new(Full::from(json));
+        answer.headers_mut().insert("x-aws-ec2-metadata-token-ttl-seconds", HeaderValue::from_static("600"));
+        answer
+    })
+    .await;
+    let ecs = ("ECS_CONTAINER_METADATA_URI_V4", receiver.url("/v4/c"));
+    let own = ("OTEL_RESOURCE_ATTRIBUTES", "aws.ecs.task.family=ours,team=web".to_owned());
+    let (told, log) = resource(&receiver, vec![ecs, own]).await;
+    for (key, value) in [
+        ("aws.ecs.cluster.arn", "arn:aws:ecs:eu-west-1:1:cluster/prod"),
+        ("aws.ecs.launchtype", "fargate"),
+        ("aws.ecs.task.family", "ours"),
+        ("cloud.platform", "aws_ecs"),
+        ("container.name", "serin"),
+        ("service.name", "serin"),
+        ("team", "web"),
+    ] {
+        assert_eq!(attribute(&told.attributes, key), Some(value), "{key} of {told:?}");
+    }
+    assert!(!log.contains("did not say"), "{log}");
+    let asked = receiver.got().iter().filter(|got| got.path.starts_with("/v4")).count();
+    assert_eq!(asked, 2, "once each");
+
+    let ec2 = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", receiver.url(""));
+    let (told, log) = resource(&receiver, vec![ec2]).await;
+    assert_eq!(attribute(&told.attributes, "host.id"), Some("i-1"), "{log}");
+    assert_eq!(attribute(&told.attributes, "cloud.platform"), Some("aws_ec2"));
+
+    let pod = vec![
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1".to_owned()),
+        ("POD_NAME", "serin-0".to_owned()),
+        ("POD_NAMESPACE", "shop".to_owned()),
+    ];
+    let (told, _) = resource(&receiver, pod).await;
+    assert_eq!(attribute(&told.attributes, "k8s.pod.name"), Some("serin-0"));
+    assert_eq!(attribute(&told.attributes, "k8s.namespace.name"), Some("shop"));
+
+    // A platform that hangs, refuses or lies costs its attributes, and no figure.
+    let hanging = Receiver::hanging().await;
+    for base in [hanging.url("/v4/c"), "http://127.0.0.1:1/v4/c".to_owned(), receiver.url("/nothing")] {
+        let (told, log) = resource(&receiver, vec![("ECS_CONTAINER_METADATA_URI_V4", base.clone())]).await;
+        assert_eq!(attribute(&told.attributes, "service.name"), Some("serin"));
+        assert_eq!(attribute(&told.attributes, "cloud.provider"), None);
+        assert!(log.contains("did not say where we run"), "{base}: {log}");
+    }
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 //! Names: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/> and
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 
-/// By the SDK, or by [`super::feed`].
-const HEEDED: [&str; 15] = [
+/// By the SDK, by [`super::feed`], or by [`super::tls`].
+const HEEDED: [&str; 21] = [
     "OTEL_SDK_DISABLED",
     "OTEL_SERVICE_NAME",
     "OTEL_RESOURCE_ATTRIBUTES",
@@ -20,6 +20,12 @@ const HEEDED: [&str; 15] = [
     "OTEL_EXPORTER_OTLP_COMPRESSION",
     "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY",
     // Says what is done anyway, or the endpoint isn't taken.
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 ];
@@ -66,7 +72,7 @@ mod tests {
     fn what_changes_nothing_is_named_and_nothing_else() {
         let set = [
             ("OTEL_TRACES_SAMPLER", "always_on"),
-            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/ca.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/etc/ca.pem"),
             ("OTEL_PROPAGATORS", " "),
             ("OTEL_SERVICE_NAME", "shop"),
             ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf"),
@@ -78,8 +84,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "OTEL_EXPORTER_OTLP_CERTIFICATE",
                 "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+                "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
                 "OTEL_TRACES_SAMPLER"
             ]
         );
