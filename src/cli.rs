@@ -11,6 +11,7 @@
 mod check;
 mod demo;
 mod drill;
+mod generate;
 mod import;
 mod log;
 mod mark;
@@ -58,6 +59,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Play releases, made up or recorded, through the judge and the guard: when would each policy have acted, and how often wrongly?
     Simulate(Box<simulate::SimulateArgs>),
+    /// Print what others need to know of a configuration, as code: alarms and a dashboard for CloudWatch.
+    Generate(generate::GenerateArgs),
     /// Turn objectives that another tool keeps into Serin's own.
     Import(import::ImportArgs),
     /// Tell a running Serin about a release.
@@ -153,6 +156,7 @@ fn main_of(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Drill(args) => drill::drill(&args),
         Command::Report(args) => report::report(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Generate(args) => generate::generate(&args),
         Command::Import(args) => import::import(&args),
         Command::Release(args) => mark::release(&args),
         Command::Hold(args) => mark::hold(&args),
