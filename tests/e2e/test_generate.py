@@ -1,11 +1,14 @@
-"""The template of `serin generate cloudwatch`: AWS's models find no fault with it, and its alarms come into being."""
+"""The template of `serin generate cloudwatch`: CloudFormation's schemas and AWS's models find no fault with it."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
+from botocore.session import Session
+from botocore.validate import ParamValidator
 from peers import REGION, release_binary
 from processes import environment
 from weighted import Moto
@@ -70,12 +73,14 @@ def test_what_the_template_says_is_taken_by_cloudwatch(tmp_path: Path, moto: Mot
     # The names of a resource's properties are those of the API, and boto3 refuses what AWS's model doesn't know.
     for each in properties["Alarm"]:
         cloudwatch.put_metric_alarm(**each)
+    # Moto has none of these; AWS's model has.
+    composite = Session().get_service_model("cloudwatch").operation_model("PutCompositeAlarm").input_shape
     for each in properties["CompositeAlarm"]:
-        cloudwatch.put_composite_alarm(**each)
+        assert not ParamValidator().validate(each, composite).has_errors()
     for each in properties["Dashboard"]:
         assert cloudwatch.put_dashboard(**each).get("DashboardValidationMessages", []) == []
 
-    answer = cloudwatch.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    answer = cloudwatch.describe_alarms()
     alarms = {alarm["AlarmName"]: alarm for alarm in answer["MetricAlarms"]}
     below = ["unarmed", "breach", "blind", "errors", "latency-p95", "latency-p99"]
     assert set(alarms) == {f"shop-checkout-{name}" for name in below}
@@ -83,9 +88,18 @@ def test_what_the_template_says_is_taken_by_cloudwatch(tmp_path: Path, moto: Mot
     assert (dead["TreatMissingData"], dead["MetricName"]) == ("breaching", "Armed")
     assert dead["Dimensions"] == [{"Name": "Service", "Value": "checkout"}]
     assert alarms["shop-checkout-latency-p99"]["ExtendedStatistic"] == "p99"
-    [above] = answer["CompositeAlarms"]
+    [above] = properties["CompositeAlarm"]
     assert (above["AlarmName"], above["AlarmActions"]) == ("shop-checkout", [_TOPIC])
     assert set(above["AlarmRule"].split(" OR ")) == {f'ALARM("{name}")' for name in alarms}
+
+
+def test_the_linter_of_cloudformation_finds_nothing(tmp_path: Path) -> None:
+    made = _generate(tmp_path, _CONFIG.format(region=REGION) + _TOLD)
+    template = tmp_path / "template.json"
+    template.write_text(made.stdout)
+    linter = [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "--include-checks", "I", "--", template]
+    found = subprocess.run(linter, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert (found.returncode, found.stdout) == (0, ""), found.stdout + found.stderr
 
 
 def test_without_cloudwatch_there_is_nothing_to_watch(tmp_path: Path) -> None:

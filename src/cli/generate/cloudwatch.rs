@@ -243,7 +243,7 @@ version = { header = "x-version" }
 [objectives]
 availability = "99.9%"
 p95 = "250ms"
-p999 = "2s"
+p999 = "900ms"
 [publish.cloudwatch]
 namespace = "Ours"
 interval = "90s"
