@@ -216,7 +216,7 @@ fn every_reason_against_a_drill_is_told_and_nothing_is_done() {
     bounded(async {
         let mut scene = Scene::new(LabOptions::default()).await;
         scene.config.settle = "10m";
-        let daemon = Daemon::start(&scene);
+        let mut daemon = Daemon::start(&scene);
         daemon.event("epoch").await;
         daemon.tell("{\"hold\":{\"reason\":\"dinner\"}}").await.unwrap();
         let (code, shown, error) = outcome(drill(&scene, &["--dry-run"])).await;
@@ -227,8 +227,7 @@ fn every_reason_against_a_drill_is_told_and_nothing_is_done() {
         }
         assert!(phases(&scene).is_empty() && !scene.path("drill").exists());
         assert!(!daemon.output().contains("release_begin"), "{}", daemon.output());
-        drop(daemon);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        daemon.kill().await;
         let (code, _, error) = outcome(drill(&scene, &[])).await;
         assert!(code == 1 && error.contains("no Serin answers at"), "{error}");
         std::fs::create_dir(scene.path("drill")).unwrap();

@@ -213,7 +213,7 @@ fn both_bad_is_a_shared_dependency_and_not_the_release() {
 
 /// The daemon starts, probes, says why it isn't armed, and logs one clear line.
 async fn stands_by(scene: &Scene, says: &str) {
-    let daemon = Daemon::start(scene);
+    let mut daemon = Daemon::start(scene);
     daemon.until("probing", async || daemon.get("/-/ready").await.is_ok()).await;
     daemon.logged(says).await;
     daemon
@@ -226,6 +226,8 @@ async fn stands_by(scene: &Scene, says: &str) {
     let lines = daemon.log().lines().filter(|line| line.contains("the listener can't be read")).count();
     assert_eq!(lines, 1, "one line, not one a read: {}", daemon.log());
     assert_eq!(scene.writes().0, 0);
+    // A killed one answers at its socket until it is gone, and the next one wants it.
+    daemon.kill().await;
 }
 
 #[test]
