@@ -38,6 +38,7 @@ mod origin;
 mod pacer;
 mod port;
 mod service;
+mod spans;
 mod survey;
 mod timer;
 mod verify;

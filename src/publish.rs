@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌─ queue ─▶ figures ◀─ scrape of /metrics        (always)
-//!  send ─────┼─ queue ─▶ OTLP, every interval                 ([publish.otlp] or OTEL_EXPORTER_OTLP_ENDPOINT)
+//!  send ─────┼─ queue ─▶ OTLP, each signal a queue of its own ([publish.otlp] or OTEL_EXPORTER_OTLP_ENDPOINT)
 //!  (never    ├─ queue ─▶ CloudWatch, every interval           ([publish.cloudwatch])
 //!   blocks)  └─ message ┬─ queue ─▶ webhook                   ([publish.webhook])
 //!                       ├─ queue ─▶ Slack and its likes       ([publish.slack])
@@ -41,6 +41,7 @@ use crate::model::message::Message;
 use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::time::Wall;
+use crate::model::trace::Traced;
 use crate::settings;
 use eventbridge::EventBridge;
 use figures::Figures;
@@ -65,6 +66,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 pub enum Item {
     /// What an engine did in one second.
     Second(Arc<Second>),
+    /// A probe that is worth a span.
+    Probe(Arc<str>, Arc<Traced>),
     /// How the guard of a service stands; sent when it changes, and every few seconds: after 15 s it counts as unknown.
     Status(Arc<str>, Arc<Status>),
     /// How the error budget of a service stands; it goes stale with the status.
@@ -100,9 +103,6 @@ pub enum PublishError {
          OTEL_EXPORTER_OTLP_ENDPOINT) is no http or https URL with a host and without user info"
     )]
     OtlpEndpoint,
-    /// The OTLP exporter can't be built.
-    #[error("the OTLP exporter can't be built")]
-    Otlp(#[from] opentelemetry_otlp::ExporterBuildError),
     /// TLS can't be set up.
     #[error("TLS can't be set up")]
     Tls(#[from] rustls::Error),
@@ -241,6 +241,8 @@ fn tellers(
 enum Destination {
     Prometheus,
     Otlp,
+    OtlpLogs,
+    OtlpTraces,
     CloudWatch,
     Webhook,
     Slack,
@@ -249,9 +251,11 @@ enum Destination {
 }
 
 impl Destination {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Prometheus,
         Self::Otlp,
+        Self::OtlpLogs,
+        Self::OtlpTraces,
         Self::CloudWatch,
         Self::Webhook,
         Self::Slack,
@@ -263,6 +267,8 @@ impl Destination {
         match self {
             Self::Prometheus => "prometheus",
             Self::Otlp => "otlp",
+            Self::OtlpLogs => "otlp-logs",
+            Self::OtlpTraces => "otlp-traces",
             Self::CloudWatch => "cloudwatch",
             Self::Webhook => "webhook",
             Self::Slack => "slack",
@@ -276,7 +282,9 @@ impl Destination {
         match self {
             Self::Prometheus => true,
             Self::Otlp => matches!(item, Item::Second(_)),
-            Self::CloudWatch => !matches!(item, Item::Page(..) | Item::Budget(..)),
+            Self::OtlpLogs => matches!(item, Item::Note(..)),
+            Self::OtlpTraces => matches!(item, Item::Probe(..)),
+            Self::CloudWatch => !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..)),
             Self::Webhook | Self::Slack | Self::Sns | Self::EventBridge => false,
         }
     }
@@ -305,7 +313,13 @@ fn figures_lane(figures: &Arc<Mutex<Figures>>, losses: &Arc<Losses>, tasks: &mut
         loop {
             tokio::select! {
                 item = items.recv() => match item {
-                    Some(Dated { item, .. }) => lock(&figures).fold(clock::now(), &item),
+                    Some(Dated { at, item }) => {
+                        let mut figures = lock(&figures);
+                        figures.fold(clock::now(), &item);
+                        if let Item::Probe(service, traced) = &item {
+                            figures.exemplar(at, service, traced);
+                        }
+                    }
                     None => break,
                 },
                 _ = ticks.tick() => refresh(&figures, &losses),

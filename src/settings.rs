@@ -32,7 +32,7 @@ pub use front::{Front, Via};
 pub use lever::{Lever, Whose, unasked_balancers};
 pub use notify::{EventBridge, Slack, Sns, Webhook};
 pub use openslo::{Unit, import as import_openslo};
-pub use publish::{CloudWatch, Otlp, Publish};
+pub use publish::{CloudWatch, Otlp, OtlpProtocol, Publish, Signal};
 pub use secret::{Secret, SigningKey};
 pub use template::Template;
 
@@ -194,6 +194,8 @@ pub struct Service {
     pub max_rate_hz: f64,
     /// An unrelated, known-good endpoint through the same egress.
     pub control: Option<Endpoint>,
+    /// Of its probes, those that whoever takes part in their traces is asked to keep, 0 to 1.
+    pub trace_share: f64,
     /// 1 to 1,000, unique names, in the order of the file.
     pub targets: Vec<Target>,
     /// How samples become a verdict.

@@ -255,6 +255,10 @@ impl Steward {
             }
             Finding::Notice(notice) => Some(Event::Notice(notice)),
             Finding::Proof(op, proof) => Some(Event::Verified(op, proof)),
+            Finding::Traced(traced) => {
+                self.publisher.send(Item::Probe(Arc::clone(&self.name), traced.into()));
+                None
+            }
             Finding::Second(second) => {
                 if let Some(spending) = &mut self.spending {
                     spending.take(&second);

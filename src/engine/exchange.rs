@@ -5,10 +5,13 @@
 
 use super::marks::{Marks, Step};
 use super::wire::{Stream, Wire};
-use crate::model::sample::{Fault, Ours, Outcome};
+use crate::model::sample::{Fault, Ours, Outcome, Purpose};
+use crate::model::target::TargetId;
+use crate::model::time::Mono;
+use crate::model::trace::{Link, Trace, Tracing};
 use crate::settings::Target;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::Empty;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
@@ -23,10 +26,17 @@ use std::task::{Context, Poll, ready};
 /// Longer version strings are cut: a version is a name, not a document.
 const VERSION_MAX: usize = 128;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Where services tell their own trace: the W3C's draft, what some send back, and the way of X-Ray.
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+const XRAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+
 /// A target with its request, made once and cloned for each probe.
 pub(super) struct Ask {
     pub(super) target: Rc<Target>,
     request: Request<Empty<Bytes>>,
+    /// What says which trace a probe belongs to; `None` for what belongs to none.
+    tracing: Option<Tracing>,
     /// The version that was answered last: most answers name the same, which then costs nothing.
     last: RefCell<Rc<str>>,
 }
@@ -52,6 +62,8 @@ pub(super) struct Answer {
     pub(super) outcome: Outcome,
     pub(super) status: u16,
     pub(super) version: Option<Rc<str>>,
+    /// What it says of the service's own trace; of bad answers and sampled probes only.
+    pub(super) link: Option<Link>,
     /// The connection may carry another request.
     pub(super) reusable: bool,
     /// Nothing of the answer had come when it failed: on a kept connection that may be the race of a close.
@@ -61,13 +73,39 @@ pub(super) struct Answer {
 impl Answer {
     /// No answer came.
     pub(super) const fn none(outcome: Outcome) -> Self {
-        Self { outcome, status: 0, version: None, reusable: false, untouched: false }
+        Self { outcome, status: 0, version: None, link: None, reusable: false, untouched: false }
     }
 }
 
 impl Ask {
     pub(super) fn new(target: Rc<Target>) -> Self {
-        Self { request: request(&target), target, last: RefCell::new("".into()) }
+        Self { request: request(&target), target, tracing: None, last: RefCell::new("".into()) }
+    }
+
+    /// The same, each probe in a trace of its own, unless the target's headers name one.
+    pub(super) fn traced(target: Rc<Target>, tracing: Tracing) -> Self {
+        let named = target.headers.contains_key(TRACEPARENT);
+        Self { tracing: (!named).then_some(tracing), ..Self::new(target) }
+    }
+
+    /// Whether any probe may be drawn to be traced.
+    pub(super) fn samples(&self) -> bool {
+        self.tracing.is_some_and(|tracing| tracing.samples())
+    }
+
+    /// The trace of a probe.
+    pub(super) fn trace(&self, purpose: Purpose, target: TargetId, due: Mono) -> Option<Trace> {
+        self.tracing.map(|tracing| tracing.trace(purpose, target, due))
+    }
+
+    fn request(&self, trace: Option<Trace>) -> Request<Empty<Bytes>> {
+        let mut request = self.request.clone();
+        if let Some(trace) = trace
+            && let Ok(value) = HeaderValue::from_bytes(&trace.header())
+        {
+            request.headers_mut().insert(TRACEPARENT, value);
+        }
+        request
     }
 
     fn version(&self, answer: &http::response::Parts) -> Option<Rc<str>> {
@@ -137,7 +175,12 @@ impl Speaker {
 }
 
 /// Sends the request and reads the answer, at most `max_body` of its body.
-pub(super) async fn exchange(speaker: &mut Speaker, ask: &Ask, marks: &Marks) -> Answer {
+pub(super) async fn exchange(
+    speaker: &mut Speaker,
+    ask: &Ask,
+    trace: Option<Trace>,
+    marks: &Marks,
+) -> Answer {
     match speaker {
         Speaker::H1 { send, work } => {
             if !send.is_ready()
@@ -146,21 +189,26 @@ pub(super) async fn exchange(speaker: &mut Speaker, ask: &Ask, marks: &Marks) ->
                 return failed(&error, true);
             }
             marks.enter(Step::Write);
-            let answer = send.send_request(ask.request.clone());
-            converse(pin!(answer), work, ask, marks).await
+            let answer = send.send_request(ask.request(trace));
+            converse(pin!(answer), work, (ask, trace), marks).await
         }
         Speaker::H2 { send, work } => {
             if let Err(error) = work.beside(pin!(send.ready())).await {
                 return failed(&error, true);
             }
             marks.enter(Step::Write);
-            let answer = send.send_request(ask.request.clone());
-            converse(pin!(answer), work, ask, marks).await
+            let answer = send.send_request(ask.request(trace));
+            converse(pin!(answer), work, (ask, trace), marks).await
         }
     }
 }
 
-async fn converse<F, C>(answer: Pin<&mut F>, work: &mut Work<C>, ask: &Ask, marks: &Marks) -> Answer
+async fn converse<F, C>(
+    answer: Pin<&mut F>,
+    work: &mut Work<C>,
+    (ask, trace): (&Ask, Option<Trace>),
+    marks: &Marks,
+) -> Answer
 where
     F: Future<Output = hyper::Result<Response<Incoming>>>,
     C: Future<Output = hyper::Result<()>>,
@@ -178,7 +226,9 @@ where
                 Err(outcome) => (outcome, false),
                 Ok(read) => (judge(head.status, version.is_some(), &read, &ask.target), !read.cut),
             };
-            Answer { outcome, status: head.status.as_u16(), version, reusable, untouched: false }
+            let told = outcome != Outcome::Ok || trace.is_some_and(|trace| trace.sampled);
+            let link = told.then(|| link(&head.headers)).flatten();
+            Answer { outcome, status: head.status.as_u16(), version, link, reusable, untouched: false }
         }
     }
 }
@@ -209,6 +259,13 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
     fn execute(&self, future: F) {
         tokio::task::spawn_local(async move { drop(future.await) });
     }
+}
+
+/// What the answer says of the service's own trace.
+fn link(headers: &HeaderMap) -> Option<Link> {
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
+    let w3c = [TRACERESPONSE, TRACEPARENT].iter().find_map(|name| Link::of_w3c(text(name)?));
+    w3c.or_else(|| Link::of_xray(text(&XRAY)?))
 }
 
 /// What was read of a body.

@@ -120,7 +120,8 @@ impl Line {
         (number, desk): (usize, &Rc<Desk>),
     ) -> Result<(), Sample> {
         let sequence = self.first + self.flights.len() as u64;
-        let job = Job { ask: Rc::clone(&self.ask), due, line: number, sequence };
+        let trace = self.ask.trace(self.purpose, self.target, due);
+        let job = Job { ask: Rc::clone(&self.ask), due, trace, line: number, sequence };
         let free = self.in_flight < self.ask.target.in_flight;
         let Some(link) = free.then(|| self.origin.carry(job, desk)).flatten() else {
             let mut sample = self.blank(due, planned, epoch);

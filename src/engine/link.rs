@@ -7,6 +7,7 @@ use super::marks::{Marks, Step};
 use super::origin::{Open, Origin};
 use crate::clock;
 use crate::model::time::Mono;
+use crate::model::trace::Trace;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use tokio::task::AbortHandle;
 pub(super) struct Job {
     pub(super) ask: Rc<Ask>,
     pub(super) due: Mono,
+    pub(super) trace: Option<Trace>,
     /// The line that it belongs to, and its number there.
     pub(super) line: usize,
     pub(super) sequence: u64,
@@ -93,7 +95,7 @@ async fn serve(link: Rc<Link>, origin: Rc<Origin>, desk: Rc<Desk>, _open: Open) 
     loop {
         let job = link.next(&mut speaker).await;
         link.marks.begin();
-        let answer = carry(&mut speaker, &job.ask, &origin, &link.marks).await;
+        let answer = carry(&mut speaker, (&job.ask, job.trace), &origin, &link.marks).await;
         link.warm.set(speaker.is_some());
         let passage = link.marks.passage(job.due, clock::now());
         desk.end(Ended { line: job.line, sequence: job.sequence, passage, answer });
@@ -106,12 +108,12 @@ async fn serve(link: Rc<Link>, origin: Rc<Origin>, desk: Rc<Desk>, _open: Open) 
 /// One probe, over the kept connection if there is one. It is left in `speaker` when it may be used again.
 pub(super) async fn carry(
     speaker: &mut Option<Speaker>,
-    ask: &Ask,
+    (ask, trace): (&Ask, Option<Trace>),
     origin: &Origin,
     marks: &Rc<Marks>,
 ) -> Answer {
     if let Some(kept) = speaker {
-        let answer = exchange(kept, ask, marks).await;
+        let answer = exchange(kept, ask, trace, marks).await;
         if !answer.reusable {
             *speaker = None;
         }
@@ -127,7 +129,7 @@ pub(super) async fn carry(
         Ok(fresh) => fresh,
     };
     marks.enter(Step::Write);
-    let answer = exchange(&mut fresh, ask, marks).await;
+    let answer = exchange(&mut fresh, ask, trace, marks).await;
     if answer.reusable && !ask.target.fresh {
         *speaker = Some(fresh);
     }

@@ -16,6 +16,7 @@ use crate::model::release::EpochId;
 use crate::model::sample::{Sample, Taint};
 use crate::model::schedule::Schedule;
 use crate::model::time::Mono;
+use crate::model::trace::Link;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -33,7 +34,7 @@ pub(super) trait Subject {
     /// Answers that take longer than this are told of while they are in flight.
     fn slow_after(&self) -> Option<Duration>;
     /// A probe is whole. `begun`: when it was taken up.
-    fn sample(&mut self, sample: &mut Sample, version: Option<&Rc<str>>, begun: Mono, now: Mono);
+    fn sample(&mut self, sample: &mut Sample, answer: Told<'_>, begun: Mono, now: Mono);
     /// Due probes that were passed over, as many as `count`, all like `sample`.
     fn missed(&mut self, sample: &Sample, count: u64, now: Mono);
     /// A probe is in flight for longer than [`Self::slow_after`].
@@ -46,6 +47,15 @@ pub(super) trait Subject {
     fn rung(&mut self, field: &mut Field, now: Mono) -> bool;
     /// The last word.
     fn finish(&mut self, now: Mono);
+}
+
+/// What an answer tells beside its sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told<'a> {
+    /// The version that answered.
+    pub(super) version: Option<&'a Rc<str>>,
+    /// What it says of the service's own trace.
+    pub(super) link: Option<Link>,
 }
 
 /// A row to be planned: a schedule over lines that take turns.
@@ -376,7 +386,7 @@ impl<S: Subject> Pacer<S> {
                 if now.since(saturated.planned) > self.taint {
                     saturated.taint = Taint::Late;
                 }
-                subject.sample(&mut saturated, None, now, now);
+                subject.sample(&mut saturated, Told::default(), now, now);
             }
         }
     }
@@ -407,7 +417,8 @@ impl<S: Subject> Pacer<S> {
                 self.field.retire(number);
             }
             if let Some(subject) = self.subjects.get_mut(subject).and_then(Option::as_mut) {
-                subject.sample(&mut sample, answer.version.as_ref(), passage.begun, clock::now());
+                let told = Told { version: answer.version.as_ref(), link: answer.link };
+                subject.sample(&mut sample, told, passage.begun, clock::now());
             }
         }
         self.ended = ended;
@@ -454,7 +465,7 @@ impl<S: Subject> Pacer<S> {
                             () if self.pulse.spoils(begun, now, false) => Taint::Stalled,
                             () => Taint::Clean,
                         };
-                        subject.sample(&mut sample, None, begun, now);
+                        subject.sample(&mut sample, Told::default(), begun, now);
                     }
                 }
             }

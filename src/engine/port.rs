@@ -7,6 +7,7 @@ use crate::model::release::{EpochId, ReleaseId, Stage};
 use crate::model::sample::Sample;
 use crate::model::target::Versions;
 use crate::model::time::Mono;
+use crate::model::trace::Traced;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -60,6 +61,8 @@ pub enum Finding {
     Judged(Box<Judgement>),
     /// Something that deserves a look at the listener.
     Notice(Notice),
+    /// A probe that is worth a span.
+    Traced(Box<Traced>),
     /// One second of figures.
     Second(Arc<Second>),
     /// The proof came, or not.

@@ -6,8 +6,9 @@ use super::desk::Desk;
 use super::exchange::Ask;
 use super::line::Line;
 use super::origin::{Origin, Place, Registered, Room};
-use super::pacer::{Field, Plan, Subject};
+use super::pacer::{Field, Plan, Subject, Told};
 use super::port::{Finding, Keeper, Order, Port};
+use super::spans::Spans;
 use super::verify::{pause, places, prove};
 use crate::clock;
 use crate::model::delta::{Own, Rolling, Second};
@@ -19,11 +20,13 @@ use crate::model::schedule::Schedule;
 use crate::model::tally::Tally;
 use crate::model::target::TargetId;
 use crate::model::time::{Mono, nanos};
+use crate::model::trace::Tracing;
 use crate::model::urls::Urls;
 use crate::model::verdict::Verdict;
 use crate::settings::{Endpoint, StatusSet, Target};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,6 +86,7 @@ pub(super) struct Service {
     told: Option<(EpochId, &'static str, Mono)>,
     started: bool,
     dropped: u64,
+    spans: Spans,
 }
 
 /// What has come for one service and waits to be looked at.
@@ -115,7 +119,10 @@ impl Service {
         };
         let letters = Rc::<Letters>::default();
         tokio::task::spawn_local(receive(port.orders, Rc::clone(&letters), Rc::clone(&field.desk)));
-        let ask = |target: &Target| Rc::new(Ask::new(Rc::new(target.clone())));
+        let wall_nanos = clock::wall_nanos();
+        let seed = seed(&options.instance, &settings.name, wall_nanos);
+        let tracing = Tracing::new(seed, settings.trace_share);
+        let ask = |target: &Target| Rc::new(Ask::traced(Rc::new(target.clone()), tracing));
         let mut service = Self {
             name: settings.name.as_str().into(),
             number,
@@ -125,7 +132,7 @@ impl Service {
             letters,
             dialer,
             instance: Arc::clone(&options.instance),
-            origin: (origin, clock::wall_nanos()),
+            origin: (origin, wall_nanos),
             cadence: Cadence::Calm,
             in_doubt: false,
             doubt: false,
@@ -150,6 +157,7 @@ impl Service {
             told: None,
             started: false,
             dropped: 0,
+            spans: Spans::default(),
             settings,
         };
         service.production = service.lines(Purpose::Production, None, field);
@@ -305,6 +313,7 @@ impl Service {
 
     fn second(&mut self, now: Mono) {
         self.next_second = now.after(Duration::from_secs(1));
+        self.spans.begin();
         let judgement = self.judge.judge(now);
         let (deltas, times) = self.tally.take();
         let rolling = Rolling {
@@ -349,7 +358,8 @@ impl Subject for Service {
     }
 
     /// A sample is whole: count it, judge it, keep it.
-    fn sample(&mut self, sample: &mut Sample, version: Option<&Rc<str>>, begun: Mono, now: Mono) {
+    fn sample(&mut self, sample: &mut Sample, answer: Told<'_>, begun: Mono, now: Mono) {
+        let version = answer.version;
         if let Some(name) = version {
             sample.version = self.judge.versions.intern(name);
         }
@@ -361,6 +371,11 @@ impl Subject for Service {
             self.tell(Finding::Notice(notice));
         }
         self.keeper.sample(sample);
+        if let Some(ask) = self.targets.get(usize::from(sample.target.0))
+            && let Some(traced) = self.spans.of(ask, sample, answer)
+        {
+            self.tell(Finding::Traced(Box::new(traced)));
+        }
         let bad =
             sample.taint == Taint::Clean && matches!(sample.outcome, Outcome::Bad(_) | Outcome::Saturated);
         if news || bad && now.since(self.judged) >= JUDGE_PAUSE {
@@ -426,6 +441,13 @@ impl Subject for Service {
         self.second(now);
         self.keeper.finish(&self.judge.versions);
     }
+}
+
+/// What is random of the traces of this run: nobody else begins at the same nanosecond under the same names.
+fn seed(instance: &str, service: &str, wall_nanos: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (instance, service, wall_nanos).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Takes orders off their channel, so that the loop polls one desk and not a channel a service.

@@ -4,7 +4,7 @@ use super::connect::Dialer;
 use super::exchange::Ask;
 use super::line::Line;
 use super::origin::{Origin, Place, Room};
-use super::pacer::{Field, Plan, Subject};
+use super::pacer::{Field, Plan, Subject, Told};
 use crate::clock;
 use crate::model::delta::Own;
 use crate::model::release::EpochId;
@@ -202,7 +202,7 @@ impl Subject for Survey {
         None
     }
 
-    fn sample(&mut self, sample: &mut Sample, version: Option<&Rc<str>>, begun: Mono, _now: Mono) {
+    fn sample(&mut self, sample: &mut Sample, answer: Told<'_>, begun: Mono, _now: Mono) {
         let found = &mut *self.surveyed;
         found.attempts += 1;
         add(&mut found.lateness, Span::of(begun.since(sample.planned)));
@@ -216,7 +216,7 @@ impl Subject for Survey {
         if sample.status != 0 {
             *found.statuses.entry(sample.status).or_default() += 1;
         }
-        if let Some(version) = version {
+        if let Some(version) = answer.version {
             match found.versions.get_mut(&**version) {
                 Some(count) => *count += 1,
                 None => drop(found.versions.insert(version.as_ref().into(), 1)),

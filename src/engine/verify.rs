@@ -129,7 +129,7 @@ impl Question {
         let due = clock::now();
         marks.begin();
         let mut speaker = None;
-        let answer = carry(&mut speaker, &self.ask, &self.origin, &marks);
+        let answer = carry(&mut speaker, (&self.ask, None), &self.origin, &marks);
         let answer = tokio::time::timeout(self.ask.target.timeout, answer).await;
         let answer = answer.unwrap_or_else(|_late| Answer::none(marks.step().timed_out()));
         let passage = marks.passage(due, clock::now());

@@ -24,6 +24,7 @@ pub mod delta;
 pub mod pulse;
 pub mod sample;
 pub mod tally;
+pub mod trace;
 
 pub mod distribution;
 pub mod rolling;

@@ -76,7 +76,7 @@ fn take(interval: &mut Interval, item: &Item) {
         Item::Second(second) => interval.second(second),
         Item::Status(service, status) => interval.armed(service, status.armed),
         Item::Note(service, record) => interval.note(service, record),
-        Item::Page(..) | Item::Budget(..) => {}
+        Item::Page(..) | Item::Budget(..) | Item::Probe(..) => {}
     }
 }
 

@@ -14,7 +14,8 @@ use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::sample::{Phases, Purpose};
 use crate::model::target::TargetId;
-use crate::model::time::Mono;
+use crate::model::time::{Mono, Wall};
+use crate::model::trace::Traced;
 use crate::model::verdict::{Verdict, WhyBlind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,6 +76,16 @@ pub(super) struct Spread {
     pub(super) native: Vec<(i32, u64)>,
     /// Times of zero have no place among those.
     pub(super) zeros: u64,
+    /// The last probe of each place of [`Self::counts`] that has a trace.
+    pub(super) exemplars: BTreeMap<usize, Exemplar>,
+}
+
+/// A probe that stands for the others of its bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Exemplar {
+    pub(super) trace: u128,
+    pub(super) seconds: f64,
+    pub(super) at: Wall,
 }
 
 /// All series of all figures.
@@ -112,6 +123,8 @@ impl Figures {
     pub(super) fn fold(&mut self, now: Mono, item: &Item) {
         match item {
             Item::Second(second) => self.second(now, second),
+            // [`Self::exemplar`] takes it, by the wall clock.
+            Item::Probe(..) => {}
             Item::Status(service, status) => {
                 self.heard[GUARD].insert(Arc::clone(service), now);
                 self.status(now, service, status);
@@ -119,6 +132,19 @@ impl Figures {
             Item::Budget(service, budget) => self.budget(service, budget),
             Item::Note(service, record) => self.note(service, record),
             Item::Page(service, page) => self.count(Metric::Pages, &[service, page.kind.name()], 1),
+        }
+    }
+
+    /// Lets a probe stand for the others of its bucket, if its series has begun.
+    pub(super) fn exemplar(&mut self, at: Wall, service: &str, traced: &Traced) {
+        let sample = &traced.sample;
+        if sample.purpose != Purpose::Production || sample.status == 0 {
+            return;
+        }
+        let seconds = sample.response().duration().as_secs_f64();
+        let key = key(&mut self.scratch, &[service, &traced.target]);
+        if let Some(Value::Spread(spread)) = self.series[Metric::Duration as usize].get_mut(key) {
+            spread.exemplars.insert(place(seconds), Exemplar { trace: traced.trace.id, seconds, at });
         }
     }
 
@@ -403,8 +429,7 @@ impl Spread {
     fn add(&mut self, buckets: &Buckets) {
         for (span, count) in buckets.iter() {
             let seconds = span.duration().as_secs_f64();
-            let place = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
-            self.counts[place] += u64::from(count);
+            self.counts[place(seconds)] += u64::from(count);
             self.sum += seconds * f64::from(count);
             self.add_native(seconds, u64::from(count));
         }
@@ -423,6 +448,11 @@ impl Spread {
             Err(at) => self.native.insert(at, (index, count)),
         }
     }
+}
+
+/// Where a time belongs among the classic buckets.
+fn place(seconds: f64) -> usize {
+    BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len())
 }
 
 /// How `record` ends a revert, if it does: one of [`names::REVERTS`].

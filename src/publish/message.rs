@@ -61,7 +61,7 @@ impl Desk {
                 let open = self.open().get(service).copied().unwrap_or_default();
                 Some(self.write(service, MessageKind::Hold, &text, self.dry.contains(service), open, at))
             }
-            Item::Second(_) | Item::Status(..) | Item::Budget(..) => None,
+            Item::Second(_) | Item::Probe(..) | Item::Status(..) | Item::Budget(..) => None,
         }
     }
 

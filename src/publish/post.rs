@@ -1,13 +1,13 @@
-//! One request on a connection of its own, over http or https.
+//! One request on a connection of its own, over http or https; or one call, over HTTP/2.
 //!
 //! Errors are a closed set of words: a webhook's URL is a secret as a whole, and what isn't in an error can't leak.
 
 use super::PublishError;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 /// More of an answer than this is nobody's business here.
@@ -26,6 +27,8 @@ pub(super) struct Poster {
     host: String,
     port: u16,
     authority: HeaderValue,
+    /// All of it: HTTP/2 asks by it, HTTP/1.1 by its path.
+    uri: Uri,
     path: Uri,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     headers: HeaderMap,
@@ -63,15 +66,15 @@ impl Poster {
         headers: HeaderMap,
         timeout: Duration,
     ) -> Result<Result<Self, Unusable>, PublishError> {
-        Self::over(uri, headers, timeout, None)
+        Self::over(uri, headers, timeout, (Version::HTTP_11, None))
     }
 
-    /// The same, over the TLS that is given.
+    /// The same, for POSTs (HTTP/1.1) or calls (HTTP/2), over the TLS that is given.
     pub(super) fn over(
         uri: &Uri,
         headers: HeaderMap,
         timeout: Duration,
-        tls: Option<ClientConfig>,
+        (version, tls): (Version, Option<ClientConfig>),
     ) -> Result<Result<Self, Unusable>, PublishError> {
         let https = match uri.scheme_str() {
             Some("https") => true,
@@ -91,13 +94,17 @@ impl Poster {
         else {
             return Ok(Err(Unusable));
         };
-        let tls = match (https, tls) {
-            (false, _) => None,
-            (true, Some(config)) => Some((TlsConnector::from(Arc::new(config)), name)),
-            (true, None) => Some((connector()?, name)),
+        let tls = if https {
+            let mut config = tls.map_or_else(trusting, Ok)?;
+            if version == Version::HTTP_2 {
+                config.alpn_protocols = vec![b"h2".to_vec()];
+            }
+            Some((TlsConnector::from(Arc::new(config)), name))
+        } else {
+            None
         };
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
-        Ok(Ok(Self { host: bare, port, authority, path, tls, headers, timeout }))
+        Ok(Ok(Self { host: bare, port, authority, uri: uri.clone(), path, tls, headers, timeout }))
     }
 
     /// Asks for what is there.
@@ -108,6 +115,31 @@ impl Poster {
     /// Sends `body`. An answer of any status is an answer.
     pub(super) async fn post(&self, headers: &HeaderMap, body: Bytes) -> Result<Response<Bytes>, PostError> {
         self.within(Method::POST, headers, body).await
+    }
+
+    /// Makes a unary call with `body`; the answer comes with its trailers.
+    pub(super) async fn call(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<(Response<Bytes>, HeaderMap), PostError> {
+        let call = async {
+            let tcp = self.connect().await?;
+            let mut request = self.request(Method::POST, headers, body);
+            *request.uri_mut() = self.uri.clone();
+            *request.version_mut() = Version::HTTP_2;
+            // HTTP/2 has the authority in the URL, and frames of its own.
+            request.headers_mut().remove(HOST);
+            request.headers_mut().remove(CONTENT_LENGTH);
+            match &self.tls {
+                None => talk_http2(tcp, request).await,
+                Some((connector, name)) => {
+                    let tls = connector.connect(name.clone(), tcp).await.map_err(|_| PostError::Tls)?;
+                    talk_http2(tls, request).await
+                }
+            }
+        };
+        tokio::time::timeout(self.timeout, call).await.map_err(|_| PostError::Timeout)?
     }
 
     async fn within(
@@ -197,6 +229,24 @@ where
     }
 }
 
+async fn talk_http2<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<(Response<Bytes>, HeaderMap), PostError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = shake.await.map_err(|_| PostError::Http)?;
+    // Ends with the last of `sender`'s requests, or with this call, whichever is first.
+    let mut work = JoinSet::new();
+    work.spawn(connection);
+    let (head, body) = sender.send_request(request).await.map_err(|_| PostError::Http)?.into_parts();
+    let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|_| PostError::Http)?;
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    Ok((Response::from_parts(head, body.to_bytes()), trailers))
+}
+
 /// The system's roots and the ones built in: an image without certificates still trusts the public ones.
 pub(super) fn roots() -> RootCertStore {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -204,11 +254,8 @@ pub(super) fn roots() -> RootCertStore {
     roots
 }
 
-fn connector() -> Result<TlsConnector, rustls::Error> {
+fn trusting() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots())
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots()).with_no_client_auth())
 }

@@ -1,5 +1,6 @@
 //! The figures for whoever scrapes `/metrics`, in the format that was asked for.
 
+mod exemplars;
 mod format;
 mod text;
 
@@ -8,6 +9,7 @@ pub use format::Format;
 use super::figures::{BOUNDS, Figures, NATIVE_SCHEMA, Spread, Value};
 use super::labels::Labels;
 use super::names::{Kind, Label, NAMES, Name};
+use exemplars::Exemplars;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, prometheus_protobuf,
@@ -15,6 +17,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
+use prost::Message;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,21 +27,26 @@ const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 /// All figures in `format`. Takes the lock for the time of the encoding only.
 pub(super) fn exposition(figures: &Arc<Mutex<Figures>>, format: Format) -> Vec<u8> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Catalogue(Arc::clone(figures))));
+    let exemplars = Exemplars::default();
+    registry.register_collector(Box::new(Catalogue(Arc::clone(figures), exemplars.clone())));
     // Writing to memory can't fail.
     match format {
         Format::OpenMetrics => {
             let mut text = String::new();
             let _ = openmetrics::encode(&mut text, &registry);
-            text.into_bytes()
+            exemplars.into_openmetrics(&text).into_bytes()
         }
         Format::Text => text::of(&prometheus_protobuf::encode(&registry).unwrap_or_default()).into_bytes(),
-        Format::Protobuf => prometheus_protobuf::encode_to_vec(&registry).unwrap_or_default(),
+        Format::Protobuf => {
+            let mut families = prometheus_protobuf::encode(&registry).unwrap_or_default();
+            exemplars.into_families(&mut families);
+            families.iter().flat_map(Message::encode_length_delimited_to_vec).collect()
+        }
     }
 }
 
 #[derive(Debug)]
-struct Catalogue(Arc<Mutex<Figures>>);
+struct Catalogue(Arc<Mutex<Figures>>, Exemplars);
 
 impl Collector for Catalogue {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
@@ -49,6 +57,9 @@ impl Collector for Catalogue {
             let mut metric = encoder.encode_descriptor(stem, &help, unit.as_ref(), metric_type(name.kind))?;
             for (labels, value) in figures.of(name.metric) {
                 series(&mut metric, name, labels, value)?;
+            }
+            if name.metric == exemplars::OF {
+                self.1.gather(figures.of(name.metric).values());
             }
         }
         Ok(())

@@ -3,12 +3,13 @@
 use super::reader::{Fault, Leaf, Noted, Section};
 use super::{EventBridge, Slack, Sns, Webhook, address, notify, target};
 use http::{HeaderMap, Uri};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// `[publish]`: a missing section is off.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Publish {
-    /// OTLP metrics.
+    /// OTLP metrics, log records and spans.
     pub otlp: Option<Otlp>,
     /// `CloudWatch` metrics.
     pub cloudwatch: Option<CloudWatch>,
@@ -25,12 +26,51 @@ pub struct Publish {
 /// `[publish.otlp]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Otlp {
-    /// The base URL; the exporter adds `/v1/metrics`.
+    /// The base URL; over HTTP the exporters add `/v1/metrics` and its like, over gRPC the name of the service.
     pub endpoint: Uri,
-    /// Time between two exports.
+    /// How it is spoken.
+    pub protocol: OtlpProtocol,
+    /// What is sent; never empty.
+    pub signals: BTreeSet<Signal>,
+    /// Time between two exports of metrics.
     pub interval: Duration,
     /// Sent with each export; all marked sensitive.
     pub headers: HeaderMap,
+}
+
+/// How OTLP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// Protobuf over HTTP/1.1, by convention at port 4318.
+    HttpProtobuf,
+    /// gRPC, by convention at port 4317.
+    Grpc,
+}
+
+/// One of the kinds of data that OTLP carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    /// Every figure, each interval.
+    Metrics,
+    /// A record for each change of state.
+    Logs,
+    /// A span for each probe that failed, or was drawn to be traced.
+    Traces,
+}
+
+impl Signal {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Metrics, Self::Logs, Self::Traces];
+
+    /// As in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+            Self::Traces => "traces",
+        }
+    }
 }
 
 /// `[publish.cloudwatch]`.
@@ -65,10 +105,29 @@ pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
 
 fn otlp(section: &Section<'_>) -> Result<Otlp, Noted> {
     let endpoint = section.get("endpoint", |leaf| http_url(leaf.text()?));
+    let protocol = section.get("protocol", |leaf| {
+        leaf.choice(&[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)])
+    });
+    let signals = section.get("signals", signals);
     let interval = section.get("interval", interval);
     let mut headers = target::headers(section)?;
     headers.values_mut().for_each(|value| value.set_sensitive(true));
-    Ok(Otlp { endpoint: endpoint?, interval: interval?, headers })
+    Ok(Otlp { endpoint: endpoint?, protocol: protocol?, signals: signals?, interval: interval?, headers })
+}
+
+fn signals(leaf: &Leaf<'_>) -> Result<BTreeSet<Signal>, Fault> {
+    let (names, _) = leaf.texts()?;
+    let known = || Signal::ALL.map(Signal::name).join(", ");
+    let signal = |name: &&str| {
+        let found = Signal::ALL.into_iter().find(|signal| signal.name() == *name);
+        found.ok_or_else(|| Fault::new(format!("OTLP has no {name:?}"), format!("name some of {}", known())))
+    };
+    let signals: BTreeSet<Signal> = names.iter().map(signal).collect::<Result<_, _>>()?;
+    if signals.is_empty() {
+        let remedy = format!("name some of {}, or leave the section [publish.otlp] out", known());
+        return Err(Fault::new("an exporter that sends nothing is none", remedy));
+    }
+    Ok(signals)
 }
 
 fn cloudwatch(section: &Section<'_>) -> Result<CloudWatch, Noted> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Between two probes of a URL, at most.
 const INTERVAL_MAX: Duration = Duration::from_hours(24);
+/// All of it, in millionths of a percent.
+const WHOLE: u64 = 100_000_000;
 /// More URLs than this are a crawl.
 const TARGETS_MAX: usize = 1000;
 
@@ -26,6 +28,7 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
     let max_rate = root.get("max_rate", |leaf| leaf.rate(1.0 / 3600.0..=10_000_000.0));
     let control = root.maybe("control", |leaf| address::endpoint(leaf.text()?));
     let ca_file = root.maybe("ca_file", target::ca_file);
+    let trace_share = root.get("trace_share", |leaf| leaf.percentage(0..=WHOLE));
     let pace = policy::pace(&root);
     let sole_actuator = sole_actuator.map(|sole| sole == Some(true));
     let allowed = match (mode, &levers, sole_actuator) {
@@ -64,6 +67,7 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
         instances: instances?,
         max_rate_hz: max_rate?,
         control: control?,
+        trace_share: share(trace_share?),
         targets,
         judge: judge?,
         guard,
@@ -72,6 +76,11 @@ pub(super) fn read(log: &Log<'_>, node: &Node) -> Result<Service, Noted> {
         content_hash: String::new(),
     };
     fits(&root, &service).map(|()| service)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "below 2^53")]
+fn share(millionths: u64) -> f64 {
+    millionths as f64 / WHOLE as f64
 }
 
 fn name(leaf: &Leaf<'_>) -> Result<String, Fault> {

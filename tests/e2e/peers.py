@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,14 +40,18 @@ def ask(
 
 
 class Nginx:
-    """One colour of the service: a real nginx that answers 200 `ok`, or 500, with its version."""
+    """One colour of the service: a real nginx that answers 200 `ok`, or 500, with its version.
 
-    def __init__(self, folder: Path, version: str) -> None:
+    `traced`: it keeps a line for each request (its `traceparent`, the status, an id), and tells that id as its own trace's.
+    """
+
+    def __init__(self, folder: Path, version: str, *, traced: bool = False) -> None:
         program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             pytest.skip("nginx is not installed")
         self.version = version
         self.port = free_port()
+        self._traced = traced
         self._folder = folder
         self._conf = folder / "nginx.conf"
         folder.mkdir(parents=True)
@@ -67,6 +72,11 @@ class Nginx:
     def stop(self) -> None:
         self._process.stop()
 
+    def requests(self) -> list[list[str]]:
+        """Of a traced one: `traceparent`, status and id of each request."""
+        lines = (self._folder / "access.log").read_text().splitlines()
+        return [line.split() for line in lines if line.count(" ") == 2]
+
     def _answers(self, status: int) -> bool:
         return ask(self.port, "localhost")[:2] == (status, self.version)
 
@@ -80,6 +90,11 @@ class Nginx:
             f"    {kind}_temp_path tmp/{kind};"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        log = f"""log_format traced "$http_traceparent $status $request_id";
+    access_log {self._folder}/access.log traced;"""
+        log = log if self._traced else "access_log off;"
+        # A server with an add_header of its own inherits none.
+        told = 'add_header traceresponse "00-$request_id-00f067aa0ba902b7-01" always;' if self._traced else ""
         self._conf.write_text(
             f"""daemon off;
 worker_processes 1;
@@ -87,12 +102,13 @@ pid {self._folder}/nginx.pid;
 error_log stderr warn;
 events {{ worker_connections 512; }}
 http {{
-    access_log off;
+    {log}
     default_type text/plain;
 {temp}
     server {{
         listen 127.0.0.1:{self.port};
         add_header x-version {self.version} always;
+        {told}
         location / {{ return {status} "{body}"; }}
     }}
 }}
@@ -148,23 +164,33 @@ class Ministack:
 
 
 class Collector:
-    """The real OpenTelemetry collector: OTLP over HTTP in, JSON lines in a file out."""
+    """The real OpenTelemetry collector: OTLP over HTTP and gRPC in, JSON lines in a file out.
 
-    def __init__(self, folder: Path) -> None:
+    `tls`: the files of its certificate and its key; without them it speaks in the clear.
+    """
+
+    def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None) -> None:
         program = os.environ.get("SERIN_COLLECTOR")
         if not program:
             pytest.skip("the collector is not built (tests/run builds it; it needs go)")
         folder.mkdir(parents=True)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._out = folder / "metrics.jsonl"
+        self.port, self.grpc_port = free_port(), free_port()
+        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
+        self.grpc_url = f"{'https' if tls else 'http'}://localhost:{self.grpc_port}"
+        self._out = folder / "received.jsonl"
+        files = f", tls: {{cert_file: {tls[0]}, key_file: {tls[1]}}}" if tls else ""
+        pipeline = "{receivers: [otlp], exporters: [file]}"
         conf = folder / "collector.yaml"
         conf.write_text(
-            f"""receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{self.port}}}}}}}}}
+            f"""receivers:
+  otlp:
+    protocols:
+      http: {{endpoint: "127.0.0.1:{self.port}"{files}}}
+      grpc: {{endpoint: "127.0.0.1:{self.grpc_port}"{files}}}
 exporters: {{file: {{path: {self._out}, flush_interval: 200ms}}}}
 service:
   telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}
-  pipelines: {{metrics: {{receivers: [otlp], exporters: [file]}}}}
+  pipelines: {{metrics: {pipeline}, logs: {pipeline}, traces: {pipeline}}}
 """
         )
         self._process = Process(
@@ -175,22 +201,19 @@ service:
     def metrics(self) -> dict[str, list[dict]]:
         """Every metric received so far, by name, with its resource's attributes."""
         found: dict[str, list[dict]] = {}
-        if not self._out.exists():
-            return found
-        for line in self._out.read_text().splitlines():
-            if not line.endswith("}"):
-                continue  # a line that is still being written
-            for resource in json.loads(line)["resourceMetrics"]:
-                attributes = {
-                    item["key"]: next(iter(item["value"].values()))
-                    for item in resource.get("resource", {}).get("attributes", [])
-                }
-                for scope in resource["scopeMetrics"]:
-                    for metric in scope["metrics"]:
-                        found.setdefault(metric["name"], []).append(
-                            metric | {"resource": attributes}
-                        )
+        for resource, metric in self._received("resourceMetrics", "scopeMetrics", "metrics"):
+            found.setdefault(metric["name"], []).append(metric | {"resource": resource})
         return found
+
+    def logs(self) -> list[dict]:
+        """Every log record so far; its attributes as a mapping."""
+        found = self._received("resourceLogs", "scopeLogs", "logRecords")
+        return [record | {"attributes": _mapping(record)} for _, record in found]
+
+    def spans(self) -> list[dict]:
+        """Every span so far; its attributes as a mapping."""
+        found = self._received("resourceSpans", "scopeSpans", "spans")
+        return [span | {"attributes": _mapping(span)} for _, span in found]
 
     def total(self, name: str) -> int:
         """The last value of a cumulative sum, over all its series (deltas are added up)."""
@@ -207,14 +230,29 @@ service:
     def stop(self) -> None:
         self._process.stop()
 
+    def _received(self, resources: str, scopes: str, items: str) -> list[tuple[dict, dict]]:
+        """Each item with the attributes of its resource."""
+        if not self._out.exists():
+            return []
+        # The last line may still be written.
+        lines = [line for line in self._out.read_text().splitlines() if line.endswith("}")]
+        return [
+            (_mapping(resource.get("resource", {})), item)
+            for line in lines
+            for resource in json.loads(line).get(resources, [])
+            for scope in resource[scopes]
+            for item in scope[items]
+        ]
+
     def _listens(self) -> bool:
         self._process.alive()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().status == 404
-        finally:
-            connection.close()
+        for port in (self.port, self.grpc_port):
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        return True
+
+
+def _mapping(thing: dict) -> dict:
+    return {each["key"]: next(iter(each["value"].values())) for each in thing.get("attributes", [])}
 
 
 def release_binary() -> Path:

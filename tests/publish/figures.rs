@@ -81,7 +81,17 @@ async fn counters_exist_at_zero() {
     for outcome in ["accepted", "refused", "unknown"] {
         has(format!("serin_writes_total{{service=\"shop\",outcome=\"{outcome}\"}} 0"));
     }
-    for destination in ["prometheus", "otlp", "cloudwatch", "webhook", "slack", "sns", "eventbridge"] {
+    for destination in [
+        "prometheus",
+        "otlp",
+        "otlp-logs",
+        "otlp-traces",
+        "cloudwatch",
+        "webhook",
+        "slack",
+        "sns",
+        "eventbridge",
+    ] {
         has(format!("serin_dropped_total{{destination=\"{destination}\"}} 0"));
     }
     has("serin_needs_human{service=\"shop\",reason=\"overridden\"} 0.0".into());

@@ -11,6 +11,7 @@ mod figures;
 mod otlp;
 mod receiver;
 mod rules;
+mod signals;
 mod telling;
 mod webhook;
 

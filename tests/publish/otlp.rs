@@ -16,14 +16,20 @@ use serin::clock;
 use serin::model::policy::Mode;
 use serin::publish::names::{Kind, NAMES};
 use serin::publish::{Item, Publisher, Roster};
-use serin::settings::{Otlp, Publish};
+use serin::settings::{Otlp, OtlpProtocol, Publish, Signal};
 use std::time::Duration;
 
 fn otlp(base: &str, interval: Duration) -> Publish {
     let mut token = HeaderValue::from_static(CANARY);
     token.set_sensitive(true);
     let headers = HeaderMap::from_iter([("x-token".parse().expect("a header"), token)]);
-    let otlp = Otlp { endpoint: base.parse().expect("a URL"), interval, headers };
+    let otlp = Otlp {
+        endpoint: base.parse().expect("a URL"),
+        protocol: OtlpProtocol::HttpProtobuf,
+        signals: [Signal::Metrics].into(),
+        interval,
+        headers,
+    };
     Publish { otlp: Some(otlp), ..Publish::default() }
 }
 
@@ -40,7 +46,7 @@ fn metrics(request: &ExportMetricsServiceRequest) -> Vec<&Metric> {
         .collect()
 }
 
-fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+pub(crate) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     let value = &attributes.iter().find(|attribute| attribute.key == key)?.value;
     match value {
         Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text),
@@ -241,12 +247,12 @@ async fn the_variables_of_opentelemetry_are_honoured() {
     }
     let unheeded = vec![
         ("OTEL_PROPAGATORS", "xray".to_owned()),
-        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/x".to_owned()),
+        ("OTEL_EXPORTER_OTLP_PROFILES_CERTIFICATE", "/x".to_owned()),
     ];
     let output = child("otlp::in_child_without_a_file", unheeded).await;
     let log = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        log.contains("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE OTEL_PROPAGATORS") && !log.contains("xray"),
+        log.contains("OTEL_EXPORTER_OTLP_PROFILES_CERTIFICATE OTEL_PROPAGATORS") && !log.contains("xray"),
         "{log}"
     );
 }

@@ -44,7 +44,7 @@ impl Subject for Asker {
         None
     }
 
-    fn sample(&mut self, _: &mut Sample, _: Option<&Rc<str>>, _: Mono, _: Mono) {
+    fn sample(&mut self, _: &mut Sample, _: Told<'_>, _: Mono, _: Mono) {
         self.ended.set(self.ended.get() + 1);
     }
 

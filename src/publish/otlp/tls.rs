@@ -1,6 +1,8 @@
 //! TLS to a collector as OpenTelemetry's variables have it
 //! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>): whom to trust, and who we are.
 
+use super::feed;
+use crate::settings::Signal;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -8,10 +10,12 @@ use std::sync::Arc;
 
 /// The configuration that the variables ask for; `None` when they ask for none. A file that can't be used is said with
 /// its variable: sending without what it asks for would be less safe than not sending.
-pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Option<ClientConfig>, String> {
+pub(super) fn config(
+    signal: Signal,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<ClientConfig>, String> {
     let find = |kind: &str| {
-        let names = [format!("OTEL_EXPORTER_OTLP_METRICS_{kind}"), format!("OTEL_EXPORTER_OTLP_{kind}")];
-        names.into_iter().find_map(|name| {
+        feed::variables(signal, kind).into_iter().find_map(|name| {
             variable(&name).filter(|path| !path.trim().is_empty()).map(|path| Named { name, path })
         })
     };
@@ -75,7 +79,7 @@ mod tests {
     fn of(set: &[(&str, &str)]) -> Result<bool, String> {
         let find =
             |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        config(find).map(|config| config.is_some())
+        config(Signal::Metrics, find).map(|config| config.is_some())
     }
 
     #[test]

@@ -4,47 +4,52 @@
 //! Names: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/> and
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 
+use super::feed;
+use crate::settings::Signal;
+
 /// By the SDK, by [`super::feed`], or by [`super::tls`].
-const HEEDED: [&str; 21] = [
+const HEEDED: [&str; 8] = [
     "OTEL_SDK_DISABLED",
     "OTEL_SERVICE_NAME",
     "OTEL_RESOURCE_ATTRIBUTES",
-    "OTEL_METRICS_EXPORTER",
     "OTEL_METRIC_EXPORT_INTERVAL",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_COMPRESSION",
-    "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-    "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY",
-    // Says what is done anyway, or the endpoint isn't taken.
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_BLRP_SCHEDULE_DELAY",
+    "OTEL_BLRP_MAX_QUEUE_SIZE",
+    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+];
+
+/// Those of the exporter, each for all signals and for one alone.
+const OF_EXPORTER: [&str; 9] = [
+    "ENDPOINT",
+    "PROTOCOL",
+    "HEADERS",
+    "TIMEOUT",
+    "COMPRESSION",
+    "CERTIFICATE",
+    "CLIENT_CERTIFICATE",
+    "CLIENT_KEY",
+    "INSECURE",
 ];
 
 /// Heeded where they say what is done anyway.
-const ANYWAY: [(&str, &str); 2] = [
-    ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", PROTOCOL),
-    ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"),
-];
+const ANYWAY: [(&str, &str); 1] =
+    [("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram")];
 
-/// The one that is spoken.
-pub(super) const PROTOCOL: &str = "http/protobuf";
+fn is_heeded(name: &str) -> bool {
+    let of_signal = |signal: Signal| {
+        name == format!("OTEL_{}_EXPORTER", signal.name().to_uppercase())
+            || OF_EXPORTER.iter().any(|kind| feed::variables(signal, kind).iter().any(|each| each == name))
+    };
+    HEEDED.contains(&name) || Signal::ALL.into_iter().any(of_signal)
+}
 
 /// Of `set`, the names that are OpenTelemetry's, have a value, and change nothing here; sorted.
 pub(super) fn unheeded(set: impl Iterator<Item = (String, String)>) -> Vec<String> {
     let is_anyway = |name: &str, value: &str| ANYWAY.contains(&(name, value.trim()));
     let mut names: Vec<String> = set
         .filter(|(name, value)| name.starts_with("OTEL_") && !value.trim().is_empty())
-        .filter(|(name, value)| !HEEDED.contains(&name.as_str()) && !is_anyway(name, value))
+        .filter(|(name, value)| !is_heeded(name) && !is_anyway(name, value))
         .map(|(name, _)| name)
         .collect();
     names.sort();
@@ -72,7 +77,10 @@ mod tests {
     fn what_changes_nothing_is_named_and_nothing_else() {
         let set = [
             ("OTEL_TRACES_SAMPLER", "always_on"),
+            ("OTEL_EXPORTER_OTLP_PROFILES_CERTIFICATE", "/etc/ca.pem"),
             ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/etc/ca.pem"),
+            ("OTEL_LOGS_EXPORTER", "none"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "true"),
             ("OTEL_PROPAGATORS", " "),
             ("OTEL_SERVICE_NAME", "shop"),
             ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf"),
@@ -85,7 +93,7 @@ mod tests {
             found,
             [
                 "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-                "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+                "OTEL_EXPORTER_OTLP_PROFILES_CERTIFICATE",
                 "OTEL_TRACES_SAMPLER"
             ]
         );

@@ -1,0 +1,231 @@
+//! Metrics, every interval, by the SDK's reader.
+//!
+//! Counters and levels are observed from the same figures that Prometheus gets. The SDK has no observable
+//! histogram, so each second's buckets are replayed into its own: `record(middle)` as often as the bucket counts,
+//! which is at most 0.8 % off, like the buckets themselves.
+
+use super::EXPORT_MAX;
+use super::feed::Feed;
+use super::watch::Watch;
+use super::wire::Wire;
+use crate::model::delta::{Buckets, Second};
+use crate::model::sample::{Phases, Purpose};
+use crate::publish::figures::{Figures, Value};
+use crate::publish::names::{self, Kind, Metric, NAMES, Name};
+use crate::publish::{Dated, Item, Roster, lock};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Histogram, Meter, MeterProvider};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::metrics::{
+    Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream, Temporality,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Buckets of an exponential histogram, as the OTLP specification recommends.
+const BUCKETS_MAX: u32 = 160;
+
+/// The exporter over `wire`.
+pub(super) fn exporter(feed: &Feed, wire: Wire, watch: Watch) -> Result<Watched, ExporterBuildError> {
+    let inner = MetricExporter::builder()
+        .with_http()
+        .with_http_client(wire)
+        .with_endpoint(feed.endpoint.to_string())
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(EXPORT_MAX)
+        .build()?;
+    Ok(Watched { inner, watch })
+}
+
+/// Sends until `items` ends.
+pub(super) async fn run(
+    exporter: Watched,
+    interval: Duration,
+    resource: Resource,
+    (roster, figures): (Roster, Arc<Mutex<Figures>>),
+    items: mpsc::Receiver<Dated>,
+) {
+    let reader = PeriodicReader::builder(exporter).with_interval(interval).build();
+    let series_max = series_max(&roster);
+    let provider = SdkMeterProvider::builder()
+        .with_resource(resource)
+        .with_view(move |instrument: &Instrument| view(instrument, series_max))
+        .with_reader(reader)
+        .build();
+    let meter = provider.meter("serin");
+    for name in &NAMES {
+        observe(&meter, name, &figures);
+    }
+    replay(Replay::new(&meter, &roster), provider, items).await;
+}
+
+async fn replay(replay: Replay, provider: SdkMeterProvider, mut items: mpsc::Receiver<Dated>) {
+    while let Some(Dated { item, .. }) = items.recv().await {
+        if let Item::Second(second) = item {
+            replay.second(&second);
+        }
+    }
+    // The last export. It waits for the reader's thread, 5 s at most, so it may not hold up a runtime's thread.
+    let last = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+    if !matches!(last, Ok(Ok(()))) {
+        tracing::warn!("the last OTLP export failed");
+    }
+}
+
+/// The SDK folds what is beyond its limit into one series; the closed sets are larger than its default.
+fn series_max(roster: &Roster) -> usize {
+    let targets: usize = roster.services.iter().map(|(_, targets, _)| targets.len() + 2).sum();
+    (3 * targets * names::reasons().count()).max(2_000)
+}
+
+fn view(instrument: &Instrument, series_max: usize) -> Option<Stream> {
+    let name = NAMES.iter().find(|name| name.otlp == instrument.name())?;
+    let stream = Stream::builder().with_cardinality_limit(series_max);
+    let stream = match name.kind {
+        Kind::Histogram => stream.with_aggregation(Aggregation::Base2ExponentialHistogram {
+            max_size: BUCKETS_MAX,
+            max_scale: 20,
+            record_min_max: false,
+        }),
+        Kind::Counter | Kind::Gauge | Kind::Info => stream,
+    };
+    stream.build().ok()
+}
+
+/// Ties a counter or a level to the figures; a level that is unknown isn't observed, so it isn't exported.
+fn observe(meter: &Meter, name: &'static Name, figures: &Arc<Mutex<Figures>>) {
+    let figures = Arc::clone(figures);
+    match name.kind {
+        Kind::Histogram => {}
+        Kind::Counter => {
+            meter
+                .u64_observable_counter(name.otlp)
+                .with_unit(name.unit)
+                .with_description(name.meaning)
+                .with_callback(move |observer| {
+                    for (labels, value) in lock(&figures).of(name.metric) {
+                        if let Value::Count(count) = value {
+                            observer.observe(*count, &attributes(name, labels.values()));
+                        }
+                    }
+                })
+                .build();
+        }
+        Kind::Gauge | Kind::Info => {
+            meter
+                .f64_observable_gauge(name.otlp)
+                .with_unit(name.unit)
+                .with_description(name.meaning)
+                .with_callback(move |observer| {
+                    for (labels, value) in lock(&figures).of(name.metric) {
+                        if let Value::Level(level) = value {
+                            observer.observe(*level, &attributes(name, labels.values()));
+                        }
+                    }
+                })
+                .build();
+        }
+    }
+}
+
+fn attributes<'a>(name: &Name, values: impl IntoIterator<Item = &'a str>) -> Vec<KeyValue> {
+    let pairs = name.labels.iter().zip(values);
+    pairs.map(|(label, value)| KeyValue::new(label.otlp, value.to_owned())).collect()
+}
+
+/// The histograms, and what is needed to name their series.
+struct Replay {
+    targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    duration: Histogram<f64>,
+    service_time: Histogram<f64>,
+    since_due: Histogram<f64>,
+    lateness: Histogram<f64>,
+    echo: Histogram<f64>,
+    phase: Histogram<f64>,
+}
+
+impl Replay {
+    fn new(meter: &Meter, roster: &Roster) -> Self {
+        let histogram = |metric: Metric| {
+            let name = metric.name();
+            meter.f64_histogram(name.otlp).with_unit(name.unit).with_description(name.meaning).build()
+        };
+        let targets = roster.services.iter().map(|(name, targets, _)| (Arc::clone(name), targets.clone()));
+        Self {
+            targets: targets.collect(),
+            duration: histogram(Metric::Duration),
+            service_time: histogram(Metric::ServiceTime),
+            since_due: histogram(Metric::SinceDue),
+            lateness: histogram(Metric::Lateness),
+            echo: histogram(Metric::Echo),
+            phase: histogram(Metric::Phase),
+        }
+    }
+
+    fn second(&self, second: &Second) {
+        let service = &second.service;
+        let targets = self.targets.get(service).map(Vec::as_slice).unwrap_or_default();
+        let times = &second.times;
+        for (histogram, metric, buckets) in [
+            (&self.lateness, Metric::Lateness, &times.lateness),
+            (&self.service_time, Metric::ServiceTime, &times.service),
+            (&self.since_due, Metric::SinceDue, &times.since_due),
+            (&self.echo, Metric::Echo, &second.own.echo),
+        ] {
+            record(histogram, &attributes(metric.name(), [&**service]), buckets);
+        }
+        for (phase, buckets) in Phases::NAMES.iter().zip(&times.phases) {
+            record(&self.phase, &attributes(Metric::Phase.name(), [&**service, *phase]), buckets);
+        }
+        for delta in &second.deltas {
+            if delta.purpose != Some(Purpose::Production) {
+                continue;
+            }
+            let target = names::target_label(targets, delta);
+            let mut of_probe = attributes(Metric::Duration.name(), [&**service, &*target]);
+            of_probe.push(KeyValue::new("user_agent.synthetic.type", "test"));
+            record(&self.duration, &of_probe, &delta.response);
+        }
+    }
+}
+
+fn record(histogram: &Histogram<f64>, attributes: &[KeyValue], buckets: &Buckets) {
+    for (span, count) in buckets.iter() {
+        for _ in 0..count {
+            histogram.record(span.duration().as_secs_f64(), attributes);
+        }
+    }
+}
+
+/// Each export is watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    inner: MetricExporter,
+    watch: Watch,
+}
+
+impl PushMetricExporter for Watched {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        let outcome = self.inner.export(metrics).await;
+        self.watch.told(&outcome, 1);
+        outcome
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.inner.temporality()
+    }
+}

@@ -1,0 +1,132 @@
+"""Metrics, log records and spans, as a real collector gets them by either protocol; and the traces that a service is told."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from peers import Collector, Nginx, release_binary
+from processes import Process, environment, free_port, wait_until
+
+_CONFIG = """service = "checkout"
+trace_share = "{share}"
+
+[[targets]]
+name = "home"
+url = "http://127.0.0.1:{port}/?token=hidden"
+version = {{ header = "x-version" }}
+
+[objectives]
+availability = "99%"
+
+[pace]
+calm = "20/s"
+
+[admin]
+listen = "127.0.0.1:{admin}"
+
+[evidence]
+dir = "{folder}/evidence"
+stdout = false
+"""
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "collector.pem", folder / "collector.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return paths
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_all_three_signals_arrive_over_tls_and_compressed(tmp_path: Path, protocol: str) -> None:
+    tls = _certificate(tmp_path)
+    collector = Collector(tmp_path / "collector", tls)
+    nginx = Nginx(tmp_path / "nginx", "blue-1", traced=True)
+    serin = None
+    try:
+        variables = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.grpc_url if protocol == "grpc" else collector.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": str(tls[0]),
+            "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        }
+        serin = _start(tmp_path, nginx, variables, share="0%")
+        wait_until("metrics", lambda: collector.total("serin.probe.attempts") > 0, 20)
+        wait_until("a log record", lambda: "serin.started" in _events(collector), 10)
+        assert collector.spans() == [], "what is good and wasn't drawn is no span"
+        nginx.fail()
+        wait_until("spans", lambda: len(collector.spans()) >= 10, 10)
+        nginx.recover()
+
+        asked = nginx.requests()
+        failed = {line[0] for line in asked if line[1] == "500"}
+        told = {line[2] for line in asked}
+        for span in collector.spans():
+            assert f"00-{span['traceId']}-{span['spanId']}-00" in failed, "the ids that the service was told"
+            (link,) = span["links"]
+            assert (link["traceId"] in told, link["spanId"]) == (True, "00f067aa0ba902b7")
+            attributes = span["attributes"]
+            assert (attributes["error.type"], attributes["http.response.status_code"]) == ("status", "500")
+            assert attributes["url.full"] == f"http://127.0.0.1:{nginx.port}/", "a query may hold secrets"
+        probes = [line[0] for line in asked if line[0] != "-"]
+        assert len(set(probes)) == len(probes) > 40, "each has a trace of its own"
+        assert all(parent.endswith("-00") for parent in probes), "and nobody is asked to keep it"
+    finally:
+        for each in (serin, nginx, collector):
+            if each:
+                each.stop()
+
+
+def test_a_share_of_the_good_probes_is_traced_too(tmp_path: Path) -> None:
+    collector = Collector(tmp_path / "collector")
+    nginx = Nginx(tmp_path / "nginx", "blue-1", traced=True)
+    serin = None
+    try:
+        serin = _start(tmp_path, nginx, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}, share="30%")
+        wait_until("spans", lambda: len(collector.spans()) >= 20, 20)
+        sampled = {line[0] for line in nginx.requests() if line[0].endswith("-01")}
+        spans = {f"00-{span['traceId']}-{span['spanId']}-01" for span in collector.spans()}
+        assert spans <= sampled
+        probes = [line[0] for line in nginx.requests() if line[0] != "-"]
+        assert 0.1 < len(sampled) / len(probes) < 0.5, f"{len(sampled)} of {len(probes)}"
+    finally:
+        for each in (serin, nginx, collector):
+            if each:
+                each.stop()
+
+
+def _start(folder: Path, nginx: Nginx, variables: dict[str, str], share: str) -> Process:
+    config = folder / "serin.toml"
+    config.write_text(_CONFIG.format(port=nginx.port, admin=free_port(), folder=folder, share=share))
+    env = environment(AWS_EC2_METADATA_DISABLED="true", **variables)
+    return Process([release_binary(), "run", "--config", config], folder / "serin.log", env)
+
+
+def _events(collector: Collector) -> set[str]:
+    return {record.get("eventName", "") for record in collector.logs()}
