@@ -5,9 +5,14 @@
 
 mod badge;
 mod client;
+mod live;
+mod page;
+mod releases;
 mod verdict;
 
 pub use client::{At, ClientError, get, post};
+pub use live::{Events, Live, Teller};
+pub use releases::{Account, Archive};
 
 use crate::clock;
 use crate::model::budget::BudgetFigures;
@@ -22,7 +27,7 @@ use axum::routing::{get as on_get, post as on_post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 /// No request of ours is larger.
@@ -53,6 +58,10 @@ pub struct Board {
     pub began: Mono,
     /// The figures as a scraper's `Accept` header wants them, made when asked for.
     pub metrics: Metrics,
+    /// Accounts of releases.
+    pub archive: Archive,
+    /// Whoever is told each second how everything stands.
+    pub events: Events,
     /// Whoever shows this may change state over TCP.
     pub token: Option<Secret>,
     /// Every service.
@@ -63,8 +72,12 @@ pub struct Board {
 pub struct Desk {
     /// Whether it may act.
     pub mode: Mode,
+    /// The names of its targets, in the order of the file.
+    pub targets: Vec<Arc<str>>,
     /// Where its commands go.
     pub commands: Commands,
+    /// Its last minutes.
+    pub live: Mutex<Live>,
     /// How it stands.
     pub shown: Mutex<Shown>,
 }
@@ -86,6 +99,11 @@ impl Desk {
     /// Changes what is shown.
     pub fn show(&self, change: impl FnOnce(&mut Shown)) {
         change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Its last minutes.
+    pub fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> Shown {
@@ -124,6 +142,14 @@ fn routes(board: Arc<Board>, door: Door) -> Router {
         .route("/metrics", on_get(metrics))
         .route("/api/v1/status", on_get(status))
         .route("/api/v1/services/{service}/command", on_post(command))
+        .route("/api/v1/services/{service}/history", on_get(live::history))
+        .route("/api/v1/services/{service}/urls", on_get(live::urls))
+        .route("/api/v1/services/{service}/releases", on_get(releases::list))
+        .route("/api/v1/services/{service}/releases/{release}", on_get(releases::page))
+        .route("/api/v1/events", on_get(live::events))
+        .route("/", on_get(page::index))
+        .route("/page.css", on_get(page::style))
+        .route("/page.js", on_get(page::script))
         .route("/badge/{file}", on_get(badge::badge))
         .route("/api/v1/verdict/{service}", on_get(verdict::read).post(verdict::rollback))
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -178,6 +204,11 @@ async fn metrics(State((board, _)): Shared, headers: HeaderMap) -> Response {
 }
 
 async fn status(State((board, _)): Shared) -> Json<Value> {
+    Json(standing(&board))
+}
+
+/// How everything stands.
+fn standing(board: &Board) -> Value {
     let services: serde_json::Map<String, Value> = board
         .services
         .iter()
@@ -185,16 +216,18 @@ async fn status(State((board, _)): Shared) -> Json<Value> {
             let shown = desk.read();
             let verdict = shown.verdict.map(|(word, says)| json!({ "word": word, "says": says }));
             let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict,
-                              "budget": shown.budget.as_ref().map(budget), "guard": shown.status.as_deref() });
+                              "budget": shown.budget.as_ref().map(budget), "live": desk.live().newest(),
+                              "guard": shown.status.as_deref() });
             (name.to_string(), one)
         })
         .collect();
-    Json(json!({
+    json!({
         "version": board.version,
         "instance": &*board.instance,
+        "at": live::wall_ms(),
         "uptime_s": age_s(board.began),
         "services": Value::Object(services),
-    }))
+    })
 }
 
 fn budget(figures: &BudgetFigures) -> Value {
@@ -210,20 +243,16 @@ async fn command(
     headers: HeaderMap,
     Json(command): Json<Command>,
 ) -> Response {
-    // A page in somebody's browser can reach loopback too.
-    if headers.contains_key(header::ORIGIN) {
-        return refusal(StatusCode::FORBIDDEN, "requests from web pages are refused");
+    // A page in somebody's browser can reach loopback too. Ours shows the token, and is of the place that it asks.
+    if headers.contains_key(header::ORIGIN) && !is_our_page(&headers) {
+        return refusal(StatusCode::FORBIDDEN, "requests from web pages of other places are refused");
     }
     if door == Door::Tcp && !shows_token(&headers, board.token.as_ref()) {
         let how = "use the Unix socket (admin.socket), or set admin.token and send it as a bearer token";
         return refusal(StatusCode::UNAUTHORIZED, how);
     }
     let Some(desk) = board.services.get(service.as_str()) else {
-        let names: Vec<&str> = board.services.keys().map(|name| &**name).collect();
-        return refusal(
-            StatusCode::NOT_FOUND,
-            &format!("no service {service:?}; there are: {}", names.join(", ")),
-        );
+        return nobody(&board, &service);
     };
     let (taken, answer) = oneshot::channel();
     let sent = desk.commands.send((command, taken)).await.is_ok();
@@ -236,6 +265,19 @@ async fn command(
     });
     Json(json!({ "taken": true, "tag": tag, "unprotected": taken.unprotected.map(unprotected) }))
         .into_response()
+}
+
+/// Whether the page that asks came from where it asks: a browser says both, and a page can change neither.
+fn is_our_page(headers: &HeaderMap) -> bool {
+    let of = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let origins = headers.get_all(header::ORIGIN).iter().count();
+    let host = of(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+    origins == 1 && host.is_some() && host == of(header::HOST)
+}
+
+fn nobody(board: &Board, service: &str) -> Response {
+    let names: Vec<&str> = board.services.keys().map(|name| &**name).collect();
+    refusal(StatusCode::NOT_FOUND, &format!("no service {service:?}; there are: {}", names.join(", ")))
 }
 
 /// Until when, by the wall clock, and why.

@@ -21,7 +21,7 @@ pub use keep::KeepError;
 pub use look::{Look, look};
 pub use start::{AppError, aws, fits, instance};
 
-use crate::admin::Board;
+use crate::admin::{Archive, Board};
 use crate::clock;
 use crate::engine::{self, Dialer, EngineOptions, Port};
 use crate::model::guard::Command;
@@ -59,12 +59,12 @@ pub enum Ended {
 }
 
 impl App {
-    /// Opens ledgers, binds ports, asks AWS once what the levers are.
+    /// Opens ledgers, binds ports, asks AWS once what the levers are. `archive` makes the accounts that the listener shows.
     ///
     /// # Errors
     /// The first thing that can't be had, with its remedy.
-    pub async fn build(settings: Settings) -> Result<Self, AppError> {
-        Ok(Self { parts: start::build(settings).await? })
+    pub async fn build(settings: Settings, archive: Archive) -> Result<Self, AppError> {
+        Ok(Self { parts: start::build(settings, archive).await? })
     }
 
     /// Runs until `stop` is done, then drains.
@@ -72,8 +72,19 @@ impl App {
     /// # Errors
     /// The engine could not be started, or broke down.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, AppError> {
-        let Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket } =
-            self.parts;
+        let Parts {
+            services,
+            ports,
+            dialer,
+            options,
+            stewards,
+            keeping,
+            publisher,
+            board,
+            teller,
+            tcp,
+            socket,
+        } = self.parts;
         let engines = engine_threads(services, ports, &dialer, &options)?;
         let kept = keeping.run().map_err(AppError::Thread)?;
         let (drain, draining) = watch::channel(false);
@@ -81,6 +92,7 @@ impl App {
         serve(&mut doors, tcp, socket, &board, &draining);
         let signals = signal(SignalKind::user_defined1()).map_err(AppError::Thread)?;
         doors.spawn(hold_by_signal(signals, Arc::clone(&board)));
+        doors.spawn(teller.run(Arc::clone(&board)));
         let mut tasks = JoinSet::new();
         for steward in stewards {
             tasks.spawn(steward.run(draining.clone()));
@@ -105,13 +117,14 @@ impl App {
         for thread in kept.disk {
             join(thread)?;
         }
-        if let Some(copy) = kept.copy {
-            finish_copy(copy).await;
-        }
         doors.shutdown().await;
         drop(board);
         if let Some(publisher) = Arc::into_inner(publisher) {
             publisher.drain(PUBLISH_GRACE).await;
+        }
+        // Publishers may write there too.
+        if let Some(copy) = kept.copy {
+            finish_copy(copy).await;
         }
         Ok(ended)
     }

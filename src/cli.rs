@@ -23,6 +23,7 @@ mod simulate;
 mod stage;
 mod stand;
 mod steps;
+mod top;
 
 // With the whole daemon in one process, and with the failpoints of this build.
 #[cfg(test)]
@@ -71,6 +72,8 @@ enum Command {
     Unhold(mark::ServiceArgs),
     /// Acknowledge what was done or needs a person; the next release is armed again.
     Ack(mark::ServiceArgs),
+    /// Watch a running Serin in the terminal: how each service stands and why, its URLs, the last minutes.
+    Top(top::TopArgs),
     /// Ask the running Serin whether it is healthy; for container health checks.
     Healthcheck(mark::HealthArgs),
 }
@@ -162,6 +165,7 @@ fn main_of(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Hold(args) => mark::hold(&args),
         Command::Unhold(args) => mark::unhold(&args),
         Command::Ack(args) => mark::ack(&args),
+        Command::Top(args) => top::top(&args),
         Command::Healthcheck(args) => mark::healthcheck(&args),
     };
     match done {

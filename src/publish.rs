@@ -4,6 +4,7 @@
 //!            ┌─ queue ─▶ figures ◀─ scrape of /metrics        (always)
 //!  send ─────┼─ queue ─▶ OTLP, each signal a queue of its own ([publish.otlp] or OTEL_EXPORTER_OTLP_ENDPOINT)
 //!  (never    ├─ queue ─▶ CloudWatch, every interval           ([publish.cloudwatch])
+//!            ├─ queue ─▶ lines for CloudWatch's logs          ([publish.emf])
 //!   blocks)  └─ message ┬─ queue ─▶ webhook                   ([publish.webhook])
 //!                       ├─ queue ─▶ Slack and its likes       ([publish.slack])
 //!                       ├─ queue ─▶ SNS                       ([publish.sns])
@@ -18,6 +19,7 @@
 mod aws;
 mod cloudwatch;
 mod delivery;
+mod emf;
 mod eventbridge;
 mod figures;
 mod labels;
@@ -58,6 +60,12 @@ use webhook::Webhook;
 /// Items that wait for a destination at most: minutes of seconds of a handful of services.
 const QUEUE: usize = 1_024;
 
+/// Buckets of a classic histogram, the one without an end included.
+const BUCKETS: u64 = figures::BOUNDS.len() as u64 + 1;
+/// Versions that are told apart, and the one that is all others.
+const VERSIONS: u64 = versions::CAP as u64 + 1;
+const DESTINATIONS: u64 = Destination::ALL.len() as u64;
+
 /// Between two looks for stale figures.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -86,6 +94,18 @@ pub struct Roster {
     pub services: Vec<(Arc<str>, Vec<Arc<str>>, Mode)>,
     /// Where `CloudWatch` is, if a lever says so; else the environment does.
     pub region: Option<String>,
+    /// Standard output.
+    pub lines: Option<Lines>,
+}
+
+/// Takes whole lines for standard output, and says whether there was room. Never waits.
+#[derive(Clone)]
+pub struct Lines(pub Arc<dyn Fn(Vec<u8>) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines").finish_non_exhaustive()
+    }
 }
 
 /// Why publishing can't begin. Each is the configuration's fault; a destination that is away is none.
@@ -143,6 +163,9 @@ impl Publisher {
         lanes.extend(otlp::start(settings.otlp.as_ref(), roster, who, &figures, &losses, &mut tasks)?);
         if let Some(cloudwatch) = &settings.cloudwatch {
             lanes.push(cloudwatch::start(cloudwatch, roster, &losses, &mut tasks));
+        }
+        if let Some(emf) = &settings.emf {
+            lanes.push(emf::start(emf, roster, &losses, &mut tasks));
         }
         let tellers = tellers(settings, roster, &losses, &mut tasks)?;
         Ok(Self { figures, lanes, desk: Desk::new(roster, instance)?, tellers, losses, tasks })
@@ -244,6 +267,7 @@ enum Destination {
     OtlpLogs,
     OtlpTraces,
     CloudWatch,
+    Emf,
     Webhook,
     Slack,
     Sns,
@@ -251,12 +275,13 @@ enum Destination {
 }
 
 impl Destination {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Prometheus,
         Self::Otlp,
         Self::OtlpLogs,
         Self::OtlpTraces,
         Self::CloudWatch,
+        Self::Emf,
         Self::Webhook,
         Self::Slack,
         Self::Sns,
@@ -270,6 +295,7 @@ impl Destination {
             Self::OtlpLogs => "otlp-logs",
             Self::OtlpTraces => "otlp-traces",
             Self::CloudWatch => "cloudwatch",
+            Self::Emf => "emf",
             Self::Webhook => "webhook",
             Self::Slack => "slack",
             Self::Sns => "sns",
@@ -284,7 +310,9 @@ impl Destination {
             Self::Otlp => matches!(item, Item::Second(_)),
             Self::OtlpLogs => matches!(item, Item::Note(..)),
             Self::OtlpTraces => matches!(item, Item::Probe(..)),
-            Self::CloudWatch => !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..)),
+            Self::CloudWatch | Self::Emf => {
+                !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..))
+            }
             Self::Webhook | Self::Slack | Self::Sns | Self::EventBridge => false,
         }
     }

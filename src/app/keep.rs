@@ -34,6 +34,8 @@ pub(super) struct Kept {
 /// Everything that is kept, before its threads run.
 pub(super) struct Keeping {
     echo: Option<(Echo, EchoThread)>,
+    /// The ledgers are copied to it.
+    copies: bool,
     ledgers: Vec<LedgerThread>,
     samples: Vec<SampleThread>,
     budgets: (Writing, BudgetThread),
@@ -99,10 +101,12 @@ impl Keeper for ServiceKeeper {
 }
 
 impl Keeping {
-    pub(super) fn new(store: &EvidenceStore, services: usize) -> Self {
+    /// `lines`: somebody else writes to standard output too.
+    pub(super) fn new(store: &EvidenceStore, services: usize, lines: bool) -> Self {
         let share = store.max_disk / u64::try_from(services.max(1)).unwrap_or(1);
         Self {
-            echo: store.stdout.then(Echo::new),
+            echo: (store.stdout || lines).then(Echo::new),
+            copies: store.stdout,
             ledgers: Vec::new(),
             samples: Vec::new(),
             budgets: budget::channel(),
@@ -110,9 +114,14 @@ impl Keeping {
         }
     }
 
+    /// The way to standard output that everybody shares.
+    pub(super) fn echo(&self) -> Option<Echo> {
+        self.echo.as_ref().map(|(echo, _)| echo.clone())
+    }
+
     /// Opens one service's ledger, and the way of its samples to disk.
     pub(super) fn open(&mut self, store: &EvidenceStore, service: &Service) -> Result<Kept, KeepError> {
-        let echo = self.echo.as_ref().map(|(echo, _)| echo.clone());
+        let echo = self.echo().filter(|_| self.copies);
         let (ledger, lines) = Ledger::open(&store.dir, &service.name, echo)?;
         let (handle, thread) = channel(ledger);
         self.ledgers.push(thread);

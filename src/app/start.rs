@@ -2,15 +2,16 @@
 
 use super::keep::{KeepError, Keeping};
 use super::steward::Steward;
-use crate::admin::{Board, Desk, Shown};
+use crate::admin::{Archive, Board, Desk, Events, Live, Shown, Teller};
 use crate::clock;
 use crate::engine::{Budget, BudgetError, Dialer, DialerError, EngineOptions, Port};
+use crate::evidence::ledger::Echo;
 use crate::model::guard::{Guard, Page};
 use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::recover::{Recovered, Untold, recover};
 use crate::model::release::EpochId;
-use crate::publish::{Format, PublishError, Publisher, Roster};
+use crate::publish::{Format, Lines, PublishError, Publisher, Roster};
 use crate::revert::{Hand, LeverError};
 use crate::settings::{Process, Service, Settings};
 use aws_config::identity::IdentityCache;
@@ -45,6 +46,7 @@ pub(super) struct Parts {
     pub(super) keeping: Keeping,
     pub(super) publisher: Arc<Publisher>,
     pub(super) board: Arc<Board>,
+    pub(super) teller: Teller,
     pub(super) tcp: TcpListener,
     pub(super) socket: UnixListener,
 }
@@ -117,7 +119,7 @@ pub fn instance() -> Arc<str> {
     rustix::system::uname().nodename().to_string_lossy().into_owned().into()
 }
 
-pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
+pub(super) async fn build(settings: Settings, archive: Archive) -> Result<Parts, AppError> {
     let instance = instance();
     let budget = fits(&settings)?;
     budget.raise_descriptors();
@@ -125,9 +127,10 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
     let Settings { process, services, .. } = settings;
     let (tcp, socket) = bind(&process).await?;
     let dialer = Dialer::of(&services)?;
+    let mut keeping = Keeping::new(&process.evidence, services.len(), process.publish.emf.is_some());
     let publisher = Arc::new(Publisher::start(
         &process.publish,
-        &roster(&services),
+        &roster(&services, keeping.echo()),
         &instance,
         env!("CARGO_PKG_VERSION"),
     )?);
@@ -137,19 +140,27 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
     for service in &services {
         let (sender, receiver) = mpsc::channel(COMMANDS);
         commands.push(receiver);
-        let shown = Mutex::new(Shown::default());
-        desks.insert(Arc::from(service.name.as_str()), Desk { mode: service.mode, commands: sender, shown });
+        let desk = Desk {
+            mode: service.mode,
+            targets: names(service),
+            commands: sender,
+            live: Mutex::new(Live::default()),
+            shown: Mutex::new(Shown::default()),
+        };
+        desks.insert(Arc::from(service.name.as_str()), desk);
     }
+    let (events, teller) = Events::new();
     let board = Arc::new(Board {
         version: env!("CARGO_PKG_VERSION"),
         instance: Arc::clone(&instance),
         began: clock::now(),
         metrics: metrics(&publisher),
+        archive,
+        events,
         token: process.admin.token.clone(),
         services: desks,
     });
     let (mut ports, mut stewards) = (Vec::new(), Vec::new());
-    let mut keeping = Keeping::new(&process.evidence, services.len());
     for (service, commands) in services.iter().zip(commands) {
         let (order_sender, orders) = mpsc::channel(ORDERS);
         let (finding_sender, findings) = mpsc::channel(FINDINGS);
@@ -191,7 +202,7 @@ pub(super) async fn build(settings: Settings) -> Result<Parts, AppError> {
     }
     let options =
         EngineOptions { quantum: process.engine.quantum, threads: process.engine.threads, instance };
-    Ok(Parts { services, ports, dialer, options, stewards, keeping, publisher, board, tcp, socket })
+    Ok(Parts { services, ports, dialer, options, stewards, keeping, publisher, board, teller, tcp, socket })
 }
 
 /// Pages that may not have been told, as they are told again.
@@ -232,19 +243,21 @@ fn metrics(publisher: &Arc<Publisher>) -> crate::admin::Metrics {
     })
 }
 
-fn roster(services: &[Service]) -> Roster {
+fn names(service: &Service) -> Vec<Arc<str>> {
+    service.targets.iter().map(|target| Arc::from(target.name.as_str())).collect()
+}
+
+fn roster(services: &[Service], echo: Option<Echo>) -> Roster {
     Roster {
         services: services
             .iter()
-            .map(|service| {
-                let targets = service.targets.iter().map(|target| Arc::from(target.name.as_str())).collect();
-                (Arc::from(service.name.as_str()), targets, service.mode)
-            })
+            .map(|service| (Arc::from(service.name.as_str()), names(service), service.mode))
             .collect(),
         region: services
             .iter()
             .find_map(|service| service.levers.first())
             .map(|lever| lever.region().to_owned()),
+        lines: echo.map(|echo| Lines(Arc::new(move |line| echo.line(line)))),
     }
 }
 

@@ -263,6 +263,9 @@ impl Steward {
                 if let Some(spending) = &mut self.spending {
                     spending.take(&second);
                 }
+                if let Some(desk) = self.board.services.get(&self.name) {
+                    desk.live().second(clock::wall(), &second);
+                }
                 self.publisher.send(Item::Second(second));
                 None
             }

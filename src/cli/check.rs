@@ -5,6 +5,7 @@ mod power;
 
 use super::{ConfigArgs, Failure, say};
 use crate::app;
+use crate::publish::names::{Cardinality, cardinality};
 use crate::settings::{self, Settings};
 use clap::Args;
 use std::fmt::Write;
@@ -63,6 +64,13 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         if let Some(bill) = &bill {
             value["cost"] = bill.json();
         }
+        let series = series(&settings);
+        value["series"] = serde_json::json!({
+            "most": series.series,
+            "of_each_url": series.of_target,
+            "samples_of_a_scrape": series.samples,
+            "cloudwatch": series.cloudwatch,
+        });
         value["budget"] = match &budget {
             Ok(budget) => serde_json::json!({
                 "cpus_needed": budget.cpus_needed,
@@ -79,6 +87,11 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         if let Ok(budget) = &budget {
             say(&format!("  probes: {budget}\n"))?;
         }
+        let most = series(&settings);
+        say(&format!(
+            "  series: at most {} ({} a URL), {} samples a scrape with classic histograms; CloudWatch would have {} metrics\n",
+            most.series, most.of_target, most.samples, most.cloudwatch
+        ))?;
         if args.power {
             say(&power::words(&settings))?;
         }
@@ -100,6 +113,11 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         0 => Ok(()),
         faults => Err(Failure::Failed(anyhow::anyhow!("{faults} of the live checks failed, see above"))),
     }
+}
+
+/// What can be told of it, whoever is told.
+fn series(settings: &Settings) -> Cardinality {
+    cardinality(&settings.services.iter().map(|service| service.targets.len()))
 }
 
 fn words(_settings: &Settings, live: Option<&[app::Look]>) -> String {

@@ -4,9 +4,11 @@ mod charts;
 mod page;
 
 use super::{Failure, say};
-use crate::evidence::report::{self, Curves, Report, ReportFilter};
+use crate::admin::Archive;
+use crate::evidence::report::{self, Curves, Report, ReportError, ReportFilter};
 use anyhow::{Context, anyhow};
 use clap::Args;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -56,6 +58,37 @@ pub(super) fn report(args: &ReportArgs) -> Result<(), Failure> {
     } else {
         say(&report.text())
     }
+}
+
+/// Releases that are listed.
+const LISTED: usize = 20;
+
+/// The accounts of what is kept in `dir`, for the daemon's own page.
+pub(super) fn archive(dir: PathBuf) -> Archive {
+    let folder = dir.clone();
+    let releases = move |service: &str, _: &str| {
+        let listed = match report::last_from_folder(&folder, service, LISTED) {
+            Ok(listed) => listed,
+            // Nothing has happened yet.
+            Err(ReportError::NoLedger { .. } | ReportError::NoService { .. }) => Vec::new(),
+            Err(error) => return Err(error.to_string()),
+        };
+        let releases: Vec<Value> = listed
+            .iter()
+            .map(|report| {
+                let begun = report.timeline.first().map(|step| &step.ts);
+                json!({ "release_id": report.release_id, "outcome": report.outcome.word(),
+                        "verdict": report.verdict, "ts": begun })
+            })
+            .collect();
+        Ok(json!({ "service": service, "releases": releases }))
+    };
+    let page = move |service: &str, release: &str| {
+        let filter = ReportFilter { service: Some(service.into()), release: Some(release.into()) };
+        let (report, curves) = report::drawn_from_folder(&dir, &filter).map_err(|error| error.to_string())?;
+        page::page(&report, &curves).map_err(|error| error.to_string())
+    };
+    Archive::new(Box::new(releases), Box::new(page))
 }
 
 fn read(args: &ReportArgs) -> Result<(Report, Curves), Failure> {

@@ -23,6 +23,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
             tracing::info!(service = %service.name, %why, "will never act");
         }
     }
+    let archive = super::report::archive(settings.process.evidence.dir.clone());
     let runtime = super::runtime()?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -37,7 +38,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         let built = tokio::select! {
             biased;
             () = &mut stop => return Ok(Ended::Drained),
-            built = App::build(settings) => built,
+            built = App::build(settings, archive) => built,
         };
         let app = built.map_err(|error| {
             if error.is_configuration() {

@@ -305,6 +305,27 @@ pub fn drawn_from_folder(dir: &Path, filter: &ReportFilter) -> Result<(Report, C
     Ok((report, Curves::of(&story, samples)))
 }
 
+/// The accounts of the last `most` releases of `service`, newest first, from its ledger alone.
+///
+/// # Errors
+/// As [`from_lines`].
+pub fn last_from_folder(dir: &Path, service: &str, most: usize) -> Result<Vec<Report>, ReportError> {
+    let folder = dir.join(service);
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ReportError::Io { path, source }
+    };
+    let mut collector = Collector::default();
+    for path in ledger_files(&folder).map_err(io(&folder))? {
+        let file = File::open(&path).map_err(io(&path))?;
+        collector.read(BufReader::new(file)).map_err(io(&path))?;
+    }
+    let Some(book) = collector.take(service) else {
+        return Err(ReportError::NoService { asked: service.into(), known: collector.services() });
+    };
+    Ok(book.stories.iter().rev().take(most).map(account::account).collect())
+}
+
 /// The folders with a ledger.
 fn services(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();

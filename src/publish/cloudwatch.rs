@@ -2,7 +2,7 @@
 //!
 //! Missing credentials, a missing region or a throttled API cost data, which are counted, and a log line a minute.
 
-mod interval;
+pub(super) mod interval;
 
 use super::{Dated, Destination, Item, Lane, Losses, QUEUE, Roster};
 use crate::clock;
@@ -71,7 +71,7 @@ async fn run(sink: Sink, mut interval: Interval, mut items: mpsc::Receiver<Dated
     while flights.join_next().await.is_some() {}
 }
 
-fn take(interval: &mut Interval, item: &Item) {
+pub(super) fn take(interval: &mut Interval, item: &Item) {
     match item {
         Item::Second(second) => interval.second(second),
         Item::Status(service, status) => interval.armed(service, status.armed),

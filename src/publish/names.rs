@@ -2,9 +2,13 @@
 //!
 //! Prometheus and OTLP are built from [`NAMES`], `CloudWatch` from [`CLOUDWATCH`], and a test holds the dashboards to them.
 
+mod cardinality;
 mod cloudwatch;
 mod sets;
 
+#[cfg(test)]
+pub(in crate::publish) use cardinality::series;
+pub use cardinality::{Cardinality, cardinality};
 pub use cloudwatch::{CLOUDWATCH, CloudWatchName};
 pub use sets::{CLASSES, CONDITIONS, LATCHES, REFUSALS, REVERTS, WRITES, class, is_ours, reasons};
 

@@ -7,6 +7,7 @@ mod feed;
 mod logs;
 mod metrics;
 mod resource;
+mod sigv4;
 mod spans;
 mod tls;
 mod variables;
@@ -20,6 +21,7 @@ use crate::settings::{self, OtlpProtocol, Signal};
 use feed::Feed;
 use http::Version;
 use opentelemetry_sdk::Resource;
+use sigv4::Signer;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -89,7 +91,8 @@ fn open(signal: Signal, settings: Option<&settings::Otlp>) -> Result<Option<(Fee
     };
     match Poster::over(&feed.endpoint, feed.headers.clone(), feed.timeout, (version, tls))? {
         Ok(poster) => {
-            let wire = Wire::new(poster, feed.protocol);
+            let region = feed.sigv4.as_deref().or_else(|| sigv4::region(&feed.endpoint));
+            let wire = Wire::new(poster, feed.protocol, region.map(Signer::new));
             Ok(Some((feed, wire)))
         }
         Err(Unusable) if feed.ours => Err(PublishError::OtlpEndpoint),

@@ -53,6 +53,9 @@ pub(super) enum PostError {
     /// It took too long.
     #[error("no answer in time")]
     Timeout,
+    /// There are no credentials to sign with.
+    #[error("it can't be signed")]
+    Unsigned,
 }
 
 /// The URL is no http or https URL with a host and without user info.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// So many versions are told apart; a header that changes with every answer is no version.
-const CAP: usize = 8;
+pub(super) const CAP: usize = 8;
 /// The name of all that is beyond.
 const OVERFLOW: &str = "other";
 /// A version that was not seen for so long is gone.

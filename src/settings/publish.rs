@@ -13,6 +13,8 @@ pub struct Publish {
     pub otlp: Option<Otlp>,
     /// `CloudWatch` metrics.
     pub cloudwatch: Option<CloudWatch>,
+    /// The same as lines of logs.
+    pub emf: Option<CloudWatch>,
     /// Messages to one webhook.
     pub webhook: Option<Webhook>,
     /// Messages to one channel.
@@ -34,6 +36,8 @@ pub struct Otlp {
     pub signals: BTreeSet<Signal>,
     /// Time between two exports of metrics.
     pub interval: Duration,
+    /// The region of AWS that each request is signed for (`SigV4`); `None`: that of the endpoint, if it is `CloudWatch`'s own.
+    pub sigv4: Option<String>,
     /// Sent with each export; all marked sensitive.
     pub headers: HeaderMap,
 }
@@ -73,12 +77,12 @@ impl Signal {
     }
 }
 
-/// `[publish.cloudwatch]`.
+/// `[publish.cloudwatch]` and `[publish.emf]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudWatch {
     /// The namespace; 1 to 255 of `[A-Za-z0-9._/#: -]`, not `AWS/…` (`CloudWatch` API reference, `PutMetricData`).
     pub namespace: String,
-    /// Time between two `PutMetricData`.
+    /// Time between two `PutMetricData`, or between two lines.
     pub interval: Duration,
     /// 1 or 60 seconds: the only storage resolutions there are.
     pub resolution_seconds: u8,
@@ -89,6 +93,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
     let named = |name: &str| section.has(name).then(|| section.section(name));
     let otlp = named("otlp").map(|section| otlp(&section)).transpose();
     let cloudwatch = named("cloudwatch").map(|section| cloudwatch(&section)).transpose();
+    let emf = named("emf").map(|section| self::cloudwatch(&section)).transpose();
     let webhook = named("webhook").map(|section| notify::webhook(&section)).transpose();
     let slack = named("slack").map(|section| notify::slack(&section)).transpose();
     let sns = named("sns").map(|section| notify::sns(&section)).transpose();
@@ -96,6 +101,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
     Ok(Publish {
         otlp: otlp?,
         cloudwatch: cloudwatch?,
+        emf: emf?,
         webhook: webhook?,
         slack: slack?,
         sns: sns?,
@@ -110,9 +116,26 @@ fn otlp(section: &Section<'_>) -> Result<Otlp, Noted> {
     });
     let signals = section.get("signals", signals);
     let interval = section.get("interval", interval);
+    let sigv4 = section.maybe("sigv4", region);
     let mut headers = target::headers(section)?;
     headers.values_mut().for_each(|value| value.set_sensitive(true));
-    Ok(Otlp { endpoint: endpoint?, protocol: protocol?, signals: signals?, interval: interval?, headers })
+    Ok(Otlp {
+        endpoint: endpoint?,
+        protocol: protocol?,
+        signals: signals?,
+        interval: interval?,
+        sigv4: sigv4?,
+        headers,
+    })
+}
+
+fn region(leaf: &Leaf<'_>) -> Result<String, Fault> {
+    let text = leaf.text()?;
+    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if plain && text.contains('-') {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new("a region of AWS looks like eu-west-1", "name the region that the endpoint belongs to"))
 }
 
 fn signals(leaf: &Leaf<'_>) -> Result<BTreeSet<Signal>, Fault> {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use serin::admin::{At, get, post};
 use serin::lab::{ControlPlaneFault, Fault, LabOptions};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -199,4 +200,105 @@ async fn asked(address: SocketAddr, path: &str, headers: &str) -> (String, Strin
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[test]
+fn the_page_asks_only_where_it_came_from_and_its_figures_are_there() {
+    bounded(async {
+        let mut scene = Scene::new(LabOptions::default()).await;
+        scene.config.admin = "token = { env = \"ADMIN_TOKEN\" }".into();
+        scene.env.push(("ADMIN_TOKEN".into(), TOKEN.into()));
+        let daemon = Daemon::armed(&scene).await;
+        let tcp = daemon.tcp().await;
+        let At::Tcp(address) = tcp else { unreachable!("it is the TCP listener") };
+
+        for (path, kind) in [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")] {
+            let (head, body) = asked(address, path, "").await;
+            assert!(
+                head.starts_with("http/1.1 200") && head.contains(&format!("content-type: {kind}")),
+                "{head}"
+            );
+            let policy = "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'";
+            assert!(head.contains(policy) && !head.contains("unsafe"), "{head}");
+            assert!(
+                head.contains("x-content-type-options: nosniff") && !head.contains("access-control"),
+                "{head}"
+            );
+            assert!(
+                !body.contains("innerHTML") && !body.contains("://") || path == "/page.js",
+                "{path} asks nobody else"
+            );
+        }
+
+        daemon
+            .until("a point", async || daemon.status().await["services"]["checkout"]["live"]["answers"] != 0)
+            .await;
+        let json = async |path: &str| serde_json::from_str::<Value>(&get(&tcp, path).await.unwrap()).unwrap();
+        let history = json("/api/v1/services/checkout/history").await;
+        let newest = history["points"].as_array().unwrap().last().unwrap();
+        assert!(newest["p95_ms"].as_f64().unwrap() > 0.0 && newest["error_ratio"] == 0.0, "{history}");
+        daemon
+            .until("figures of the URLs", async || {
+                let urls = json("/api/v1/services/checkout/urls?per_page=1&sort=p95").await;
+                assert_eq!((&urls["total"], &urls["pages"]), (&2.into(), &2.into()), "{urls}");
+                urls["urls"][0]["answers"].as_u64().unwrap() > 0
+                    && urls["urls"].as_array().unwrap().len() == 1
+            })
+            .await;
+        assert_eq!(
+            json("/api/v1/services/checkout/urls?page=3&per_page=1").await["urls"],
+            serde_json::json!([])
+        );
+        let wrong = get(&tcp, "/api/v1/services/checkout/urls?per_page=0").await.unwrap_err().to_string();
+        assert!(wrong.contains("400") && wrong.contains("1 to 500"), "{wrong}");
+        for path in ["history", "urls", "releases", "releases/r1"] {
+            let none = get(&tcp, &format!("/api/v1/services/nobody/{path}")).await.unwrap_err().to_string();
+            assert!(none.contains("404") && none.contains("there are: checkout"), "{none}");
+        }
+        assert_eq!(json("/api/v1/services/checkout/releases").await["releases"], serde_json::json!([]));
+        let none = get(&tcp, "/api/v1/services/checkout/releases/r9").await.unwrap_err().to_string();
+        assert!(none.contains("404"), "{none}");
+
+        // The page's own words, and those of one that only says it came from here.
+        let bearer = format!("authorization: Bearer {TOKEN}\r\n");
+        assert_eq!(status(address, "origin: http://localhost\r\n").await, 401);
+        assert_eq!(status(address, &format!("{bearer}origin: http://localhost.evil.example\r\n")).await, 403);
+        assert_eq!(status(address, &format!("{bearer}origin: null\r\n")).await, 403);
+        let two = "origin: http://localhost\r\norigin: http://evil.example\r\n";
+        assert_eq!(status(address, &format!("{bearer}{two}")).await, 403);
+        assert!(daemon.events("operator").is_empty(), "nothing of that was taken: {}", daemon.output());
+        assert_eq!(status(address, &format!("{bearer}origin: http://localhost\r\n")).await, 200);
+    });
+}
+
+#[test]
+fn whoever_listens_is_told_each_second_until_the_end_and_holds_nothing_up() {
+    bounded(async {
+        let scene = Scene::new(LabOptions::default()).await;
+        let mut daemon = Daemon::armed(&scene).await;
+        let At::Tcp(address) = daemon.tcp().await else { unreachable!("it is the TCP listener") };
+        let mut open = Vec::new();
+        for _ in 0..32 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+            let mut begin = [0; 12];
+            stream.read_exact(&mut begin).await.unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200");
+            open.push(stream);
+        }
+        let (head, body) = asked(address, "/api/v1/events", "").await;
+        assert!(head.starts_with("http/1.1 503") && body.contains("32 are told already"), "{head} {body}");
+        drop(open.drain(1..));
+
+        let mut told = String::new();
+        let mut part = vec![0; 16_384];
+        while told.matches("data: {").count() < 4 {
+            let count = open[0].read(&mut part).await.unwrap();
+            assert!(count > 0, "it goes on: {told}");
+            told.push_str(&String::from_utf8_lossy(&part[..count]));
+        }
+        assert!(told.contains("text/event-stream") && told.contains("\"checkout\":{"), "{told}");
+        let (ended, took) = daemon.terminate().await;
+        assert!(ended.success() && took < Duration::from_secs(10), "{ended} after {took:?}");
+    });
 }

@@ -276,7 +276,11 @@ fn check_reckons_the_bill_and_refuses_one_that_is_too_high() {
         assert_eq!(told["cost"]["usd_month"], 13.0 * 0.3 + 0.438, "{told:#}");
         let ways = told["cost"]["ways"].as_array().unwrap();
         let configured: Vec<bool> = ways.iter().map(|way| way["configured"].as_bool().unwrap()).collect();
-        assert_eq!(configured, [true, false]);
+        assert_eq!(configured, [true, false, false]);
+        // A line of a service and one of a URL, 43,800 times; the metrics cost what they cost.
+        let lines = json(&[&base[..], &["--set", "publish.emf.namespace=Serin"]].concat()).await;
+        let usd = lines["cost"]["usd_month"].as_f64().unwrap();
+        assert!((usd - (13.0 * 0.3 + 3_500.0 * 43_800.0 / 1e9 * 0.5)).abs() < 1e-3, "{lines:#}");
         assert_eq!(json(&base).await["cost"]["usd_month"], 0.0, "without the section nothing is sent");
         let max =
             |max: &'static str| [&["check", "--config", SMALLEST, "--cost-max", max][..], &minute].concat();

@@ -1,11 +1,19 @@
-"""Metrics, log records and spans, as a real collector gets them by either protocol; and the traces that a service is told."""
+"""Metrics, log records and spans, as a real collector gets them by either protocol; the traces that a service is told; what
+CloudWatch gets by OTLP and by lines of logs."""
 
 from __future__ import annotations
 
 import datetime
+import gzip
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -121,9 +129,106 @@ def test_a_share_of_the_good_probes_is_traced_too(tmp_path: Path) -> None:
                 each.stop()
 
 
-def _start(folder: Path, nginx: Nginx, variables: dict[str, str], share: str) -> Process:
+class _Signed(HTTPServer):
+    """Remembers each request as it came; botocore reckons the signature again."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Remember)
+        self.got: list[tuple[str, dict[str, str], bytes]] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _Remember(BaseHTTPRequestHandler):
+    server: _Signed
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.got.append((self.path, headers, body))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_requests_are_signed_as_cloudwatch_reckons_it(tmp_path: Path) -> None:
+    server = _Signed()
+    nginx = Nginx(tmp_path / "nginx", "blue-1")
+    serin = None
+    try:
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        variables = {
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+            "AWS_SESSION_TOKEN": "a-session",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        }
+        more = f'[publish.otlp]\nendpoint = "{endpoint}"\ninterval = "1s"\nsigv4 = "eu-west-1"\n'
+        serin = _start(tmp_path, nginx, variables, share="0%", more=more)
+        wait_until("three exports", lambda: len(server.got) >= 3, 20)
+        for path, headers, body in server.got:
+            assert (path, headers["content-encoding"]) == ("/v1/metrics", "gzip"), "metrics only"
+            assert b"serin.probe.attempts" in gzip.decompress(body)
+            scheme, _, rest = headers["authorization"].partition(" ")
+            parts = dict(part.strip().split("=", 1) for part in rest.split(","))
+            assert (scheme, parts["Credential"].split("/", 2)[2]) == (
+                "AWS4-HMAC-SHA256",
+                "eu-west-1/monitoring/aws4_request",
+            )
+            signed = parts["SignedHeaders"].split(";")
+            assert {"host", "x-amz-date", "x-amz-security-token"} <= set(signed)
+            request = AWSRequest("POST", endpoint + path, {name: headers[name] for name in signed}, body)
+            request.context["timestamp"] = headers["x-amz-date"]
+            credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session")
+            signer = SigV4Auth(credentials, "monitoring", "eu-west-1")
+            text = signer.string_to_sign(request, signer.canonical_request(request))
+            assert signer.signature(text, request) == parts["Signature"]
+    finally:
+        for each in (serin, nginx):
+            if each:
+                each.stop()
+        server.shutdown()
+
+
+def test_lines_for_cloudwatchs_logs_are_on_standard_output(tmp_path: Path) -> None:
+    nginx = Nginx(tmp_path / "nginx", "blue-1")
+    serin = None
+    try:
+        more = '[publish.emf]\nnamespace = "Ours"\ninterval = "1s"\nresolution = 1\n'
+        serin = _start(tmp_path, nginx, {}, share="0%", more=more)
+        wait_until("lines", lambda: len(_embedded(serin)) >= 6, 20)
+        serin.stop()
+        lines = _embedded(serin)
+        names = set()
+        for line in lines:
+            (directive,) = line["_aws"]["CloudWatchMetrics"]
+            (dimensions,) = directive["Dimensions"]
+            assert directive["Namespace"] == "Ours" and 0 < len(directive["Metrics"]) <= 100
+            assert [line[name] for name in dimensions] == ["checkout", "home"][: len(dimensions)]
+            for metric in directive["Metrics"]:
+                values = line[metric["Name"]]
+                numbers = values if isinstance(values, list) else [values]
+                assert 0 < len(numbers) <= 100 and all(isinstance(each, (int, float)) for each in numbers)
+                names.add(metric["Name"])
+        assert {"Attempts", "Failures", "ErrorRate", "Latency"} <= names
+        attempts = sum(line.get("Attempts", 0) for line in lines if "Target" not in line)
+        assert attempts == sum(line["Attempts"] for line in lines if "Target" in line) > 20
+    finally:
+        for each in (serin, nginx):
+            if each:
+                each.stop()
+
+
+def _embedded(serin: Process) -> list[dict]:
+    lines = serin.log.read_text().splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}") and '"_aws":{' in line]
+
+
+def _start(folder: Path, nginx: Nginx, variables: dict[str, str], share: str, more: str = "") -> Process:
     config = folder / "serin.toml"
-    config.write_text(_CONFIG.format(port=nginx.port, admin=free_port(), folder=folder, share=share))
+    config.write_text(_CONFIG.format(port=nginx.port, admin=free_port(), folder=folder, share=share) + more)
     env = environment(AWS_EC2_METADATA_DISABLED="true", **variables)
     return Process([release_binary(), "run", "--config", config], folder / "serin.log", env)
 

@@ -131,7 +131,7 @@ async fn every_request_keeps_the_limits_and_nothing_is_lost_at_the_end() {
 async fn in_child_many_services() {
     let names: Vec<Arc<str>> = (0..SERVICES).map(|number| format!("shop-{number}").into()).collect();
     let services = names.iter().map(|name| (Arc::clone(name), vec!["front".into()], Mode::Act)).collect();
-    let roster = Roster { services, region: Some("eu-west-1".to_owned()) };
+    let roster = Roster { services, region: Some("eu-west-1".to_owned()), lines: None };
     let settings = settings(Duration::from_mins(10));
     let publisher = Publisher::start(&settings, &roster, "i", "v").expect("settings that make sense");
     for name in &names {

@@ -87,6 +87,7 @@ async fn counters_exist_at_zero() {
         "otlp-logs",
         "otlp-traces",
         "cloudwatch",
+        "emf",
         "webhook",
         "slack",
         "sns",

@@ -38,7 +38,7 @@ const CANARY: &str = "S3CR3T-c4n4ry";
 
 fn roster() -> Roster {
     let targets = ["front", "cart"].map(Arc::from).to_vec();
-    Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None }
+    Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None, lines: None }
 }
 
 fn start(settings: &settings::Publish) -> Publisher {

@@ -28,6 +28,7 @@ fn otlp(base: &str, interval: Duration) -> Publish {
         protocol: OtlpProtocol::HttpProtobuf,
         signals: [Signal::Metrics].into(),
         interval,
+        sigv4: None,
         headers,
     };
     Publish { otlp: Some(otlp), ..Publish::default() }
@@ -138,7 +139,8 @@ async fn durations_are_exponential_histograms_that_keep_every_value() {
 async fn a_large_service_does_not_overflow_the_sdk_s_limit() {
     let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
     let targets = (0..200).map(|number| format!("target-{number}").into()).collect();
-    let roster = Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None };
+    let roster =
+        Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None, lines: None };
     let settings = otlp(&receiver.url(""), Duration::from_mins(10));
     let publisher = Publisher::start(&settings, &roster, "i", "v").expect("settings that make sense");
     publisher.drain(Duration::from_secs(10)).await;

@@ -33,6 +33,7 @@ fn only(base: &str, signals: &[Signal]) -> Publish {
         protocol: OtlpProtocol::HttpProtobuf,
         signals: signals.iter().copied().collect(),
         interval: Duration::from_millis(100),
+        sigv4: None,
         headers: HeaderMap::new(),
     };
     Publish { otlp: Some(otlp), ..Publish::default() }

@@ -22,6 +22,11 @@ const DATA_MAX: u64 = 1_000;
 const BYTES_MAX: u64 = 900_000;
 const LONGEST: u64 = 3_000;
 const SHORTEST: u64 = 250;
+/// A gigabyte of logs that comes in.
+const LOGS_GB_USD: f64 = 0.50;
+/// Bytes of a line of the embedded metric format, of a service and of a URL: see `publish/emf.rs`.
+const LINE_OF_SERVICE: u64 = 2_000;
+const LINE_OF_TARGET: u64 = 1_500;
 /// How often `CloudWatch` is told, for whom it isn't said in the file, and to compare with.
 const INTERVALS: [Duration; 2] = [Duration::from_mins(1), Duration::from_secs(10)];
 
@@ -59,6 +64,9 @@ impl Bill {
             .into_iter()
             .filter(|interval| told.is_none_or(|told: &CloudWatch| told.interval != *interval));
         ways.extend(others.map(|interval| cloudwatch(&settings.services, interval, false)));
+        let emf = settings.process.publish.emf.as_ref();
+        let interval = emf.map_or(INTERVALS[0], |emf| emf.interval);
+        ways.push(lines_of_logs(&settings.services, interval, emf.is_some()));
         let probes =
             settings.services.iter().filter_map(|service| invocations(service, deployments)).collect();
         Self { ways, probes, deployments }
@@ -82,7 +90,7 @@ impl Bill {
         lines(&mut text, &self.probes);
         let _ = writeln!(
             text,
-            "  {:<66} {:>10.2}\n  OTLP and Prometheus cost nothing at AWS by themselves. {} a day and service: no metric's name or dimension\n  changes with a deployment or a task. Not reckoned: capacity units of a balancer, traffic between zones, a function's duration,\n  logs, and alarms",
+            "  {:<66} {:>10.2}\n  OTLP and Prometheus cost nothing at AWS by themselves; CloudWatch's own OTLP endpoint is billed by the byte, and not reckoned. {} a day and service: no metric's name or dimension\n  changes with a deployment or a task. Not reckoned: capacity units of a balancer, traffic between zones, a function's duration,\n  other logs, and alarms",
             "in all, as configured",
             self.total(),
             match self.deployments {
@@ -149,6 +157,24 @@ fn cloudwatch(services: &[Service], interval: Duration, configured: bool) -> Way
             },
             Item { what: format!("{requests:.0} requests; instances: {instances}"), usd: requests * PUT_USD },
         ],
+    }
+}
+
+/// The metrics cost the same; instead of requests there are bytes.
+#[expect(clippy::cast_precision_loss, reason = "counts of one configuration")]
+fn lines_of_logs(services: &[Service], interval: Duration, configured: bool) -> Way {
+    let Way { mut items, .. } = cloudwatch(services, interval, configured);
+    items.truncate(1);
+    let targets: u64 = services.iter().map(|service| service.targets.len() as u64).sum();
+    let bytes = services.len() as u64 * LINE_OF_SERVICE + targets * LINE_OF_TARGET;
+    let instances = services.iter().map(|service| service.instances).max().unwrap_or(1);
+    let flushes = MONTH.as_secs_f64() / interval.as_secs_f64();
+    let gb = flushes * bytes as f64 * f64::from(instances) / 1e9;
+    items.push(Item { what: format!("{gb:.3} GB of logs; instances: {instances}"), usd: gb * LOGS_GB_USD });
+    Way {
+        name: format!("lines of logs (EMF) every {}", humantime::format_duration(interval)),
+        configured,
+        items,
     }
 }
 

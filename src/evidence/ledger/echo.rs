@@ -34,11 +34,14 @@ impl Echo {
         (Self { lines: sender, lost: lost.clone() }, EchoThread { lines: receiver, lost })
     }
 
-    /// Copies one line, newline included. Never waits; what doesn't fit is counted.
-    pub fn line(&self, line: Vec<u8>) {
-        if self.lines.try_send(line).is_err() {
+    /// Copies one line, newline included, if there is room. Never waits; what doesn't fit is counted.
+    #[must_use]
+    pub fn line(&self, line: Vec<u8>) -> bool {
+        let taken = self.lines.try_send(line).is_ok();
+        if !taken {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+        taken
     }
 
     /// Lines that standard output never got.

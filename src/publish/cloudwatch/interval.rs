@@ -21,13 +21,13 @@ const GRID_LAST: f64 = 149.0;
 
 /// One datum.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Datum {
-    pub(super) name: &'static str,
-    pub(super) unit: &'static str,
-    pub(super) service: Arc<str>,
-    pub(super) target: Option<Arc<str>>,
+pub(in crate::publish) struct Datum {
+    pub(in crate::publish) name: &'static str,
+    pub(in crate::publish) unit: &'static str,
+    pub(in crate::publish) service: Arc<str>,
+    pub(in crate::publish) target: Option<Arc<str>>,
     /// Value and count; one of count 1 for a plain value.
-    pub(super) values: Vec<(f64, f64)>,
+    pub(in crate::publish) values: Vec<(f64, f64)>,
 }
 
 impl Datum {
@@ -38,14 +38,14 @@ impl Datum {
             + 18 * self.values.len()
     }
 
-    fn is_finite(&self) -> bool {
+    pub(in crate::publish) fn is_finite(&self) -> bool {
         self.values.iter().all(|(value, count)| value.is_finite() && count.is_finite())
     }
 }
 
 /// What all services did since the last flush.
 #[derive(Debug, Default)]
-pub(super) struct Interval {
+pub(in crate::publish) struct Interval {
     targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     services: BTreeMap<Arc<str>, Service>,
 }
@@ -73,11 +73,11 @@ struct Tally {
 }
 
 impl Interval {
-    pub(super) fn new(targets: BTreeMap<Arc<str>, Vec<Arc<str>>>) -> Self {
+    pub(in crate::publish) fn new(targets: BTreeMap<Arc<str>, Vec<Arc<str>>>) -> Self {
         Self { targets, services: BTreeMap::new() }
     }
 
-    pub(super) fn second(&mut self, second: &Second) {
+    pub(in crate::publish) fn second(&mut self, second: &Second) {
         let targets = self.targets.get(&second.service).map(Vec::as_slice).unwrap_or_default();
         let service = self.services.entry(Arc::clone(&second.service)).or_default();
         service.heard = true;
@@ -89,11 +89,11 @@ impl Interval {
         service.blind = second.rolling.map(|rolling| rolling.verdict == "blind");
     }
 
-    pub(super) fn armed(&mut self, service: &Arc<str>, armed: bool) {
+    pub(in crate::publish) fn armed(&mut self, service: &Arc<str>, armed: bool) {
         self.services.entry(Arc::clone(service)).or_default().armed = Some(armed);
     }
 
-    pub(super) fn note(&mut self, service: &Arc<str>, record: &Record) {
+    pub(in crate::publish) fn note(&mut self, service: &Arc<str>, record: &Record) {
         let service = self.services.entry(Arc::clone(service)).or_default();
         match record {
             Record::Breach { .. } => service.breaches += 1,
@@ -103,7 +103,7 @@ impl Interval {
     }
 
     /// The data of the interval, and the beginning of the next one. A service that was silent has only what the guard said.
-    pub(super) fn take(&mut self) -> Vec<Datum> {
+    pub(in crate::publish) fn take(&mut self) -> Vec<Datum> {
         let mut data = Vec::new();
         for (name, service) in &mut self.services {
             service.tell(name, &mut data);
@@ -201,7 +201,7 @@ fn place(ratio: f64, growth: f64) -> u32 {
 
 /// Requests that keep the limits, and how many data were dropped because one number was no number: a single NaN
 /// fails a whole request.
-pub(super) fn batches(data: Vec<Datum>) -> (Vec<Vec<Datum>>, u64) {
+pub(in crate::publish) fn batches(data: Vec<Datum>) -> (Vec<Vec<Datum>>, u64) {
     let (whole, broken): (Vec<Datum>, Vec<Datum>) = data.into_iter().partition(Datum::is_finite);
     let mut batches: Vec<Vec<Datum>> = Vec::new();
     let mut bytes = 0;

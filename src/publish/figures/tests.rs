@@ -102,3 +102,44 @@ fn native_buckets_hold_every_time_where_its_limits_say() {
     one.add_native(0.0, 4);
     assert_eq!((one.native, one.zeros), (vec![(0, 1)], 4));
 }
+
+#[test]
+fn no_figure_has_more_series_than_are_told_beforehand() {
+    let targets: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
+    let roster = Roster { services: vec![("shop".into(), targets, Mode::Act)], region: None, lines: None };
+    let mut figures = Figures::new(&roster, "1");
+    let start = Mono(1_000_000_000_000);
+    // Every version answers once, and every target, known or not, fails in every way.
+    for number in 0..50_u16 {
+        let mut delta = Delta {
+            target: TargetId(number % 5),
+            purpose: Some([Purpose::Production, Purpose::Direct, Purpose::Control][usize::from(number) % 3]),
+            attempts: 1,
+            ..Delta::default()
+        };
+        delta.versions.insert(format!("v{number}").into(), 1);
+        delta.failures = names::reasons().map(|reason| (reason, 1)).collect();
+        delta.statuses = (100..600).map(|status| (status, 1)).collect();
+        delta.response.add(Span(5));
+        let second = Second {
+            service: "shop".into(),
+            at: start,
+            deltas: vec![delta],
+            times: Times::default(),
+            rolling: None,
+            urls: Vec::new(),
+            own: Own::default(),
+        };
+        figures.fold(start, &Item::Second(Arc::new(second)));
+    }
+    for name in &NAMES {
+        let (is, most) = (figures.of(name.metric).len() as u64, names::series(name, 3));
+        assert!(is <= most, "{}: {is} of {most}", name.prometheus);
+        if matches!(
+            name.metric,
+            Metric::NeedsHuman | Metric::Blind | Metric::AnswersByVersion | Metric::Pages
+        ) {
+            assert_eq!(is, most, "{}", name.prometheus);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Where OTLP goes: the file first, then the variables that every OpenTelemetry program understands.
 
+use super::sigv4;
 use crate::publish::PublishError;
 use crate::settings::{self, OtlpProtocol, Signal};
 use http::uri::PathAndQuery;
@@ -23,6 +24,8 @@ pub(super) struct Feed {
     pub(super) timeout: Duration,
     /// From the file; those of the environment are the SDK's to read.
     pub(super) headers: HeaderMap,
+    /// The region of AWS that each request is signed for, if the file says so.
+    pub(super) sigv4: Option<String>,
     /// Somebody wrote the endpoint for us; else a platform set it, maybe for others.
     pub(super) ours: bool,
 }
@@ -131,10 +134,19 @@ pub(super) fn choose(
         unusable();
         return Ok(None);
     };
+    let signed = settings.is_some_and(|otlp| otlp.sigv4.is_some()) || sigv4::region(&endpoint).is_some();
+    if signed && (signal != Signal::Metrics || protocol == OtlpProtocol::Grpc) {
+        tracing::info!(
+            signal = signal.name(),
+            "OTLP is off: CloudWatch takes metrics here, and those over HTTP"
+        );
+        return Ok(None);
+    }
     let milliseconds = |name: &str| variable(name)?.parse().ok().map(Duration::from_millis);
     Ok(Some(Feed {
         endpoint,
         protocol,
+        sigv4: settings.and_then(|otlp| otlp.sigv4.clone()),
         ours: settings.is_some(),
         interval: settings
             .map(|otlp| otlp.interval)
@@ -214,6 +226,7 @@ mod tests {
             protocol: OtlpProtocol::HttpProtobuf,
             signals: [Signal::Metrics, Signal::Logs].into(),
             interval: Duration::from_secs(7),
+            sigv4: None,
             headers: HeaderMap::new(),
         }
     }
@@ -263,6 +276,17 @@ mod tests {
             let call = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
             assert_eq!(feed.endpoint.to_string(), format!("{at}{call}"), "{named}");
         }
+    }
+
+    #[test]
+    fn cloudwatch_gets_metrics_only_and_over_http() {
+        let own = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://monitoring.eu-west-1.amazonaws.com");
+        assert!(chosen(None, &[own]).is_some());
+        assert!(of(Signal::Logs, None, &[own]).is_none() && of(Signal::Traces, None, &[own]).is_none());
+        assert!(chosen(None, &[own, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]).is_none());
+        let signed = settings::Otlp { sigv4: Some("eu-west-1".into()), ..file() };
+        assert_eq!(chosen(Some(&signed), &[]).expect("a feed").sigv4.as_deref(), Some("eu-west-1"));
+        assert!(of(Signal::Logs, Some(&signed), &[]).is_none());
     }
 
     #[test]

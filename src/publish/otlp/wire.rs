@@ -3,13 +3,15 @@
 //! The SDK makes an HTTP request of each export. Over gRPC the same message goes in a frame, as one unary call; what a call brings
 //! is told to the SDK as the HTTP status that it treats alike. So both ways share endpoints, headers, TLS, compression and retries.
 
-use crate::publish::post::Poster;
+use super::sigv4::Signer;
+use crate::publish::post::{PostError, Poster};
 use crate::settings::OtlpProtocol;
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The flag and the length before a message
@@ -23,23 +25,30 @@ const STATUS: &str = "grpc-status";
 pub(super) struct Wire {
     poster: Poster,
     protocol: OtlpProtocol,
+    signer: Option<Arc<Signer>>,
     runtime: Handle,
 }
 
 impl Wire {
     /// On the current runtime.
-    pub(super) fn new(poster: Poster, protocol: OtlpProtocol) -> Self {
-        Self { poster, protocol, runtime: Handle::current() }
+    pub(super) fn new(poster: Poster, protocol: OtlpProtocol, signer: Option<Signer>) -> Self {
+        Self { poster, protocol, signer: signer.map(Arc::new), runtime: Handle::current() }
     }
 }
 
 #[async_trait]
 impl HttpClient for Wire {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (poster, protocol) = (self.poster.clone(), self.protocol);
-        let (head, body) = request.into_parts();
+    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (poster, protocol, signer) = (self.poster.clone(), self.protocol, self.signer.clone());
         // Awaited at once: the task only carries the POST over to the runtime.
         let answer = self.runtime.spawn(async move {
+            if let Some(signer) = signer
+                && let Err(why) = signer.sign(&mut request).await
+            {
+                tracing::debug!(%why, "an OTLP request can't be signed");
+                return Err(PostError::Unsigned);
+            }
+            let (head, body) = request.into_parts();
             match protocol {
                 OtlpProtocol::HttpProtobuf => poster.post(&head.headers, body).await,
                 OtlpProtocol::Grpc => {
