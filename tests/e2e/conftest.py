@@ -11,7 +11,7 @@ import pytest
 from daemon import Daemon, ledger_path
 from functions import ARN, NAME, AliasFollower, Functions, create_in, weights
 from owners import Owners
-from peers import Answer, Collector, Ministack, Nginx, ask
+from peers import Answer, Collector, Ministack, Nginx, Prometheus, ask
 from referee import Referee
 from weighted import Envoy, Follower, Moto, in_its_own_words
 
@@ -36,14 +36,18 @@ class Stage:
 class World(Stage):
     """Everything on loopback, and the pipeline's hand on it (boto3, as any pipeline)."""
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, folder: Path, stack: contextlib.ExitStack, prometheus: Prometheus | None = None
+    ) -> None:
+        """The collector hands on to `prometheus`."""
         super().__init__(folder, stack)
-        self.collector = self._owned(Collector(folder / "collector"))
+        onward = prometheus.url if prometheus else None
+        self.collector = self._owned(Collector(folder / "collector", onward))
         self.ministack = self._owned(Ministack(folder / "ministack"))
         self.elb = self.ministack.client("elbv2")
         self.cloudwatch = self.ministack.client("cloudwatch")
         self.groups = {
-            colour: self._target_group(colour, nginx.port)
+            colour: self.target_group(colour, nginx.port)
             for colour, nginx in (("blue", self.blue), ("green", self.green))
         }
         self.listener = self._load_balancer()
@@ -84,7 +88,7 @@ class World(Stage):
         arn = self.default_actions()[0]["TargetGroupArn"]
         return next(colour for colour, group in self.groups.items() if group == arn)
 
-    def _target_group(self, name: str, port: int) -> str:
+    def target_group(self, name: str, port: int) -> str:
         (group,) = self.elb.create_target_group(
             Name=name, Protocol="HTTP", Port=port, VpcId="vpc-1", TargetType="ip"
         )["TargetGroups"]

@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.parse
 from pathlib import Path
 
 import boto3
@@ -19,6 +21,8 @@ from botocore.config import Config
 from processes import Process, environment, free_port, wait_until
 
 REGION = "eu-west-1"
+# The two ways of scraping histograms, each a job of its own.
+NATIVE, CLASSIC = "native", "classic"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 Answer = tuple[int, str | None, str]
@@ -164,12 +168,14 @@ class Ministack:
 
 
 class Collector:
-    """The real OpenTelemetry collector: OTLP over HTTP and gRPC in, JSON lines in a file out.
+    """The real OpenTelemetry collector: OTLP over HTTP and gRPC in, JSON lines in a file out, metrics to Prometheus where one is named.
 
     `tls`: the files of its certificate and its key; without them it speaks in the clear.
     """
 
-    def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, folder: Path, prometheus: str | None = None, tls: tuple[Path, Path] | None = None
+    ) -> None:
         program = os.environ.get("SERIN_COLLECTOR")
         if not program:
             pytest.skip("the collector is not built (tests/run builds it; it needs go)")
@@ -181,22 +187,36 @@ class Collector:
         files = f", tls: {{cert_file: {tls[0]}, key_file: {tls[1]}}}" if tls else ""
         pipeline = "{receivers: [otlp], exporters: [file]}"
         conf = folder / "collector.yaml"
+        exporters = {"file": {"path": str(self._out), "flush_interval": "200ms", "append": True}}
+        if prometheus:
+            exporters["otlphttp"] = {"endpoint": f"{prometheus}/api/v1/otlp"}
         conf.write_text(
             f"""receivers:
   otlp:
     protocols:
       http: {{endpoint: "127.0.0.1:{self.port}"{files}}}
       grpc: {{endpoint: "127.0.0.1:{self.grpc_port}"{files}}}
-exporters: {{file: {{path: {self._out}, flush_interval: 200ms}}}}
+exporters: {json.dumps(exporters)}
 service:
   telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}
-  pipelines: {{metrics: {pipeline}, logs: {pipeline}, traces: {pipeline}}}
+  pipelines:
+    metrics: {{receivers: [otlp], exporters: [{", ".join(exporters)}]}}
+    logs: {pipeline}
+    traces: {pipeline}
 """
         )
-        self._process = Process(
+        self._start = lambda: Process(
             [program, "--config", conf], folder / "collector.log", environment()
         )
+        self._process = self._start()
         wait_until("the collector listens", self._listens, 20)
+
+    def restart(self, down_s: float) -> None:
+        """Nobody listens meanwhile."""
+        self._process.stop()
+        time.sleep(down_s)
+        self._process = self._start()
+        wait_until("the collector listens again", self._listens, 20)
 
     def metrics(self) -> dict[str, list[dict]]:
         """Every metric received so far, by name, with its resource's attributes."""
@@ -253,6 +273,84 @@ service:
 
 def _mapping(thing: dict) -> dict:
     return {each["key"]: next(iter(each["value"].values())) for each in thing.get("attributes", [])}
+
+
+class Prometheus:
+    """The real Prometheus 3: it takes OTLP, scrapes who is named, and keeps the rules of `dashboards/`."""
+
+    def __init__(self, folder: Path, rules: Path) -> None:
+        program = os.environ.get("SERIN_PROMETHEUS")
+        if not program:
+            pytest.skip("Prometheus is not built (tests/run builds it; it needs go)")
+        folder.mkdir(parents=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._scraped = folder / "scraped.json"
+        self._scraped.write_text("[]")
+        conf = folder / "prometheus.yml"
+        conf.write_text(
+            f"""global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [{json.dumps(str(rules))}]
+# As Prometheus advises for OTLP: senders may be late.
+storage: {{tsdb: {{out_of_order_time_window: 30m}}}}
+scrape_configs:
+  - job_name: {NATIVE}
+    scrape_native_histograms: true
+    file_sd_configs: [{{files: [{self._scraped}]}}]
+  - job_name: {CLASSIC}
+    file_sd_configs: [{{files: [{self._scraped}]}}]
+"""
+        )
+        arguments = [
+            program,
+            f"--config.file={conf}",
+            f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--web.enable-otlp-receiver",
+            "--log.level=warn",
+        ]
+        self._start = lambda: Process(arguments, folder / "prometheus.log", environment())
+        self._process = self._start()
+        wait_until("Prometheus is ready", self._ready, 30)
+
+    def scrape(self, *ports: int) -> None:
+        """From now on."""
+        targets = [f"127.0.0.1:{port}" for port in ports]
+        self._scraped.write_text(json.dumps([{"targets": targets}]))
+
+    def get(self, path: str, **parameters: str | float):
+        """What the HTTP API answers; its own words where it refuses."""
+        self._process.alive()
+        query = urllib.parse.urlencode(parameters)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", f"/api/v1/{path}?{query}")
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if answer["status"] != "success":
+            raise ValueError(f"{parameters}: {answer}")
+        assert not answer.get("warnings"), (parameters, answer["warnings"])
+        return answer["data"]
+
+    def restart(self, down_s: float) -> None:
+        """Nobody listens meanwhile."""
+        self._process.stop()
+        time.sleep(down_s)
+        self._process = self._start()
+        wait_until("Prometheus is ready again", self._ready, 30)
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def _ready(self) -> bool:
+        self._process.alive()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/-/ready")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
 
 
 def release_binary() -> Path:

@@ -73,7 +73,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_all_three_signals_arrive_over_tls_and_compressed(tmp_path: Path, protocol: str) -> None:
     tls = _certificate(tmp_path)
-    collector = Collector(tmp_path / "collector", tls)
+    collector = Collector(tmp_path / "collector", tls=tls)
     nginx = Nginx(tmp_path / "nginx", "blue-1", traced=True)
     serin = None
     try:
