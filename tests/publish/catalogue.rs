@@ -1,5 +1,6 @@
 //! The table of all figures in `dashboards/README.md` is the catalogue's.
 
+use super::boards::arrived;
 use serin::publish::names::{CLOUDWATCH, Kind, NAMES, Name};
 use std::fmt::Write;
 use std::path::Path;
@@ -20,7 +21,7 @@ const fn kind(name: &Name) -> &'static str {
 /// Both tables.
 fn tables() -> String {
     let mut text = String::from(
-        "| Prometheus | OTLP | kind, unit | labels (OTLP attributes) | meaning |\n|---|---|---|---|---|\n",
+        "| Prometheus | OTLP | in Prometheus, through OTLP | kind, unit | labels (OTLP attributes) | meaning |\n|---|---|---|---|---|---|\n",
     );
     for name in &NAMES {
         let labels: Vec<String> =
@@ -28,8 +29,8 @@ fn tables() -> String {
         let unit = if name.unit == "1" { "" } else { name.unit };
         let kind = [kind(name), unit].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
         let (prometheus, otlp, meaning) = (name.prometheus, name.otlp, name.meaning);
-        let (kind, labels) = (kind.join(", "), labels.join(", "));
-        let _ = writeln!(text, "| `{prometheus}` | `{otlp}` | {kind} | {labels} | {meaning} |");
+        let (kind, labels, arrived) = (kind.join(", "), labels.join(", "), arrived(name));
+        let _ = writeln!(text, "| `{prometheus}` | `{otlp}` | `{arrived}` | {kind} | {labels} | {meaning} |");
     }
     text.push_str("\n| CloudWatch | unit | dimensions | meaning |\n|---|---|---|---|\n");
     for name in &CLOUDWATCH {

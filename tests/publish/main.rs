@@ -4,9 +4,9 @@
 //! its parent starts it.
 
 mod aws;
+mod boards;
 mod catalogue;
 mod cloudwatch;
-mod dashboard;
 mod figures;
 mod otlp;
 mod receiver;

@@ -1,6 +1,6 @@
 //! The rules for Prometheus name only what exists, tell people what to do, and are all played.
 
-use super::dashboard::{known, series};
+use super::boards::{known, series};
 use serde_json::Value;
 use std::collections::BTreeSet;
 

@@ -1,0 +1,326 @@
+"""Every query of every dashboard, run against the real thing.
+
+One `serin run` lives through a release that breaks its promise and is put back, and one that may not be. Its figures go to a real
+Prometheus 3 by two scrapes (native histograms, classic ones) and through a real OpenTelemetry collector, and to a CloudWatch that
+we did not write. Then each query of each panel, variable and annotation is asked with the variables filled in, and has data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import World
+from daemon import SERVICE, Daemon
+from peers import CLASSIC, NATIVE, Prometheus
+from processes import wait_until
+
+DASHBOARDS = Path(__file__).resolve().parents[2] / "dashboards"
+RULES = DASHBOARDS / "rules.yaml"
+# The job that OTLP brings: its `service.name`.
+OTLP = "serin"
+# What a scrape each second, and an export every two, need.
+RATE_INTERVAL = "8s"
+# Rightly without data in this story.
+EMPTY = {
+    "serin_prober_throttled_ratio": "absent where the cgroup has no CPU quota",
+}
+
+
+class Story:
+    """What was played, and where its figures are."""
+
+    def __init__(self, world: World, prometheus: Prometheus, daemon: Daemon, begun: float) -> None:
+        self.world, self.prometheus, self.daemon, self.begun = world, prometheus, daemon, begun
+        self.ended = time.time()
+
+    def instant(self, expression: str) -> list[dict]:
+        return self.prometheus.get("query", query=expression, time=self.ended)["result"]
+
+    def over_time(self, expression: str) -> list[dict]:
+        times = {"start": self.begun, "end": self.ended, "step": 1}
+        return self.prometheus.get("query_range", query=expression, **times)["result"]
+
+    def number(self, expression: str) -> float:
+        (found,) = self.instant(expression)
+        return float(found["value"][1])
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def play(folder: Path, stack: contextlib.ExitStack) -> Story:
+    begun = time.time()
+    prometheus = Prometheus(folder / "prometheus", RULES)
+    stack.callback(prometheus.stop)
+    world = World(folder, stack, prometheus)
+    daemon = world.start_serin()
+    prometheus.scrape(daemon.admin_port)
+    daemon.wait_armed()
+    release(world, daemon, "green", 1)
+    world.green.fail()
+    daemon.wait_event("verified", 30)
+    # The next release, within the cool-down, breaks too and stays.
+    third = world.start_nginx("third-3")
+    world.groups["third"] = world.target_group("third", third.port)
+    release(world, daemon, "third", 2)
+    third.fail()
+    daemon.wait_event("refused", 30)
+    time.sleep(5)  # two more intervals of both publishers
+    return Story(world, prometheus, daemon, begun)
+
+
+def release(world: World, daemon: Daemon, colour: str, count: int) -> None:
+    """The pipeline cuts over, and Serin has seen the `count`-th release."""
+    world.cut_over(colour)
+    daemon.wait_event("release", 15, count=count)
+    time.sleep(3)  # propagation and grace
+
+
+def test_every_query_of_every_dashboard_has_data(
+    tmp_path: Path, stack: contextlib.ExitStack
+) -> None:
+    story = play(tmp_path, stack)
+    what_arrives_is_what_the_catalogue_says(story)
+    histograms_tell_the_same_whichever_way_they_come(story)
+    empty = [
+        *empty_queries(story, "metrics", NATIVE),
+        *empty_queries(story, "metrics", CLASSIC),
+        *empty_queries(story, "otlp", OTLP),
+        *empty_in_cloudwatch(story),
+    ]
+    unexcused = [each for each in empty if not any(name in each for name in EMPTY)]
+    assert not unexcused, "\n".join(unexcused)
+    the_rules_are_evaluated(story)
+    promtool_likes_the_text(story)
+
+
+def dashboards(dialect: str) -> Iterator[tuple[str, dict]]:
+    files = sorted((DASHBOARDS / "grafana" / dialect).glob("*.json"))
+    assert len(files) == 4, files
+    for file in files:
+        yield f"{dialect}/{file.name}", json.loads(file.read_text())
+
+
+def panels(dashboard: dict) -> Iterator[tuple[str, dict]]:
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target
+
+
+# Prometheus.
+
+
+def empty_queries(story: Story, dialect: str, job: str) -> list[str]:
+    """Which of a dialect's queries have no data from `job`."""
+    found = []
+    for file, dashboard in dashboards(dialect):
+        values = {"job": job, "__rate_interval": RATE_INTERVAL}
+        values["__range"] = f"{math.ceil(story.ended - story.begun)}s"
+        for variable in dashboard["templating"]["list"]:
+            values[variable["name"]] = chosen(story, variable, values)
+            if not values[variable["name"]]:
+                found.append(f"{file}, variable {variable['name']}: {variable['definition']}")
+        queries = [(title, target["instant"], target["expr"]) for title, target in panels(dashboard)]
+        queries += [
+            (annotation["name"], False, annotation["target"]["expr"])
+            for annotation in dashboard["annotations"]["list"]
+            if "target" in annotation
+        ]
+        assert len(queries) > 10, file
+        for title, instant, query in queries:
+            expression = filled(query, values)
+            answers = story.instant(expression) if instant else story.over_time(expression)
+            if not any(numbers(answer) for answer in answers):
+                found.append(f"{file} from {job}, {title}: {expression}")
+    return found
+
+
+def chosen(story: Story, variable: dict, values: dict[str, str]) -> str:
+    """A variable's value: the job that is asked about, everything else of what there is."""
+    if variable["type"] == "textbox":
+        return variable["query"]
+    if variable["type"] == "datasource":
+        return "prometheus"
+    selector, label = re.fullmatch(
+        r"label_values\((.*), (\w+)\)", filled(variable["definition"], values)
+    ).groups()
+    found = story.prometheus.get(
+        f"label/{label}/values", start=story.begun, end=story.ended, **{"match[]": selector}
+    )
+    if variable["name"] == "job":
+        return values["job"] if values["job"] in found else ""
+    return "|".join(re.escape(value).replace("\\", "\\\\") for value in found)
+
+
+def filled(query: str, values: dict[str, str]) -> str:
+    """As Grafana does it: the longest name first."""
+    for name in sorted(values, key=len, reverse=True):
+        query = query.replace(f"${name}", values[name])
+    assert "$" not in query, query
+    return query
+
+
+def numbers(answer: dict) -> list[float]:
+    points = answer.get("values", []) + ([answer["value"]] if "value" in answer else [])
+    return [number for number in (float(value) for _, value in points) if math.isfinite(number)]
+
+
+def what_arrives_is_what_the_catalogue_says(story: Story) -> None:
+    """The names that the README has for Prometheus through OTLP are those that Prometheus has."""
+    rows = re.findall(r"^\| `\w+` \| `[\w.]+` \| `(\w+)` \|", (DASHBOARDS / "README.md").read_text(), re.M)
+    assert len(rows) > 30
+    match = {"match[]": f'{{job="{OTLP}"}}'}
+    names = story.prometheus.get("label/__name__/values", start=story.begun, **match)
+    late = {"serin_prober_throttled_ratio"} - set(names)
+    assert set(names) - {"target_info"} == set(rows) - late
+
+
+def histograms_tell_the_same_whichever_way_they_come(story: Story) -> None:
+    """An exponential histogram becomes a native one; quantiles are those of the scrape, but for the width of the buckets."""
+    of = 'histogram_quantile({}, sum(increase({}{{job="{}"}}[{}s])))'
+    seconds = math.ceil(story.ended - story.begun)
+    for share in (0.5, 0.95):
+        pushed = story.number(of.format(share, "http_client_request_duration_seconds", OTLP, seconds))
+        scraped = story.number(of.format(share, "serin_probe_duration_seconds", NATIVE, seconds))
+        assert pushed == pytest.approx(scraped, rel=0.15), share
+    (histogram,) = story.instant(f'sum(http_client_request_duration_seconds{{job="{OTLP}"}})')
+    assert len(histogram["histogram"][1]["buckets"]) > 5
+    classic = f'serin_probe_duration_seconds{{job="{CLASSIC}"}}'
+    assert story.instant(classic) == [], "without the setting there are classic buckets only"
+    native = f'serin_probe_duration_seconds_bucket{{job="{NATIVE}"}}'
+    assert story.instant(native) == [], "and with it native ones only"
+
+
+def the_rules_are_evaluated(story: Story) -> None:
+    groups = story.prometheus.get("rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) == RULES.read_text().count("- alert:") + RULES.read_text().count("- record:")
+    unwell = [rule for rule in rules if rule["health"] != "ok" or rule.get("lastError")]
+    # The recording group's first turn comes within its interval of 30 s.
+    assert not unwell, unwell
+    firing = {rule["name"] for rule in rules if rule.get("state") == "firing"}
+    assert {"SerinReverted", "SerinNeedsHuman"} <= firing
+    assert not firing & {"SerinGone", "SerinGuardSilent", "SerinRevertIncomplete"}
+
+
+# CloudWatch.
+
+
+def empty_in_cloudwatch(story: Story) -> list[str]:
+    """Which figures are asked for that CloudWatch doesn't have."""
+    found = []
+    for file, dashboard in dashboards("cloudwatch"):
+        values = {"region": "eu-west-1", "namespace": "Serin", "service": SERVICE}
+        for variable in dashboard["templating"]["list"]:
+            query = variable["query"]
+            if not isinstance(query, dict) or query["queryType"] != "dimensionValues":
+                continue
+            of = {key: filled(value, values) for key, value in query["dimensionFilters"].items()}
+            asked = filled(query["namespace"], values), query["metricName"], of
+            there = dimension_values(story, *asked, query["dimensionKey"])
+            if variable["name"] == "target":
+                assert there == {"home"}
+                values["target"] = "home"
+            elif values["service"] not in there:
+                found.append(f"{file}, variable {variable['name']}: {query}")
+        for title, target in panels(dashboard):
+            dimensions = {key: filled(value, values) for key, value in target["dimensions"].items()}
+            namespace = filled(target["namespace"], values)
+            if not points(story, namespace, target["metricName"], dimensions, target["statistic"]):
+                found.append(f"{file}, {title}: {target}")
+    return found
+
+
+def dimension_values(
+    story: Story, namespace: str, metric: str, of: dict[str, str], key: str
+) -> set[str]:
+    filters = [{"Name": name, "Value": value} for name, value in of.items()]
+    listed = story.world.cloudwatch.list_metrics(
+        Namespace=namespace, MetricName=metric, Dimensions=[*filters, {"Name": key}]
+    )["Metrics"]
+    dimensions = [each for metric in listed for each in metric["Dimensions"]]
+    return {each["Value"] for each in dimensions if each["Name"] == key}
+
+
+def points(
+    story: Story, namespace: str, metric: str, dimensions: dict[str, str], statistic: str
+) -> list[float]:
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    of = {"Namespace": namespace, "MetricName": metric, "Dimensions": named}
+    (found,) = story.world.cloudwatch.get_metric_data(
+        MetricDataQueries=[{"Id": "a", "MetricStat": {"Metric": of, "Period": 60, "Stat": statistic}}],
+        StartTime=datetime.datetime.fromtimestamp(story.begun - 60, datetime.UTC),
+        EndTime=datetime.datetime.fromtimestamp(story.ended + 60, datetime.UTC),
+    )["MetricDataResults"]
+    return found["Values"]
+
+
+# promtool.
+
+
+def promtool(*arguments: str | Path, text: str | None = None) -> None:
+    program = os.environ.get("SERIN_PROMTOOL")
+    if not program:
+        pytest.skip("promtool is not built (tests/run builds it; it needs go)")
+    ran = subprocess.run(
+        [program, *arguments], input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def promtool_likes_the_text(story: Story) -> None:
+    promtool("check", "metrics", text=story.daemon.prometheus())
+
+
+def test_promtool_likes_the_rules_and_plays_them() -> None:
+    promtool("check", "rules", RULES)
+    promtool("test", "rules", DASHBOARDS / "rules_test.yaml")
+
+
+# Faults.
+
+
+def test_a_collector_or_a_prometheus_that_is_away_loses_only_what_it_missed(
+    tmp_path: Path, stack: contextlib.ExitStack
+) -> None:
+    begun = time.time()
+    prometheus = Prometheus(tmp_path / "prometheus", RULES)
+    stack.callback(prometheus.stop)
+    world = World(tmp_path, stack, prometheus)
+    daemon = world.start_serin(mode="observe", calm="40/s")
+    prometheus.scrape(daemon.admin_port)
+    attempts = 'sum(serin_probe_attempts_total{{job="{}"}})'
+
+    def both() -> bool:
+        story = Story(world, prometheus, daemon, begun)
+        return all(story.number(attempts.format(job)) > 0 for job in (OTLP, NATIVE))
+
+    wait_until("both ways bring figures", both, 20)
+    world.collector.restart(down_s=3)
+    dropped = f'sum(serin_dropped_total{{job="{NATIVE}", destination="otlp"}})'
+    wait_until(
+        "the loss is counted", lambda: Story(world, prometheus, daemon, begun).number(dropped) > 0, 10
+    )
+    prometheus.restart(down_s=3)
+    time.sleep(6)
+
+    story = Story(world, prometheus, daemon, begun)
+    pushed, scraped = (story.number(attempts.format(job)) for job in (OTLP, NATIVE))
+    assert pushed == pytest.approx(scraped, rel=0.25), "a counter has all, whatever was lost"
+    for job in (OTLP, NATIVE):
+        resets = f'sum(resets(serin_probe_attempts_total{{job="{job}"}}[5m]))'
+        assert story.number(resets) == 0, job
