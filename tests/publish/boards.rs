@@ -1,7 +1,7 @@
 //! The dashboards: one source, and what is made of it for each way in which the figures arrive.
 //!
 //! `SERIN_WRITE=1 cargo test --release --test publish boards` writes the files of `dashboards/grafana`; without it they must be
-//! what the source makes. A board says what it shows ([`source`]) in names of `/metrics`; [`promql`] puts them into the words of a
+//! what the source makes, so what [`lint`] says of the source holds for them. A board says what it shows ([`source`]) in names of `/metrics`; [`promql`] puts them into the words of a
 //! dialect, by the catalogue, and [`grafana`] into a file.
 
 mod fleet;
@@ -84,14 +84,8 @@ fn folder() -> PathBuf {
 
 /// Each file as the source makes it.
 fn made() -> BTreeMap<PathBuf, String> {
-    let boards = boards();
-    let each = Dialect::ALL.into_iter().flat_map(|dialect| boards.iter().map(move |board| (dialect, board)));
-    each.map(|(dialect, board)| {
-        let value = grafana::dashboard(board, dialect, &boards);
-        let text = serde_json::to_string_pretty(&value).expect("JSON") + "\n";
-        (folder().join(dialect.folder()).join(format!("{}.json", board.name)), text)
-    })
-    .collect()
+    let text = |value: &Value| serde_json::to_string_pretty(value).expect("JSON") + "\n";
+    dashboards().into_iter().map(|(_, file, value)| (folder().join(file), text(&value))).collect()
 }
 
 /// Each file as it is committed.
@@ -104,17 +98,15 @@ fn committed() -> BTreeMap<PathBuf, String> {
     paths.map(|path| (path.clone(), std::fs::read_to_string(path).expect("text"))).collect()
 }
 
-/// Each committed dashboard with its dialect.
+/// Each dashboard with its dialect and its file's name.
 fn dashboards() -> Vec<(Dialect, String, Value)> {
-    let dialect = |path: &Path| {
-        let name = path.parent().and_then(Path::file_name).expect("a folder");
-        Dialect::ALL.into_iter().find(|each| *each.folder() == *name).expect("a folder of a dialect")
-    };
-    let named = |path: &Path| path.strip_prefix(folder()).expect("below it").display().to_string();
-    let read = |(path, text): (PathBuf, String)| {
-        (dialect(&path), named(&path), serde_json::from_str(&text).expect("JSON"))
-    };
-    committed().into_iter().map(read).collect()
+    let boards = boards();
+    let each = Dialect::ALL.into_iter().flat_map(|dialect| boards.iter().map(move |board| (dialect, board)));
+    each.map(|(dialect, board)| {
+        let file = format!("{}/{}.json", dialect.folder(), board.name);
+        (dialect, file, grafana::dashboard(board, dialect, &boards))
+    })
+    .collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What holds for every dashboard that is committed: the rules of Grafana's dashboard linter, and ours.
+//! What holds for every dashboard: the rules of Grafana's dashboard linter, and ours.
 
 use super::promql::arrived;
 use super::{Dialect, dashboards};
@@ -309,5 +309,30 @@ fn breaches_and_reverts_are_marked_where_releases_are_shown() {
             let found = marks.iter().any(|each| text(each, "/target/expr").contains(name));
             assert_eq!(found, !file.contains("health"), "{file}: {name} {dialect:?}");
         }
+    }
+}
+
+#[test]
+fn grafana_is_told_to_read_them_from_where_the_documents_put_them() {
+    let read = |file: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards").join(file);
+        std::fs::read_to_string(path).expect("a file")
+    };
+    let document = |file: &str| -> Value { serde_saphyr::from_str(&read(file)).expect("YAML") };
+    let provider = document("provisioning/dashboards/serin.yaml");
+    let sources = document("provisioning/datasources/serin.yaml");
+    assert_eq!((&provider["apiVersion"], &sources["apiVersion"]), (&Value::from(1), &Value::from(1)));
+    let path = text(&provider, "/providers/0/options/path");
+    let readme = read("README.md");
+    assert!(readme.contains(&format!("dashboards/grafana:{path}:ro")), "{path}");
+    assert_eq!(provider["providers"][0]["options"]["foldersFromFilesStructure"], true);
+    assert_eq!(provider["providers"][0]["allowUiUpdates"], false, "they can't be edited either");
+    let kinds: BTreeSet<&str> =
+        list(&sources, "/datasources").iter().map(|each| text(each, "/type")).collect();
+    assert_eq!(kinds, Dialect::ALL.map(Dialect::source).into_iter().collect());
+    let given = sources.to_string();
+    for variable in given.split('$').skip(1) {
+        let name = variable.split(|each: char| !each.is_ascii_uppercase() && each != '_').next();
+        assert!(name.is_some_and(|name| readme.contains(&format!("-e {name}="))), "{name:?}");
     }
 }
