@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import World
 from daemon import SERVICE, Daemon
@@ -106,6 +107,7 @@ def test_every_query_of_every_dashboard_has_data(
     unexcused = [each for each in empty if not any(name in each for name in EMPTY)]
     assert not unexcused, "\n".join(unexcused)
     the_rules_are_evaluated(story)
+    the_rules_for_otlp_find_what_came_that_way(story)
     promtool_likes_the_text(story)
 
 
@@ -233,6 +235,26 @@ def the_rules_are_evaluated(story: Story) -> None:
     assert not firing & {"SerinGone", "SerinGuardSilent", "SerinRevertIncomplete"}
 
 
+def the_rules_for_otlp_find_what_came_that_way(story: Story) -> None:
+    """Both files aren't for one Prometheus: these are asked only."""
+    groups = yaml.safe_load((DASHBOARDS / "rules-otlp.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    recorded = [rule for rule in rules if "record" in rule]
+    for rule in recorded:
+        found = story.instant(rule["expr"])
+        assert SERVICE in {answer["metric"].get("serin_service") for answer in found}, rule
+    alerts = {rule["alert"]: rule["expr"] for rule in rules if "alert" in rule}
+    assert not story.instant(alerts.pop("SerinGone"))
+    firing = {
+        name
+        for name, expression in alerts.items()
+        for answer in story.instant(expression)
+        if answer["metric"].get("serin_service") == SERVICE
+    }
+    assert {"SerinReverted", "SerinNeedsHuman", "SerinErrorBudgetBurn"} <= firing
+    assert not firing & {"SerinGuardSilent", "SerinRevertIncomplete"}
+
+
 # CloudWatch.
 
 
@@ -304,6 +326,7 @@ def promtool_likes_the_text(story: Story) -> None:
 
 def test_promtool_likes_the_rules_and_plays_them() -> None:
     promtool("check", "rules", RULES)
+    promtool("check", "rules", DASHBOARDS / "rules-otlp.yaml")
     promtool("test", "rules", DASHBOARDS / "rules_test.yaml")
 
 

@@ -15,7 +15,7 @@ mod service;
 mod source;
 
 pub(crate) use lint::{known, series};
-pub(crate) use promql::arrived;
+pub(crate) use promql::{Words, arrived};
 
 use serde_json::Value;
 use serin::publish::names::CLOUDWATCH;

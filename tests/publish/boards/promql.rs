@@ -48,15 +48,20 @@ pub(super) fn figure(word: &str) -> Option<&'static Name> {
 }
 
 /// One question in the words of one dialect, with the variables that a board has.
-pub(super) struct Words {
-    pub(super) dialect: Dialect,
+pub(crate) struct Words {
+    dialect: Dialect,
     /// Whether targets can be chosen.
-    pub(super) targets: bool,
+    targets: bool,
     /// What the labels that this question names are called.
     labels: BTreeMap<&'static str, String>,
 }
 
 impl Words {
+    /// Those of Prometheus, where OTLP brings the figures.
+    pub(crate) fn through_otlp() -> Self {
+        Self::new(Dialect::Otlp, false)
+    }
+
     pub(super) fn new(dialect: Dialect, targets: bool) -> Self {
         Self { dialect, targets, labels: BTreeMap::new() }
     }
@@ -101,6 +106,25 @@ impl Words {
         format!("{}{own}", self.name(figure))
     }
 
+    /// A text with names of `/metrics` and without variables: an expression as rules have it.
+    pub(crate) fn plain(&mut self, text: &str) -> String {
+        let histogram = |word: &str| figure(word.strip_suffix("_bucket").unwrap_or(word));
+        for (_, word) in words(text) {
+            self.learn(histogram(word).map_or(word, |figure| figure.prometheus));
+        }
+        let (mut out, mut before) = (String::new(), 0);
+        for (at, word) in words(text) {
+            out.push_str(&text[before..at]);
+            before = at + word.len();
+            match histogram(word) {
+                Some(figure) => out.push_str(&self.name(figure)),
+                None => out.push_str(self.label(word)),
+            }
+        }
+        // What came through OTLP has native buckets, which have no such label.
+        (out + &text[before..]).replace(", le)", ")")
+    }
+
     /// A legend or a text: labels in double braces, of the question that was asked before.
     pub(super) fn legend(&self, text: &str) -> String {
         let mut parts = text.split("{{");
@@ -113,7 +137,7 @@ impl Words {
     }
 
     /// What `label` is called here.
-    pub(super) fn label<'b>(&'b self, label: &'b str) -> &'b str {
+    pub(crate) fn label<'b>(&'b self, label: &'b str) -> &'b str {
         self.labels.get(label).map_or(label, String::as_str)
     }
 
