@@ -27,6 +27,7 @@ use axum::routing::{get as on_get, post as on_post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -150,6 +151,7 @@ fn routes(board: Arc<Board>, door: Door) -> Router {
         .route("/", on_get(page::index))
         .route("/page.css", on_get(page::style))
         .route("/page.js", on_get(page::script))
+        .route("/icon.svg", on_get(page::icon))
         .route("/badge/{file}", on_get(badge::badge))
         .route("/api/v1/verdict/{service}", on_get(verdict::read).post(verdict::rollback))
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -216,7 +218,7 @@ fn standing(board: &Board) -> Value {
             let shown = desk.read();
             let verdict = shown.verdict.map(|(word, says)| json!({ "word": word, "says": says }));
             let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict,
-                              "budget": shown.budget.as_ref().map(budget), "live": desk.live().newest(),
+                              "budget": shown.budget.as_ref().map(budget), "live": desk.live().newest(clock::now()),
                               "guard": shown.status.as_deref() });
             (name.to_string(), one)
         })
@@ -226,6 +228,7 @@ fn standing(board: &Board) -> Value {
         "instance": &*board.instance,
         "at": live::wall_ms(),
         "uptime_s": age_s(board.began),
+        "takes_token": board.token.is_some(),
         "services": Value::Object(services),
     })
 }
@@ -244,10 +247,12 @@ async fn command(
     Json(command): Json<Command>,
 ) -> Response {
     // A page in somebody's browser can reach loopback too. Ours shows the token, and is of the place that it asks.
-    if headers.contains_key(header::ORIGIN) && !is_our_page(&headers) {
+    let by_page = headers.contains_key(header::ORIGIN);
+    if by_page && !is_our_page(&headers) {
         return refusal(StatusCode::FORBIDDEN, "requests from web pages of other places are refused");
     }
-    if door == Door::Tcp && !shows_token(&headers, board.token.as_ref()) {
+    // Whatever hands a browser's requests on to the socket doesn't make them those of its owner.
+    if (door == Door::Tcp || by_page) && !shows_token(&headers, board.token.as_ref()) {
         let how = "use the Unix socket (admin.socket), or set admin.token and send it as a bearer token";
         return refusal(StatusCode::UNAUTHORIZED, how);
     }
@@ -267,12 +272,18 @@ async fn command(
         .into_response()
 }
 
-/// Whether the page that asks came from where it asks: a browser says both, and a page can change neither.
+/// Whether the page that asks came from where it asks: a browser says both, and a page can change neither. A name that somebody
+/// else may point here isn't ours, whatever it says.
 fn is_our_page(headers: &HeaderMap) -> bool {
     let of = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let origins = headers.get_all(header::ORIGIN).iter().count();
     let host = of(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
-    origins == 1 && host.is_some() && host == of(header::HOST)
+    let name = host.map(|host| {
+        host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name })
+    });
+    let is_address = |name: &str| name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let ours = name.is_some_and(|name| name == "localhost" || is_address(name));
+    origins == 1 && ours && host == of(header::HOST)
 }
 
 fn nobody(board: &Board, service: &str) -> Response {
@@ -317,4 +328,27 @@ const fn mode(mode: Mode) -> &'static str {
 
 fn age_s(at: Mono) -> u64 {
     clock::now().since(at).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn a_page_is_ours_where_no_name_of_others_can_lead() {
+        let ours = |origin: &'static str, host: &'static str| {
+            let [origin, host] = [origin, host].map(HeaderValue::from_static);
+            is_our_page(&HeaderMap::from_iter([(header::ORIGIN, origin), (header::HOST, host)]))
+        };
+        for place in ["localhost", "localhost:9464", "127.0.0.1:9464", "10.1.2.3:80", "[::1]:9464", "[::1]"] {
+            let origin: &'static str = format!("http://{place}").leak();
+            assert!(ours(origin, place), "{place}");
+            assert!(!ours(origin, "other.example"), "{place}");
+        }
+        // Whoever owns the name may point it here.
+        assert!(!ours("http://evil.example:9464", "evil.example:9464"));
+        assert!(!ours("http://localhost.evil.example", "localhost.evil.example"));
+        assert!(!ours("https://localhost", "localhost") && !ours("null", "null") && !ours("http://", ""));
+    }
 }

@@ -5,7 +5,7 @@ use super::{Board, Desk, Shared, refusal, standing};
 use crate::clock;
 use crate::model::delta::Second;
 use crate::model::sample::Purpose;
-use crate::model::time::{Span, Wall};
+use crate::model::time::{Mono, Span, Wall};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -22,6 +22,8 @@ use tokio::sync::watch;
 
 /// Points that are kept: ten minutes.
 const KEPT: usize = 600;
+/// An engine that was silent for so long has no figures any more, as at `/metrics`.
+const STALE: Duration = Duration::from_secs(15);
 /// Whoever is told at once at most: each is a connection that stays.
 const READERS_MAX: usize = 32;
 /// Between two events.
@@ -34,8 +36,8 @@ const PAGE_MAX: usize = 500;
 #[derive(Debug, Default)]
 pub struct Live {
     points: VecDeque<Point>,
-    /// The newest second, which has the figures of the URLs.
-    last: Option<Arc<Second>>,
+    /// The newest second, which has the figures of the URLs, and when it came.
+    last: Option<(Mono, Arc<Second>)>,
 }
 
 /// One second, as the judge's window stood at its end.
@@ -69,12 +71,17 @@ impl Live {
         while self.points.len() > KEPT {
             self.points.pop_front();
         }
-        self.last = Some(Arc::clone(second));
+        self.last = Some((second.at, Arc::clone(second)));
     }
 
-    /// The newest point; `None` before the first.
-    pub(super) fn newest(&self) -> Value {
-        self.points.back().map_or(Value::Null, Point::json)
+    /// The newest point; null before the first, and when the engine is silent.
+    pub(super) fn newest(&self, now: Mono) -> Value {
+        self.second_at(now).and_then(|_| self.points.back()).map_or(Value::Null, Point::json)
+    }
+
+    /// The newest second, while it is one.
+    fn second_at(&self, now: Mono) -> Option<&Arc<Second>> {
+        self.last.as_ref().filter(|(at, _)| now.since(*at) <= STALE).map(|(_, second)| second)
     }
 }
 
@@ -149,7 +156,10 @@ pub(super) async fn events(State((board, _)): Shared) -> Response {
     }
     // The first is for this one alone: it doesn't wait for the next second.
     let first = standing(&board).to_string();
-    let state = (Some(first), events.told.clone(), reader);
+    // The board's own end never looks, so a copy of it would take for news what was told to readers who are long gone.
+    let mut told = events.told.clone();
+    told.mark_unchanged();
+    let state = (Some(first), told, reader);
     let stream = unfold(state, |(first, mut told, reader)| async move {
         let text = if let Some(first) = first {
             first
@@ -186,7 +196,7 @@ pub(super) async fn urls(
         Ok(asked) => asked,
         Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
     };
-    let last = desk.live().last.clone();
+    let last = desk.live().second_at(clock::now()).cloned();
     let mut rows: Vec<Row<'_>> = desk
         .targets
         .iter()
@@ -318,7 +328,6 @@ mod tests {
     use super::*;
     use crate::model::delta::{Own, Rolling, Times};
     use crate::model::target::TargetId;
-    use crate::model::time::Mono;
     use crate::model::urls::UrlFigures;
 
     fn second(answers: u32, urls: Vec<UrlFigures>) -> Arc<Second> {
@@ -331,14 +340,19 @@ mod tests {
     #[test]
     fn ten_minutes_are_kept_and_the_unknown_is_null() {
         let mut live = Live::default();
-        assert_eq!(live.newest(), Value::Null);
+        assert_eq!(live.newest(Mono(0)), Value::Null);
         for at in 0..700 {
             live.second(Wall(at), &second(10, Vec::new()));
         }
         assert_eq!((live.points.len(), live.points[0].at), (600, Wall(100)));
         live.second(Wall(700), &second(0, Vec::new()));
-        let newest = live.newest();
+        let newest = live.newest(Mono(15_000_000_000));
         assert_eq!((&newest["error_ratio"], &newest["p95_ms"]), (&Value::Null, &Value::Null));
+        assert_eq!(
+            (&newest["answers"], live.newest(Mono(15_000_000_001))),
+            (&json!(0), Value::Null),
+            "silence"
+        );
         assert_eq!(live.points[598].json()["error_ratio"], 0.5);
     }
 

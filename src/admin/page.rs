@@ -4,7 +4,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 
 /// Scripts, styles and requests of our own, and nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// The page itself.
@@ -20,6 +20,11 @@ pub(super) async fn style() -> Response {
 /// What it does.
 pub(super) async fn script() -> Response {
     served("text/javascript; charset=utf-8", include_str!("page/page.js"))
+}
+
+/// What a tab shows.
+pub(super) async fn icon() -> Response {
+    served("image/svg+xml; charset=utf-8", include_str!("page/icon.svg"))
 }
 
 fn served(kind: &'static str, body: &'static str) -> Response {

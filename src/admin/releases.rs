@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Nothing is fetched and nothing runs, as the page itself says too.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// By the names of a service and a release; what goes wrong is told in words.
 pub type Account<T> = Box<dyn Fn(&str, &str) -> Result<T, String> + Send + Sync>;

@@ -5,7 +5,11 @@ use crate::app::{App, Ended};
 use crate::settings;
 use clap::Args;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// What is left on the threads that wait for disks is given up after this.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// `serin run`
 #[derive(Args, Debug)]
@@ -49,6 +53,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         })?;
         app.run(stop).await.map_err(|error| Failure::Failed(error.into()))
     })?;
+    // Whoever still reads an account waits for nothing that matters.
+    runtime.shutdown_timeout(LINGER);
     tracing::info!(?ended, "stopped");
     Ok(())
 }

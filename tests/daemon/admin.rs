@@ -259,6 +259,14 @@ fn the_page_asks_only_where_it_came_from_and_its_figures_are_there() {
         let none = get(&tcp, "/api/v1/services/checkout/releases/r9").await.unwrap_err().to_string();
         assert!(none.contains("404"), "{none}");
 
+        // The same in a terminal; here there is none.
+        let place = address.to_string();
+        let (code, out, error) = outcome(serin(&["top", "--address", &place])).await;
+        assert_eq!((code, error.as_str()), (0, ""));
+        let line =
+            out.lines().find(|line| line.starts_with("checkout: act, ")).expect("a line of the service");
+        assert!(line.contains(" ms, yes, ") && line.contains("0.00 %"), "{out}");
+
         // The page's own words, and those of one that only says it came from here.
         let bearer = format!("authorization: Bearer {TOKEN}\r\n");
         assert_eq!(status(address, "origin: http://localhost\r\n").await, 401);
@@ -268,6 +276,16 @@ fn the_page_asks_only_where_it_came_from_and_its_figures_are_there() {
         assert_eq!(status(address, &format!("{bearer}{two}")).await, 403);
         assert!(daemon.events("operator").is_empty(), "nothing of that was taken: {}", daemon.output());
         assert_eq!(status(address, &format!("{bearer}origin: http://localhost\r\n")).await, 200);
+        // The way to the socket may lead through something that hands on a browser's words.
+        let mut socket = tokio::net::UnixStream::connect(scene.path("serin.sock")).await.unwrap();
+        let request = format!(
+            "POST {COMMAND} HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{HOLD}",
+            HOLD.len()
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     });
 }
 
@@ -298,6 +316,24 @@ fn whoever_listens_is_told_each_second_until_the_end_and_holds_nothing_up() {
             told.push_str(&String::from_utf8_lossy(&part[..count]));
         }
         assert!(told.contains("text/event-stream") && told.contains("\"checkout\":{"), "{told}");
+        // Who comes later hears nothing that was told to others.
+        drop(open);
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        let mut later = TcpStream::connect(address).await.unwrap();
+        later.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut told = String::new();
+        while told.matches("data: {").count() < 2 || !told.ends_with("\r\n") {
+            let count = later.read(&mut part).await.unwrap();
+            told.push_str(&String::from_utf8_lossy(&part[..count]));
+        }
+        let at: Vec<i64> = told
+            .split("data: ")
+            .skip(1)
+            .filter_map(|event| {
+                serde_json::from_str::<Value>(event.split("\n\n").next()?).ok()?["at"].as_i64()
+            })
+            .collect();
+        assert!(at.len() >= 2 && at.is_sorted(), "{at:?} {told}");
         let (ended, took) = daemon.terminate().await;
         assert!(ended.success() && took < Duration::from_secs(10), "{ended} after {took:?}");
     });

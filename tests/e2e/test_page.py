@@ -139,7 +139,7 @@ def test_a_person_sees_how_a_service_stands_and_holds_it(tmp_path: Path) -> None
         assert chromium.look("document.querySelector('#releases').textContent") == "none yet"
         assert chromium.complaints == [], "neither an error nor a breach of the policy"
 
-        # By keyboard: the hold, without the token and with it.
+        # The hold, without the token and with it.
         told = "document.getElementById('told').textContent"
         press = "document.querySelector('button[value={}]').click()"
         chromium.look("document.getElementById('reason').value = 'by the page'")

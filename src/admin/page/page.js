@@ -151,7 +151,10 @@ function show() {
 }
 
 async function releases() {
+  const asked = chosen;
   const list = await ask(where("releases")).catch((error) => ({ releases: [], error: error.message }));
+  // The links are made for the service that is chosen now.
+  if (asked !== chosen) return;
   const rows = list.releases.map((each) => {
     const row = make("tr");
     const link = make("a", each.release_id);
@@ -211,6 +214,8 @@ async function choose(name) {
 function heard(now) {
   standing = now;
   set($("who"), `${now.version} on ${now.instance}, up ${Math.floor(now.uptime_s / 60)} min`);
+  $("hold").hidden = !now.takes_token;
+  $("elsewhere").hidden = now.takes_token;
   const names = Object.keys(now.services);
   if (!names.length) return;
   if (!chosen || !now.services[chosen]) {
@@ -233,7 +238,17 @@ function listen() {
     heard(JSON.parse(event.data));
   };
   // It connects again by itself.
-  events.onerror = () => lost(new Error());
+  // What was missed meanwhile is asked for; whoever was one too many tries again.
+  events.onopen = async () => {
+    const asked = chosen;
+    if (!asked) return;
+    const { points: all } = await ask(where("history"));
+    if (asked === chosen) points = all;
+  };
+  events.onerror = () => {
+    lost(new Error());
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+  };
 }
 
 async function command(word) {
