@@ -22,8 +22,8 @@ enum What {
     /// the first, so that a dead Serin is told. The composite alarm of a service tells the SNS topic that the template's
     /// only parameter names; while that is empty, nobody.
     ///
-    ///     serin generate cloudwatch --config serin.toml > alarms.json
-    ///     aws cloudformation deploy --stack-name shop --template-file alarms.json --parameter-overrides AlarmTopic=arn:aws:sns:…
+    ///   serin generate cloudwatch --config serin.toml > alarms.json
+    ///   aws cloudformation deploy --stack-name shop --template-file alarms.json --parameter-overrides AlarmTopic=arn:aws:sns:…
     ///
     /// Exit codes: 0 printed, 64 the command line is wrong, 78 the configuration is wrong or sends nothing to CloudWatch.
     #[command(verbatim_doc_comment)]
