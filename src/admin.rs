@@ -8,11 +8,13 @@ mod client;
 mod live;
 mod page;
 mod releases;
+mod reload;
 mod verdict;
 
 pub use client::{At, ClientError, get, post};
 pub use live::{Events, Live, Teller};
 pub use releases::{Account, Archive};
+pub use reload::{Reload, Reloaded};
 
 use crate::clock;
 use crate::model::budget::BudgetFigures;
@@ -28,7 +30,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot};
 
 /// No request of ours is larger.
@@ -66,15 +69,48 @@ pub struct Board {
     /// Whoever shows this may change state over TCP.
     pub token: Option<Secret>,
     /// Every service.
-    pub services: BTreeMap<Arc<str>, Desk>,
+    pub services: Services,
+    /// Where the wish goes that the configuration be read anew.
+    pub reload: mpsc::Sender<Reload>,
+    /// What came of that last.
+    pub reloaded: Mutex<Reloaded>,
+}
+
+/// The services by their names. They change when the configuration is read anew.
+#[derive(Default)]
+pub struct Services(RwLock<BTreeMap<Arc<str>, Arc<Desk>>>);
+
+impl Services {
+    /// One of them.
+    pub fn get(&self, name: &str) -> Option<Arc<Desk>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// All of them, in the order of their names.
+    pub fn all(&self) -> Vec<(Arc<str>, Arc<Desk>)> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(name, desk)| (Arc::clone(name), Arc::clone(desk))).collect()
+    }
+
+    /// One more, or another one of that name.
+    pub fn put(&self, name: Arc<str>, desk: Desk) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(desk));
+    }
+
+    /// One less.
+    pub fn remove(&self, name: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.all().into_iter().map(|(name, _)| name).collect()
+    }
 }
 
 /// One service on the board.
 pub struct Desk {
     /// Whether it may act.
-    pub mode: Mode,
-    /// The names of its targets, in the order of the file.
-    pub targets: Vec<Arc<str>>,
+    pub acts: AtomicBool,
     /// Where its commands go.
     pub commands: Commands,
     /// Its last minutes.
@@ -102,6 +138,11 @@ impl Desk {
         change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Whether it may act.
+    pub fn mode(&self) -> Mode {
+        if self.acts.load(Ordering::Relaxed) { Mode::Act } else { Mode::Observe }
+    }
+
     /// Its last minutes.
     pub fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,7 +155,7 @@ impl Desk {
 
 impl std::fmt::Debug for Board {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Board").field("services", &self.services.keys()).finish_non_exhaustive()
+        f.debug_struct("Board").field("services", &self.services.names()).finish_non_exhaustive()
     }
 }
 
@@ -140,6 +181,7 @@ fn routes(board: Arc<Board>, door: Door) -> Router {
         .route("/-/healthy", on_get(|| async { "healthy\n" }))
         .route("/-/ready", on_get(ready))
         .route("/-/armed", on_get(armed))
+        .route("/-/reload", on_post(reload::ask))
         .route("/metrics", on_get(metrics))
         .route("/api/v1/status", on_get(status))
         .route("/api/v1/services/{service}/command", on_post(command))
@@ -162,8 +204,9 @@ type Shared = State<(Arc<Board>, Door)>;
 
 /// Ready: every service is being probed. Being blind or cut off from AWS is neither unready nor unhealthy.
 async fn ready(State((board, _)): Shared) -> Response {
+    let all = board.services.all();
     let waiting: Vec<&str> =
-        board.services.iter().filter(|(_, desk)| !desk.read().probing).map(|(name, _)| &**name).collect();
+        all.iter().filter(|(_, desk)| !desk.read().probing).map(|(name, _)| &**name).collect();
     if waiting.is_empty() {
         "ready\n".into_response()
     } else {
@@ -176,14 +219,14 @@ async fn ready(State((board, _)): Shared) -> Response {
 async fn armed(State((board, _)): Shared) -> Response {
     let mut all = true;
     let mut services = serde_json::Map::new();
-    for (name, desk) in &board.services {
+    for (name, desk) in board.services.all() {
         let shown = desk.read();
         let armed = shown.status.as_ref().is_some_and(|status| status.armed);
         all &= armed;
         let conditions = shown.status.as_ref().map(|status| &status.conditions);
         services.insert(
             name.to_string(),
-            json!({ "armed": armed, "mode": mode(desk.mode), "conditions": conditions,
+            json!({ "armed": armed, "mode": mode(desk.mode()), "conditions": conditions,
                     "unprotected": shown.status.as_ref().and_then(|status| status.unprotected).map(unprotected),
                     "live": shown.status.as_ref().map(|status| &status.live),
                     "idle": shown.status.as_ref().map(|status| &status.idle),
@@ -213,11 +256,12 @@ async fn status(State((board, _)): Shared) -> Json<Value> {
 fn standing(board: &Board) -> Value {
     let services: serde_json::Map<String, Value> = board
         .services
-        .iter()
+        .all()
+        .into_iter()
         .map(|(name, desk)| {
             let shown = desk.read();
             let verdict = shown.verdict.map(|(word, says)| json!({ "word": word, "says": says }));
-            let one = json!({ "mode": mode(desk.mode), "probing": shown.probing, "verdict": verdict,
+            let one = json!({ "mode": mode(desk.mode()), "probing": shown.probing, "verdict": verdict,
                               "budget": shown.budget.as_ref().map(budget), "live": desk.live().newest(clock::now()),
                               "guard": shown.status.as_deref() });
             (name.to_string(), one)
@@ -229,6 +273,7 @@ fn standing(board: &Board) -> Value {
         "at": live::wall_ms(),
         "uptime_s": age_s(board.began),
         "takes_token": board.token.is_some(),
+        "reload": reload::state(board),
         "services": Value::Object(services),
     })
 }
@@ -246,15 +291,8 @@ async fn command(
     headers: HeaderMap,
     Json(command): Json<Command>,
 ) -> Response {
-    // A page in somebody's browser can reach loopback too. Ours shows the token, and is of the place that it asks.
-    let by_page = headers.contains_key(header::ORIGIN);
-    if by_page && !is_our_page(&headers) {
-        return refusal(StatusCode::FORBIDDEN, "requests from web pages of other places are refused");
-    }
-    // Whatever hands a browser's requests on to the socket doesn't make them those of its owner.
-    if (door == Door::Tcp || by_page) && !shows_token(&headers, board.token.as_ref()) {
-        let how = "use the Unix socket (admin.socket), or set admin.token and send it as a bearer token";
-        return refusal(StatusCode::UNAUTHORIZED, how);
+    if let Err(refused) = may_change(&board, door, &headers) {
+        return *refused;
     }
     let Some(desk) = board.services.get(service.as_str()) else {
         return nobody(&board, &service);
@@ -272,6 +310,22 @@ async fn command(
         .into_response()
 }
 
+/// Whether a request may change state.
+fn may_change(board: &Board, door: Door, headers: &HeaderMap) -> Result<(), Box<Response>> {
+    // A page in somebody's browser can reach loopback too. Ours shows the token, and is of the place that it asks.
+    let by_page = headers.contains_key(header::ORIGIN);
+    if by_page && !is_our_page(headers) {
+        let why = "requests from web pages of other places are refused";
+        return Err(Box::new(refusal(StatusCode::FORBIDDEN, why)));
+    }
+    // Whatever hands a browser's requests on to the socket doesn't make them those of its owner.
+    if (door == Door::Tcp || by_page) && !shows_token(headers, board.token.as_ref()) {
+        let how = "use the Unix socket (admin.socket), or set admin.token and send it as a bearer token";
+        return Err(Box::new(refusal(StatusCode::UNAUTHORIZED, how)));
+    }
+    Ok(())
+}
+
 /// Whether the page that asks came from where it asks: a browser says both, and a page can change neither. A name that somebody
 /// else may point here isn't ours, whatever it says.
 fn is_our_page(headers: &HeaderMap) -> bool {
@@ -287,8 +341,8 @@ fn is_our_page(headers: &HeaderMap) -> bool {
 }
 
 fn nobody(board: &Board, service: &str) -> Response {
-    let names: Vec<&str> = board.services.keys().map(|name| &**name).collect();
-    refusal(StatusCode::NOT_FOUND, &format!("no service {service:?}; there are: {}", names.join(", ")))
+    let names = board.services.names().join(", ");
+    refusal(StatusCode::NOT_FOUND, &format!("no service {service:?}; there are: {names}"))
 }
 
 /// Until when, by the wall clock, and why.

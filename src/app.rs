@@ -11,8 +11,10 @@
 //! Stopping goes the other way round: no new action, what was sent is read back, then the engine, the
 //! ledger, the publishers.
 
+mod crew;
 mod keep;
 mod look;
+mod reload;
 mod spending;
 mod start;
 mod steward;
@@ -21,20 +23,21 @@ pub use keep::KeepError;
 pub use look::{Look, look};
 pub use start::{AppError, aws, fits, instance};
 
-use crate::admin::{Archive, Board};
+use crate::admin::{Archive, Board, Reload};
 use crate::clock;
-use crate::engine::{self, Dialer, EngineOptions, Port};
 use crate::model::guard::Command;
-use crate::settings::{Service, Settings};
-use start::Parts;
+use crate::settings::Settings;
+use crew::Crew;
+use start::{Parts, Shared};
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// What has begun is finished within this: ECS gives 30 s between SIGTERM and SIGKILL.
@@ -47,7 +50,12 @@ const PUBLISH_GRACE: Duration = Duration::from_secs(5);
 /// A daemon that is ready to run: every port bound, every ledger open, nothing sent yet.
 pub struct App {
     parts: Parts,
+    source: Option<Source>,
 }
+
+/// Reads the configuration anew, or says all its faults. Blocks.
+#[derive(Clone)]
+pub struct Source(pub Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>);
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +67,17 @@ pub enum Ended {
 }
 
 impl App {
-    /// Opens ledgers, binds ports, asks AWS once what the levers are. `archive` makes the accounts that the listener shows.
+    /// Opens ledgers, binds ports, asks AWS once what the levers are. `archive` makes the accounts that the listener shows, `source` is
+    /// asked when the configuration is to be read anew.
     ///
     /// # Errors
     /// The first thing that can't be had, with its remedy.
-    pub async fn build(settings: Settings, archive: Archive) -> Result<Self, AppError> {
-        Ok(Self { parts: start::build(settings, archive).await? })
+    pub async fn build(
+        settings: Settings,
+        archive: Archive,
+        source: Option<Source>,
+    ) -> Result<Self, AppError> {
+        Ok(Self { parts: Box::pin(start::build(settings, archive)).await?, source })
     }
 
     /// Runs until `stop` is done, then drains.
@@ -72,61 +85,82 @@ impl App {
     /// # Errors
     /// The engine could not be started, or broke down.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, AppError> {
-        let Parts {
-            services,
-            ports,
-            dialer,
-            options,
-            stewards,
-            keeping,
-            publisher,
-            board,
-            teller,
-            tcp,
-            socket,
-        } = self.parts;
-        let engines = engine_threads(services, ports, &dialer, &options)?;
-        let kept = keeping.run().map_err(AppError::Thread)?;
+        let Parts { units, shared, dialer, teller, mut reloads, tcp, socket } = self.parts;
+        let board = Arc::clone(&shared.board);
+        let watch_every = shared.settings.process.watch;
         let (drain, draining) = watch::channel(false);
+        let mut crew = Crew::new(shared, self.source, drain);
+        crew.start(units, &dialer)?;
         let mut doors = JoinSet::new();
         serve(&mut doors, tcp, socket, &board, &draining);
         let signals = signal(SignalKind::user_defined1()).map_err(AppError::Thread)?;
         doors.spawn(hold_by_signal(signals, Arc::clone(&board)));
-        doors.spawn(teller.run(Arc::clone(&board)));
-        let mut tasks = JoinSet::new();
-        for steward in stewards {
-            tasks.spawn(steward.run(draining.clone()));
+        let signals = signal(SignalKind::hangup()).map_err(AppError::Thread)?;
+        doors.spawn(reload_by_signal(signals, board.reload.clone()));
+        if let Some(every) = watch_every {
+            doors.spawn(reload_by_watch(every, board.reload.clone()));
         }
-        tokio::select! {
-            () = stop => tracing::info!("stopping: finishing what has begun"),
-            Some(ended) = tasks.join_next() => {
-                tracing::error!(?ended, "a service ended by itself; stopping the others");
+        doors.spawn(teller.run(Arc::clone(&board)));
+        let mut stop = pin!(stop);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = &mut stop => { tracing::info!("stopping: finishing what has begun"); break }
+                Some(ended) = crew.ended() => ended,
+                Some(asked) = reloads.recv() => {
+                    // Until everything is known to be good nothing is changed, so that it may be left at any time.
+                    tokio::select! {
+                        () = &mut stop => { tracing::info!("stopping: finishing what has begun"); break }
+                        () = crew.reload(asked) => {}
+                    }
+                    continue;
+                }
+            };
+            let (service, left) = ended;
+            if !crew.settle(&service, left).await {
+                tracing::error!(%service, ?left, "a service ended by itself; stopping the others");
+                break;
             }
         }
-        drain.send_replace(true);
-        let all = async { while tasks.join_next().await.is_some() {} };
-        let ended = match tokio::time::timeout(GRACE, all).await {
+        crew.drain();
+        let ended = match tokio::time::timeout(GRACE, crew.all()).await {
             Ok(()) => Ended::Drained,
             Err(_) => Ended::Interrupted,
         };
-        // The stewards held the ends of the engine's channels and of the ledgers'.
-        tasks.shutdown().await;
-        for engine in engines {
-            join(engine)?;
-        }
-        for thread in kept.disk {
+        let Shared { keeping, publisher, board: shared_board, .. } = crew.finish().await?;
+        let (disk, copy) = keeping.finish();
+        for thread in disk {
             join(thread)?;
         }
         doors.shutdown().await;
-        drop(board);
+        drop((board, shared_board));
         if let Some(publisher) = Arc::into_inner(publisher) {
             publisher.drain(PUBLISH_GRACE).await;
         }
         // Publishers may write there too.
-        if let Some(copy) = kept.copy {
+        if let Some(copy) = copy {
             finish_copy(copy).await;
         }
         Ok(ended)
+    }
+}
+
+/// SIGHUP: the configuration is read anew.
+async fn reload_by_signal(mut signals: Signal, reload: mpsc::Sender<Reload>) {
+    while signals.recv().await.is_some() {
+        tracing::info!("SIGHUP: the configuration is read anew");
+        drop(reload.send(Reload::Asked(None)).await);
+    }
+}
+
+/// Files that have changed are found by reading them: what a container mounts is exchanged under names that a kernel's watch doesn't follow.
+async fn reload_by_watch(every: Duration, reload: mpsc::Sender<Reload>) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        drop(reload.send(Reload::Watched).await);
     }
 }
 
@@ -134,7 +168,7 @@ impl App {
 async fn hold_by_signal(mut signals: Signal, board: Arc<Board>) {
     while signals.recv().await.is_some() {
         tracing::warn!("SIGUSR1: every service is held until `serin unhold`");
-        for desk in board.services.values() {
+        for (_, desk) in board.services.all() {
             // Nobody waits for what becomes of the tags; a service that is stopping acts no more.
             let (taken, _) = oneshot::channel();
             drop(desk.commands.send((Command::Hold { reason: "SIGUSR1".into() }, taken)).await);
@@ -156,28 +190,7 @@ async fn finish_copy(copy: JoinHandle<()>) {
     }
 }
 
-/// The engine's threads: nothing else runs there, so that nothing else can delay a probe.
-fn engine_threads(
-    services: Vec<Service>,
-    ports: Vec<Port>,
-    dialer: &Dialer,
-    options: &EngineOptions,
-) -> Result<Vec<JoinHandle<io::Result<()>>>, AppError> {
-    let shares = engine::share(&services, options.threads, options.quantum);
-    let mut work: Vec<Option<(Service, Port)>> = services.into_iter().zip(ports).map(Some).collect();
-    let mut threads = Vec::new();
-    for share in shares {
-        let share = share.into_iter().filter_map(|index| work.get_mut(index)?.take()).collect();
-        let (dialer, options) = (dialer.clone(), options.clone());
-        let thread = std::thread::Builder::new()
-            .name("engine".into())
-            .spawn(move || engine::run(share, dialer, &options))
-            .map_err(AppError::Thread)?;
-        threads.push(thread);
-    }
-    Ok(threads)
-}
-
+/// What a thread came to.
 fn join(thread: JoinHandle<io::Result<()>>) -> Result<(), AppError> {
     match thread.join() {
         Ok(Ok(())) => Ok(()),

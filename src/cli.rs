@@ -17,6 +17,7 @@ mod log;
 mod mark;
 mod page;
 mod probe;
+mod reload;
 mod report;
 mod run;
 mod simulate;
@@ -72,6 +73,10 @@ enum Command {
     Unhold(mark::ServiceArgs),
     /// Acknowledge what was done or needs a person; the next release is armed again.
     Ack(mark::ServiceArgs),
+    /// Let a running Serin read its configuration anew: whole or not at all, and a release under judgement is finished first.
+    ///
+    /// Exit codes: 0 taken, 1 no Serin answers, 78 the configuration is wrong, so that of before goes on.
+    Reload(reload::ReloadArgs),
     /// Watch a running Serin in the terminal: how each service stands and why, its URLs, the last minutes.
     Top(top::TopArgs),
     /// Ask the running Serin whether it is healthy; for container health checks.
@@ -165,6 +170,7 @@ fn main_of(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Hold(args) => mark::hold(&args),
         Command::Unhold(args) => mark::unhold(&args),
         Command::Ack(args) => mark::ack(&args),
+        Command::Reload(args) => reload::reload(&args),
         Command::Top(args) => top::top(&args),
         Command::Healthcheck(args) => mark::healthcheck(&args),
     };

@@ -21,6 +21,7 @@
 //! | `engine/echo.rs` | our own loopback echo |
 //! | `engine/desk.rs` | where the tasks of a thread put what the loop shall see |
 //! | `engine/service.rs` | one service: orders, judge, seconds |
+//! | `engine/revise.rs` | a service by another configuration |
 //! | `engine/survey.rs` | a bounded run that is measured, not judged |
 //! | `engine/once.rs` | each target once |
 //! | `engine/verify.rs` | the proof by fresh connections |
@@ -37,6 +38,7 @@ mod once;
 mod origin;
 mod pacer;
 mod port;
+mod revise;
 mod service;
 mod spans;
 mod survey;
@@ -48,7 +50,7 @@ mod wire;
 pub use budget::{Budget, BudgetError, share};
 pub use connect::{Dialer, DialerError};
 pub use once::{Asked, question};
-pub use port::{Chapter, Finding, Keeper, Order, Port};
+pub use port::{Chapter, Finding, Keeper, Order, Port, Revision};
 pub use survey::{SurveyOptions, Surveyed, phases};
 
 use crate::settings::{Service, Target};

@@ -84,6 +84,15 @@ pub enum Item {
     Note(Arc<str>, Arc<Record>),
     /// A message for people about a service.
     Page(Arc<str>, Arc<Page>),
+    /// A service isn't watched any more.
+    Gone(Arc<str>),
+    /// The configuration was read anew at that time, and taken or not.
+    Reloaded {
+        /// When.
+        at: Wall,
+        /// It had no fault.
+        taken: bool,
+    },
 }
 
 /// What there is to tell about, so that series exist before anything has happened.
@@ -311,7 +320,7 @@ impl Destination {
             Self::OtlpLogs => matches!(item, Item::Note(..)),
             Self::OtlpTraces => matches!(item, Item::Probe(..)),
             Self::CloudWatch | Self::Emf => {
-                !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..))
+                !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..) | Item::Reloaded { .. })
             }
             Self::Webhook | Self::Slack | Self::Sns | Self::EventBridge => false,
         }

@@ -20,6 +20,7 @@ mod policy;
 mod process;
 mod publish;
 mod reader;
+mod revision;
 mod secret;
 mod service;
 mod target;
@@ -33,6 +34,7 @@ pub use lever::{Lever, Whose, unasked_balancers};
 pub use notify::{EventBridge, Slack, Sns, Webhook};
 pub use openslo::{Unit, import as import_openslo};
 pub use publish::{CloudWatch, Otlp, OtlpProtocol, Publish, Signal};
+pub use revision::moved;
 pub use secret::{Secret, SigningKey};
 pub use template::Template;
 
@@ -118,6 +120,8 @@ pub struct Process {
     pub publish: Publish,
     /// The process's own log.
     pub log: Log,
+    /// How often the files are looked at for a change; `None`: they are read anew when somebody says so.
+    pub watch: Option<Duration>,
 }
 
 /// `[admin]`.

@@ -69,7 +69,7 @@ const IMPURE: &[&str] = &[
 /// Who may start threads and runtimes, and why.
 const STARTERS: &[(&str, &str)] = &[
     ("src/app/keep.rs", "the threads of the ledgers, the samples and the copy on standard output"),
-    ("src/app.rs", "the engine's thread"),
+    ("src/app/crew.rs", "the engine's threads"),
     ("src/engine.rs", "the engine's own runtime, on the thread that app gave it"),
     ("src/engine/once.rs", "the same, for one question a target"),
     ("src/cli.rs", "the runtime of everything else"),

@@ -18,15 +18,15 @@ const GREY: &str = "#57606a";
 
 /// `GET /badge/SERVICE.svg`
 pub(super) async fn badge(State((board, _)): Shared, Path(file): Path<String>) -> Response {
-    let found = file.strip_suffix(".svg").and_then(|name| board.services.get_key_value(name));
+    let found = file.strip_suffix(".svg").and_then(|name| Some((name, board.services.get(name)?)));
     let Some((name, desk)) = found else {
-        let names: Vec<String> = board.services.keys().map(|name| format!("{name}.svg")).collect();
+        let names: Vec<String> = board.services.names().iter().map(|name| format!("{name}.svg")).collect();
         return refusal(
             StatusCode::NOT_FOUND,
             &format!("no badge {file:?}; there are: {}", names.join(", ")),
         );
     };
-    let (word, colour) = stands(desk, &desk.read());
+    let (word, colour) = stands(&desk, &desk.read());
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
         (header::CACHE_CONTROL, "no-cache, max-age=0"),
@@ -46,7 +46,7 @@ fn stands(desk: &Desk, shown: &Shown) -> (&'static str, &'static str) {
         _ if status.latched == Some("reverted") => ("reverted", AMBER),
         _ if status.latched.is_some() => ("latched", AMBER),
         Some("blind") => ("blind", GREY),
-        _ if desk.mode == Mode::Act && !status.armed => ("not armed", AMBER),
+        _ if desk.mode() == Mode::Act && !status.armed => ("not armed", AMBER),
         Some("good") if status.armed => ("good, armed", GREEN),
         Some("good") => ("good", GREEN),
         _ if status.armed => ("armed", GREEN),

@@ -15,6 +15,10 @@ use tokio::net::{TcpStream, UnixStream};
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
 /// A daemon on the same machine answers long before.
 const WITHIN: Duration = Duration::from_secs(5);
+/// But asks AWS first of what a new configuration steers.
+const WITHIN_RELOAD: Duration = Duration::from_secs(30);
+/// Where that is asked for.
+const RELOAD: &str = "/-/reload";
 
 /// Why asking failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +32,8 @@ pub enum ClientError {
         source: std::io::Error,
     },
     /// It took too long.
-    #[error("no answer from {0} within 5 s")]
-    Slow(String),
+    #[error("no answer from {0} within {1} s")]
+    Slow(String, u64),
     /// What came was no answer.
     #[error("{at} doesn't speak HTTP as Serin does: {why}")]
     Garbled {
@@ -91,7 +95,10 @@ async fn call(at: &At, method: Method, path: &str, body: String) -> Result<Strin
             }
         }
     };
-    tokio::time::timeout(WITHIN, work).await.map_err(|_| ClientError::Slow(place.clone()))?
+    let within = if path == RELOAD { WITHIN_RELOAD } else { WITHIN };
+    tokio::time::timeout(within, work)
+        .await
+        .map_err(|_| ClientError::Slow(place.clone(), within.as_secs()))?
 }
 
 async fn ask<S>(stream: S, at: &str, method: Method, path: &str, body: String) -> Result<String, ClientError>

@@ -35,6 +35,8 @@ const PAGE_MAX: usize = 500;
 /// The last minutes of a service.
 #[derive(Debug, Default)]
 pub struct Live {
+    /// The names of its targets, in the order of the file.
+    targets: Arc<[Arc<str>]>,
     points: VecDeque<Point>,
     /// The newest second, which has the figures of the URLs, and when it came.
     last: Option<(Mono, Arc<Second>)>,
@@ -53,6 +55,12 @@ struct Point {
 }
 
 impl Live {
+    /// Of a service with these targets.
+    #[must_use]
+    pub fn new(targets: Arc<[Arc<str>]>) -> Self {
+        Self { targets, ..Self::default() }
+    }
+
     /// A second is over.
     pub fn second(&mut self, at: Wall, second: &Arc<Second>) {
         let production = second.deltas.iter().filter(|delta| delta.purpose == Some(Purpose::Production));
@@ -71,6 +79,7 @@ impl Live {
         while self.points.len() > KEPT {
             self.points.pop_front();
         }
+        self.targets = Arc::clone(&second.targets);
         self.last = Some((second.at, Arc::clone(second)));
     }
 
@@ -196,9 +205,11 @@ pub(super) async fn urls(
         Ok(asked) => asked,
         Err(why) => return refusal(StatusCode::BAD_REQUEST, &why),
     };
-    let last = desk.live().second_at(clock::now()).cloned();
-    let mut rows: Vec<Row<'_>> = desk
-        .targets
+    let (targets, last) = {
+        let live = desk.live();
+        (Arc::clone(&live.targets), live.second_at(clock::now()).cloned())
+    };
+    let mut rows: Vec<Row<'_>> = targets
         .iter()
         .zip(0..)
         .filter(|(name, _)| name.contains(&asked.filter))
@@ -213,7 +224,7 @@ pub(super) async fn urls(
     .into_response()
 }
 
-fn desk<'a>(board: &'a Board, service: &str) -> Result<&'a Desk, Box<Response>> {
+fn desk(board: &Board, service: &str) -> Result<Arc<Desk>, Box<Response>> {
     board.services.get(service).ok_or_else(|| Box::new(super::nobody(board, service)))
 }
 
@@ -334,7 +345,8 @@ mod tests {
         let p95 = (answers > 0).then(|| Span::of(Duration::from_millis(20)));
         let rolling = Some(Rolling { answers, bad: answers / 2, p95, attained: None, verdict: "good" });
         let (deltas, times, own) = (Vec::new(), Times::default(), Own::default());
-        Arc::new(Second { service: "shop".into(), at: Mono(0), deltas, times, rolling, urls, own })
+        let targets = ["front".into(), "cart".into()].into();
+        Arc::new(Second { service: "shop".into(), at: Mono(0), targets, deltas, times, rolling, urls, own })
     }
 
     #[test]

@@ -67,7 +67,7 @@ async fn apart<T: Send + 'static>(
     service: String,
     make: impl FnOnce(&Board, &str) -> Result<T, String> + Send + 'static,
 ) -> Result<T, Box<Response>> {
-    if !board.services.contains_key(service.as_str()) {
+    if board.services.get(&service).is_none() {
         return Err(Box::new(super::nobody(&board, &service)));
     }
     // Never closed. Whoever asked may be gone before it is made: the next one waits for it all the same.

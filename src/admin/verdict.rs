@@ -28,8 +28,8 @@ pub(super) async fn rollback(State((board, _)): Shared, Path(service): Path<Stri
 
 fn word(board: &super::Board, service: &str) -> Result<(Outcome, Value), String> {
     let Some(desk) = board.services.get(service) else {
-        let names: Vec<&str> = board.services.keys().map(|name| &**name).collect();
-        return Err(format!("no service {service:?}; there are: {}", names.join(", ")));
+        let names = board.services.names().join(", ");
+        return Err(format!("no service {service:?}; there are: {names}"));
     };
     let shown = desk.read();
     let status = shown.status.as_deref();

@@ -7,15 +7,17 @@ use crate::engine::{Chapter, Keeper};
 use crate::evidence::budget::{self, BudgetThread, Writing};
 use crate::evidence::ledger::{Echo, EchoThread, Ledger, LedgerError, LedgerHandle, LedgerThread, channel};
 use crate::evidence::samples::{
-    self, Cutover, Limits, Names, SampleHandle, SampleKeeper, SampleThread, SampleWriter,
+    self, Cutover, Limits, Numbers, SampleHandle, SampleKeeper, SampleThread, SampleWriter,
 };
 use crate::model::record::Record;
 use crate::model::sample::Sample;
 use crate::model::target::Versions;
 use crate::model::time::{Span, Wall};
 use crate::settings::{EvidenceStore, Service};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,24 +33,32 @@ pub(super) struct Kept {
     pub(super) spending: Option<Spending>,
 }
 
-/// Everything that is kept, before its threads run.
+/// Everything that is kept, and the threads that keep it.
 pub(super) struct Keeping {
-    echo: Option<(Echo, EchoThread)>,
+    echo: Option<Echo>,
     /// The ledgers are copied to it.
     copies: bool,
-    ledgers: Vec<LedgerThread>,
-    samples: Vec<SampleThread>,
-    budgets: (Writing, BudgetThread),
+    writing: Writing,
     /// The disk budget of each service, bytes.
     share: u64,
+    /// Those that don't run yet.
+    waiting: Waiting,
+    /// Those that run: of each service,
+    running: BTreeMap<Arc<str>, Vec<Running>>,
+    /// and of all.
+    budgets: Option<Running>,
+    copy: Option<JoinHandle<()>>,
 }
 
-/// The threads of everything that is kept.
-pub(super) struct Threads {
-    /// Those that write to disk.
-    pub(super) disk: Vec<JoinHandle<io::Result<()>>>,
-    /// The one that writes to standard output.
-    pub(super) copy: Option<JoinHandle<()>>,
+/// A thread that writes to disk.
+pub(super) type Running = JoinHandle<io::Result<()>>;
+
+/// Threads that don't run yet.
+#[derive(Default)]
+struct Waiting {
+    services: Vec<(Arc<str>, LedgerThread, SampleThread)>,
+    budgets: Option<BudgetThread>,
+    echo: Option<EchoThread>,
 }
 
 /// Why evidence can't be kept.
@@ -69,6 +79,7 @@ pub enum KeepError {
 
 /// Raw samples of one service, on the engine's thread.
 struct ServiceKeeper {
+    numbers: Numbers,
     keeper: SampleKeeper,
     handle: SampleHandle,
     judge_for: Duration,
@@ -76,7 +87,7 @@ struct ServiceKeeper {
 
 impl Keeper for ServiceKeeper {
     fn sample(&mut self, sample: &Sample) {
-        self.keeper.push(sample);
+        self.keeper.push(&Sample { target: self.numbers.of(sample.target), ..sample.clone() });
     }
 
     fn chapter(&mut self, chapter: Chapter) {
@@ -88,6 +99,13 @@ impl Keeper for ServiceKeeper {
             since: chapter.since,
             until: chapter.since.after(self.judge_for),
         });
+    }
+
+    fn revise(&mut self, service: &Service) {
+        let more = self.numbers.revise(names(service));
+        let names = more.then(|| Arc::new(self.numbers.names().clone()));
+        self.keeper.revise(names, service.judge.objectives.slow_over().map(Span::of));
+        self.judge_for = service.judge.judge_for;
     }
 
     fn pump(&mut self, versions: &Versions) {
@@ -104,82 +122,97 @@ impl Keeping {
     /// `lines`: somebody else writes to standard output too.
     pub(super) fn new(store: &EvidenceStore, services: usize, lines: bool) -> Self {
         let share = store.max_disk / u64::try_from(services.max(1)).unwrap_or(1);
+        let (echo, echo_thread) = (store.stdout || lines).then(Echo::new).unzip();
+        let (writing, budgets) = budget::channel();
         Self {
-            echo: (store.stdout || lines).then(Echo::new),
+            echo,
             copies: store.stdout,
-            ledgers: Vec::new(),
-            samples: Vec::new(),
-            budgets: budget::channel(),
+            writing,
             share,
+            waiting: Waiting { services: Vec::new(), budgets: Some(budgets), echo: echo_thread },
+            running: BTreeMap::new(),
+            budgets: None,
+            copy: None,
         }
     }
 
     /// The way to standard output that everybody shares.
     pub(super) fn echo(&self) -> Option<Echo> {
-        self.echo.as_ref().map(|(echo, _)| echo.clone())
+        self.echo.clone()
     }
 
-    /// Opens one service's ledger, and the way of its samples to disk.
+    /// Opens one service's ledger, and the way of its samples to disk. Its threads run with the next [`Self::run`].
     pub(super) fn open(&mut self, store: &EvidenceStore, service: &Service) -> Result<Kept, KeepError> {
         let echo = self.echo().filter(|_| self.copies);
         let (ledger, lines) = Ledger::open(&store.dir, &service.name, echo)?;
-        let (handle, thread) = channel(ledger);
-        self.ledgers.push(thread);
-        let names = service.targets.iter().map(|target| {
-            (target.endpoint.url.to_string().into_boxed_str(), target.name.clone().into_boxed_str())
-        });
-        let writer = SampleWriter::open(&store.dir, &service.name, Names(names.collect()), self.share)
+        let (handle, ledger_thread) = channel(ledger);
+        let mut numbers = Numbers::default();
+        numbers.revise(names(service));
+        let writer = SampleWriter::open(&store.dir, &service.name, numbers.names().clone(), self.share)
             .map_err(|source| KeepError::Samples { dir: store.dir.clone(), source })?;
-        let (samples, thread) = samples::channel(writer);
-        self.samples.push(thread);
+        let (samples, samples_thread) = samples::channel(writer);
+        self.waiting.services.push((service.name.as_str().into(), ledger_thread, samples_thread));
         // One release may take a quarter of the budget, so that several stay readable.
         let limits =
             Limits { slow: service.judge.objectives.slow_over().map(Span::of), window_bytes: self.share / 4 };
         let keeper = ServiceKeeper {
+            numbers,
             keeper: SampleKeeper::new(limits, SEED),
             handle: samples,
             judge_for: service.judge.judge_for,
         };
-        let spending = service.judge.objectives.allowed_bad_share().map(|allowed| {
-            let (handle, bins) = budget::open(&store.dir, &service.name, &self.budgets.0, clock::wall());
-            Spending::new(allowed, handle, &bins)
-        });
+        let spending = self.spending(store, service);
         Ok(Kept { ledger: handle, lines, keeper: Box::new(keeper), spending })
     }
 
-    /// Starts the threads. They end when every handle is gone; the copy on standard output after all others, and only
-    /// if somebody reads it.
-    pub(super) fn run(self) -> io::Result<Threads> {
-        let mut threads = Vec::new();
-        for ledger in self.ledgers {
-            threads.push(std::thread::Builder::new().name("ledger".into()).spawn(move || {
-                drop(ledger.run());
-                Ok(())
-            })?);
-        }
-        for samples in self.samples {
-            threads.push(std::thread::Builder::new().name("samples".into()).spawn(move || {
-                samples.run();
-                Ok(())
-            })?);
-        }
-        // The stewards hold the other ends.
-        let (writing, budgets) = self.budgets;
-        drop(writing);
-        threads.push(std::thread::Builder::new().name("budgets".into()).spawn(move || {
-            budgets.run();
-            Ok(())
-        })?);
-        let mut copy = None;
-        if let Some((echo, thread)) = self.echo {
-            // The ledgers hold the other ends, so the copy ends after the last of them.
-            drop(echo);
-            copy = Some(
-                std::thread::Builder::new()
-                    .name("stdout".into())
-                    .spawn(move || thread.run(&mut io::stdout()))?,
-            );
-        }
-        Ok(Threads { disk: threads, copy })
+    /// The error budget of a service that promises availability as a whole, as it was kept. Its ledger is open.
+    pub(super) fn spending(&self, store: &EvidenceStore, service: &Service) -> Option<Spending> {
+        let allowed = service.judge.objectives.allowed_bad_share()?;
+        let (handle, bins) = budget::open(&store.dir, &service.name, &self.writing, clock::wall());
+        Some(Spending::new(allowed, handle, &bins))
     }
+
+    /// Starts the threads that don't run yet.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        let Waiting { services, budgets, echo } = std::mem::take(&mut self.waiting);
+        for (service, ledger, samples) in services {
+            let ledger = thread("ledger", move || drop(ledger.run()))?;
+            let samples = thread("samples", move || samples.run())?;
+            self.running.insert(service, vec![ledger, samples]);
+        }
+        if let Some(budgets) = budgets {
+            self.budgets = Some(thread("budgets", move || budgets.run())?);
+        }
+        if let Some(echo) = echo {
+            let run = move || echo.run(&mut io::stdout());
+            self.copy = Some(std::thread::Builder::new().name("stdout".into()).spawn(run)?);
+        }
+        Ok(())
+    }
+
+    /// The threads of a service that is over: they end when its handles are gone.
+    pub(super) fn left(&mut self, service: &str) -> Vec<Running> {
+        self.running.remove(service).unwrap_or_default()
+    }
+
+    /// All threads that write to disk, which end when all handles are gone, and the one that copies to standard output, which ends after
+    /// them, and only if somebody reads it.
+    pub(super) fn finish(self) -> (Vec<Running>, Option<JoinHandle<()>>) {
+        let disk = self.running.into_values().flatten().chain(self.budgets).collect();
+        (disk, self.copy)
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Running> {
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        work();
+        Ok(())
+    })
+}
+
+/// URL and name of its targets.
+fn names(service: &Service) -> impl Iterator<Item = (Box<str>, Box<str>)> {
+    service.targets.iter().map(|target| {
+        (target.endpoint.url.to_string().into_boxed_str(), target.name.clone().into_boxed_str())
+    })
 }

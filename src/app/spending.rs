@@ -37,6 +37,11 @@ impl Spending {
         }
     }
 
+    /// Another share may be bad from now on; what was bad stays.
+    pub(super) const fn allow(&mut self, allowed: f64) {
+        self.budget.allow(allowed);
+    }
+
     /// How it stands.
     pub(super) fn figures(&self) -> BudgetFigures {
         self.budget.figures(clock::wall())

@@ -1,8 +1,8 @@
 //! From checked settings to everything that runs: ledgers, ports, levers, channels.
 
 use super::keep::{KeepError, Keeping};
-use super::steward::Steward;
-use crate::admin::{Archive, Board, Desk, Events, Live, Shown, Teller};
+use super::steward::{Revise, Steward};
+use crate::admin::{Archive, Board, Desk, Events, Live, Reload, Reloaded, Services, Shown, Teller};
 use crate::clock;
 use crate::engine::{Budget, BudgetError, Dialer, DialerError, EngineOptions, Port};
 use crate::evidence::ledger::Echo;
@@ -11,16 +11,16 @@ use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::recover::{Recovered, Untold, recover};
 use crate::model::release::EpochId;
-use crate::publish::{Format, Lines, PublishError, Publisher, Roster};
+use crate::publish::{Format, Item, Lines, PublishError, Publisher, Roster};
 use crate::revert::{Hand, LeverError};
 use crate::settings::{Process, Service, Settings};
 use aws_config::identity::IdentityCache;
 use aws_config::{BehaviorVersion, SdkConfig};
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
@@ -35,20 +35,38 @@ const FINDINGS: usize = 4_096;
 const WARM: Duration = Duration::from_mins(2);
 /// Commands that wait at most.
 const COMMANDS: usize = 16;
+/// Wishes to read the configuration anew that wait at most.
+const RELOADS: usize = 4;
 
 /// Everything that [`super::App`] starts.
 pub(super) struct Parts {
-    pub(super) services: Vec<Service>,
-    pub(super) ports: Vec<Port>,
+    pub(super) units: Vec<Unit>,
+    pub(super) shared: Shared,
     pub(super) dialer: Dialer,
-    pub(super) options: EngineOptions,
-    pub(super) stewards: Vec<Steward>,
+    pub(super) teller: Teller,
+    pub(super) reloads: mpsc::Receiver<Reload>,
+    pub(super) tcp: TcpListener,
+    pub(super) socket: UnixListener,
+}
+
+/// One service, ready to run.
+pub(super) struct Unit {
+    pub(super) service: Service,
+    pub(super) port: Port,
+    pub(super) steward: Steward,
+    pub(super) revisions: mpsc::Sender<Revise>,
+}
+
+/// What every service needs, whenever it begins.
+pub(super) struct Shared {
+    /// As it was when the process began, the services as they were read last.
+    pub(super) settings: Settings,
     pub(super) keeping: Keeping,
     pub(super) publisher: Arc<Publisher>,
     pub(super) board: Arc<Board>,
-    pub(super) teller: Teller,
-    pub(super) tcp: TcpListener,
-    pub(super) socket: UnixListener,
+    pub(super) options: EngineOptions,
+    /// Asked for by the first service that has a lever.
+    aws: Option<SdkConfig>,
 }
 
 /// Why the daemon can't start or go on.
@@ -124,32 +142,18 @@ pub(super) async fn build(settings: Settings, archive: Archive) -> Result<Parts,
     let budget = fits(&settings)?;
     budget.raise_descriptors();
     tracing::info!(%budget, "what the probes may need");
-    let Settings { process, services, .. } = settings;
-    let (tcp, socket) = bind(&process).await?;
-    let dialer = Dialer::of(&services)?;
-    let mut keeping = Keeping::new(&process.evidence, services.len(), process.publish.emf.is_some());
+    let Settings { process, services, .. } = &settings;
+    let (tcp, socket) = bind(process).await?;
+    let dialer = Dialer::of(services)?;
+    let keeping = Keeping::new(&process.evidence, services.len(), process.publish.emf.is_some());
     let publisher = Arc::new(Publisher::start(
         &process.publish,
-        &roster(&services, keeping.echo()),
+        &roster(services, keeping.echo()),
         &instance,
         env!("CARGO_PKG_VERSION"),
     )?);
-    let shared = if services.iter().any(Service::has_lever) { Some(aws().await) } else { None };
-    let mut desks = BTreeMap::new();
-    let mut commands = Vec::new();
-    for service in &services {
-        let (sender, receiver) = mpsc::channel(COMMANDS);
-        commands.push(receiver);
-        let desk = Desk {
-            mode: service.mode,
-            targets: names(service),
-            commands: sender,
-            live: Mutex::new(Live::default()),
-            shown: Mutex::new(Shown::default()),
-        };
-        desks.insert(Arc::from(service.name.as_str()), desk);
-    }
     let (events, teller) = Events::new();
+    let (reload, reloads) = mpsc::channel(RELOADS);
     let board = Arc::new(Board {
         version: env!("CARGO_PKG_VERSION"),
         instance: Arc::clone(&instance),
@@ -158,23 +162,61 @@ pub(super) async fn build(settings: Settings, archive: Archive) -> Result<Parts,
         archive,
         events,
         token: process.admin.token.clone(),
-        services: desks,
+        services: Services::default(),
+        reload,
+        reloaded: Mutex::new(Reloaded { at: clock::wall(), ..Reloaded::default() }),
     });
-    let (mut ports, mut stewards) = (Vec::new(), Vec::new());
-    for (service, commands) in services.iter().zip(commands) {
+    publisher.send(Item::Reloaded { at: clock::wall(), taken: true });
+    let options =
+        EngineOptions { quantum: process.engine.quantum, threads: process.engine.threads, instance };
+    let services = services.clone();
+    let mut shared = Shared { settings, keeping, publisher, board, options, aws: None };
+    let mut units = Vec::new();
+    for service in services {
+        let lever = shared.lever(&service).await?;
+        units.push(shared.unit(service, lever)?);
+    }
+    Ok(Parts { units, shared, dialer, teller, reloads, tcp, socket })
+}
+
+/// What is steered, and why the first read brought nothing, if it didn't.
+pub(super) type Lever = Option<(Arc<Hand>, Option<Box<str>>)>;
+
+impl Shared {
+    /// Reads the lever of a service once: see [`lever`].
+    pub(super) async fn lever(&mut self, service: &Service) -> Result<Lever, AppError> {
+        if !service.has_lever() {
+            return Ok(None);
+        }
+        if self.aws.is_none() {
+            self.aws = Some(aws().await);
+        }
+        lever(service, self.aws.as_ref()).await
+    }
+
+    /// Opens the ledger of a service, puts it on the board, and makes everything that it needs to run.
+    pub(super) fn unit(&mut self, service: Service, lever: Lever) -> Result<Unit, AppError> {
+        let name: Arc<str> = service.name.as_str().into();
+        let kept = self.keeping.open(&self.settings.process.evidence, &service)?;
         let (order_sender, orders) = mpsc::channel(ORDERS);
         let (finding_sender, findings) = mpsc::channel(FINDINGS);
-        let kept = keeping.open(&process.evidence, service)?;
-        ports.push(Port { orders, findings: finding_sender, keeper: kept.keeper });
+        let (command_sender, commands) = mpsc::channel(COMMANDS);
+        let (revision_sender, revisions) = mpsc::channel(COMMANDS);
+        let desk = Desk {
+            acts: AtomicBool::new(service.mode == Mode::Act),
+            commands: command_sender,
+            live: Mutex::new(Live::new(names(&service).into())),
+            shown: Mutex::new(Shown::default()),
+        };
+        self.board.services.put(Arc::clone(&name), desk);
         let mut memory = recover(kept.lines, clock::wall());
         // The engine's own epoch, before the listener was ever read, is 0.
         memory.next_epoch = memory.next_epoch.max(1);
         memory.next_release = memory.next_release.max(1);
-        let untold = again(service, &memory);
-        let (lever, read_error) = lever(service, shared.as_ref()).await?.unzip();
-        let wants_front = service.targets.iter().any(|target| target.front.is_some());
-        stewards.push(Steward {
-            name: service.name.as_str().into(),
+        let untold = again(&service, &memory);
+        let (lever, read_error) = lever.unzip();
+        let steward = Steward {
+            name,
             guard: Guard::new(service.guard.clone(), memory, clock::now()),
             orders: order_sender,
             findings,
@@ -182,27 +224,26 @@ pub(super) async fn build(settings: Settings, archive: Archive) -> Result<Parts,
             lever,
             hold_file: service.hold_file.clone(),
             read_error: read_error.flatten(),
-            front: wants_front.then(|| service.front.clone()),
+            front: service.wants_front().then(|| service.front.clone()),
             verifies: service.verifies(),
             ledger: kept.ledger,
-            publisher: Arc::clone(&publisher),
-            board: Arc::clone(&board),
+            publisher: Arc::clone(&self.publisher),
+            board: Arc::clone(&self.board),
             spending: kept.spending,
             tagging: None,
             untold,
             opening: vec![Record::Started {
                 version: env!("CARGO_PKG_VERSION").into(),
                 config: service.content_hash.as_str().into(),
-                mode: match service.mode {
-                    Mode::Observe => "observe".into(),
-                    Mode::Act => "act".into(),
-                },
+                mode: service.mode.name().into(),
             }],
-        });
+            revisions,
+            pending: None,
+            leaves: false,
+        };
+        let port = Port { orders, findings: finding_sender, keeper: kept.keeper };
+        Ok(Unit { service, port, steward, revisions: revision_sender })
     }
-    let options =
-        EngineOptions { quantum: process.engine.quantum, threads: process.engine.threads, instance };
-    Ok(Parts { services, ports, dialer, options, stewards, keeping, publisher, board, teller, tcp, socket })
 }
 
 /// Pages that may not have been told, as they are told again.
@@ -269,10 +310,7 @@ pub async fn aws() -> SdkConfig {
 
 /// Reads the lever once. What may never be governed is refused now; what can't be read now is read again later, and until
 /// then nothing is armed, and why it can't be read comes with it.
-async fn lever(
-    service: &Service,
-    shared: Option<&SdkConfig>,
-) -> Result<Option<(Arc<Hand>, Option<Box<str>>)>, AppError> {
+async fn lever(service: &Service, shared: Option<&SdkConfig>) -> Result<Lever, AppError> {
     let Some(shared) = shared.filter(|_| service.has_lever()) else { return Ok(None) };
     let hand = Hand::new(shared, &service.levers, &service.whose);
     match hand.governable().await {

@@ -5,12 +5,13 @@
 use super::spending::Spending;
 use crate::admin::{Board, Taken};
 use crate::clock;
-use crate::engine::{Chapter, Finding, Order};
+use crate::engine::{Chapter, Finding, Order, Revision};
 use crate::evidence::ledger::LedgerHandle;
 use crate::failpoint;
 use crate::model::guard::{
     Action, Command, Depth, Event, Full, Guard, Observed, OpId, Page, Proof, ReadError, Status, WriteOutcome,
 };
+use crate::model::policy::{GuardPolicy, Mode};
 use crate::model::record::{Intent, Record};
 use crate::model::time::Mono;
 use crate::publish::{Item, Publisher};
@@ -18,6 +19,7 @@ use crate::revert::{Hand, Reverter};
 use crate::settings::Front;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -52,11 +54,51 @@ pub(super) struct Steward {
     pub(super) untold: Vec<Page>,
     /// What becomes of the tag of the last hold.
     pub(super) tagging: Option<oneshot::Receiver<Result<(), String>>>,
+    /// The configuration as it was read anew.
+    pub(super) revisions: mpsc::Receiver<Revise>,
+    /// The newest of them, until it holds.
+    pub(super) pending: Option<Change>,
+    /// Its part is over, and somebody else's begins.
+    pub(super) leaves: bool,
+}
+
+/// A configuration that was read anew, for the steward of a service.
+pub(super) struct Revise {
+    pub(super) policy: Box<GuardPolicy>,
+    pub(super) change: Change,
+    /// Dropped when the guard knows of it.
+    pub(super) taken: oneshot::Sender<()>,
+}
+
+/// What is to be done when it holds.
+pub(super) enum Change {
+    /// Go on by another configuration.
+    Go(Box<Next>),
+    /// Make room: the service is watched by another steward from then on, or by none.
+    Leave,
+}
+
+/// What a steward and its engine go on by.
+pub(super) struct Next {
+    pub(super) revision: Revision,
+    /// Of a service that didn't promise availability before, and does now.
+    pub(super) spending: Option<Spending>,
+}
+
+/// How a steward's part ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The process stops.
+    Drained,
+    /// It made room.
+    Yielded,
+    /// The engine is gone.
+    Broken,
 }
 
 impl Steward {
     /// Runs until it is told to drain and nothing is half done.
-    pub(super) async fn run(mut self, mut draining: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self, mut draining: watch::Receiver<bool>) -> (Arc<str>, Left) {
         for record in std::mem::take(&mut self.opening) {
             self.note(Box::new(record));
         }
@@ -70,6 +112,8 @@ impl Steward {
         let mut shown = Shown { at: Mono(0), state: "" };
         let mut drained = false;
         let mut asker: Option<oneshot::Sender<Taken>> = None;
+        let mut reviser: Option<oneshot::Sender<()>> = None;
+        let mut broken = false;
         self.step(Event::Tick, &mut replies).await;
         loop {
             let wake = tokio::time::sleep(self.guard.wake_at().since(clock::now()).min(SHOW_EVERY));
@@ -85,28 +129,86 @@ impl Steward {
                     asker = Some(taken);
                     Some(Event::Operator(command))
                 }
-                finding = self.findings.recv() => match finding {
-                    Some(finding) => self.found(finding),
-                    None => break,
-                },
+                Some(revise) = self.revisions.recv() => {
+                    reviser = Some(revise.taken);
+                    self.pend(revise.change);
+                    Some(Event::Revise(revise.policy))
+                }
+                finding = self.findings.recv() => {
+                    let Some(finding) = finding else { broken = true; break };
+                    self.found(finding)
+                }
                 () = wake => Some(Event::Tick),
             };
             if let Some(event) = event {
                 self.step(event, &mut replies).await;
             }
             // Who is told that a command was taken sees it on the board.
-            self.show(&mut shown, asker.is_some());
+            self.show(&mut shown, asker.is_some() || reviser.is_some());
+            drop(reviser.take());
             if let Some(asker) = asker.take() {
                 self.answer(asker);
             }
-            if drained && self.guard.may_stop() {
+            if (drained || self.leaves) && self.guard.may_stop() {
                 break;
             }
         }
         if let Some(spending) = &mut self.spending {
             spending.keep();
         }
-        self.note(Box::new(Record::Stopped { how: if drained { "drained" } else { "interrupted" }.into() }));
+        let (how, left) = match () {
+            () if drained => ("drained", Left::Drained),
+            () if broken => ("interrupted", Left::Broken),
+            () => ("revised", Left::Yielded),
+        };
+        self.note(Box::new(Record::Stopped { how: how.into() }));
+        (self.name, left)
+    }
+
+    /// The newest counts. What one before it brought for the first time is kept.
+    fn pend(&mut self, mut change: Change) {
+        if let (Change::Go(new), Some(Change::Go(old))) = (&mut change, &mut self.pending) {
+            new.spending = new.spending.take().or_else(|| old.spending.take());
+        }
+        self.pending = Some(change);
+    }
+
+    /// What was read anew holds from now on.
+    async fn revised(&mut self, replies: &mut JoinSet<Event>) {
+        match self.pending.take() {
+            None => {}
+            Some(Change::Leave) => self.leaves = true,
+            Some(Change::Go(next)) => {
+                let Next { revision, spending } = *next;
+                let service = &revision.settings;
+                self.hold_file.clone_from(&service.hold_file);
+                self.spending = match (self.spending.take(), service.judge.objectives.allowed_bad_share()) {
+                    (Some(mut kept), Some(allowed)) => {
+                        kept.allow(allowed);
+                        Some(kept)
+                    }
+                    (None, Some(_)) => spending,
+                    (kept, None) => {
+                        drop(kept);
+                        None
+                    }
+                };
+                if self.front.is_none() && service.wants_front() {
+                    self.front = Some(service.front.clone());
+                    if let Some(lever) = self.lever.clone() {
+                        replies.spawn(find_front(Arc::clone(&self.name), service.front.clone(), lever));
+                    }
+                }
+                let config = service.content_hash.as_str().into();
+                let mode = service.mode;
+                if let Some(desk) = self.board.services.get(&self.name) {
+                    desk.acts.store(mode == Mode::Act, Ordering::Relaxed);
+                }
+                tracing::info!(service = %self.name, "goes by the configuration that was read anew");
+                self.note(Box::new(Record::Revised { config, mode: mode.name().into() }));
+                self.order(Order::Revise(Box::new(revision))).await;
+            }
+        }
     }
 
     /// Tells whoever gave a command that it was taken, once AWS has said what became of a tag.
@@ -195,6 +297,7 @@ impl Steward {
                 }
                 self.note(record);
             }
+            Action::Revised => self.revised(replies).await,
             Action::Tag(hold) => {
                 let Some(lever) = self.lever.clone() else { return };
                 let (reply, done) = oneshot::channel();

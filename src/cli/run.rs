@@ -1,10 +1,11 @@
 //! `serin run`.
 
 use super::{ConfigArgs, Failure};
-use crate::app::{App, Ended};
+use crate::app::{App, Ended, Source};
 use crate::settings;
 use clap::Args;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,6 +28,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
             tracing::info!(service = %service.name, %why, "will never act");
         }
     }
+    let config = args.config.clone();
+    let source =
+        Source(Arc::new(move || settings::load(&config.sources()).map_err(|error| error.to_string())));
     let archive = super::report::archive(settings.process.evidence.dir.clone());
     let runtime = super::runtime()?;
     let ended = runtime.block_on(async {
@@ -42,7 +46,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         let built = tokio::select! {
             biased;
             () = &mut stop => return Ok(Ended::Drained),
-            built = App::build(settings, archive) => built,
+            built = App::build(settings, archive, Some(source)) => built,
         };
         let app = built.map_err(|error| {
             if error.is_configuration() {

@@ -25,7 +25,7 @@ pub enum Fallback {
 }
 
 /// The sections that a process has once; they may stand in any one document.
-pub const PROCESS_SECTIONS: [&str; 5] = ["admin", "engine", "evidence", "log", "publish"];
+pub const PROCESS_SECTIONS: [&str; 6] = ["admin", "engine", "evidence", "log", "publish", "reload"];
 
 const fn key(path: &'static str, default: Fallback, why: &'static str) -> Key {
     Key { path, default: Some(default), why }
@@ -201,6 +201,7 @@ pub const KEYS: &[Key] = &[
     key("publish.eventbridge.timeout", Text("5s"), "a message that takes longer is sent again"),
     key("log.format", Text("auto"), "text on a terminal, JSON elsewhere"),
     key("log.level", Text("info"), "one line for each change of state"),
+    bare("reload.watch", "the file is read anew on SIGHUP and by serin reload, not by itself"),
 ];
 
 /// What the table says about a path with `[]` and `*` in it.

@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) closed_loop: bool,
     /// Nothing more is sent; it goes when its last probe has ended.
     retired: bool,
+    /// Nobody wants to know what comes of the probes that are in flight.
+    muted: bool,
     flights: VecDeque<Flight>,
     /// The number of the oldest of `flights`.
     first: u64,
@@ -66,6 +68,7 @@ impl Line {
             origin,
             closed_loop: false,
             retired: false,
+            muted: false,
             flights: VecDeque::new(),
             first: 0,
             in_flight: 0,
@@ -168,6 +171,27 @@ impl Line {
     pub(super) fn retire(&mut self) {
         self.retired = true;
         self.origin.close();
+    }
+
+    /// Nothing more is sent, and what is in flight is nobody's any more. `closes`: no other line shares the connections.
+    pub(super) fn discard(&mut self, closes: bool) {
+        (self.retired, self.muted) = (true, true);
+        if closes {
+            self.origin.close();
+        }
+    }
+
+    pub(super) const fn is_muted(&self) -> bool {
+        self.muted
+    }
+
+    pub(super) const fn origin(&self) -> &Rc<Origin> {
+        &self.origin
+    }
+
+    /// The same target has another number, and may be asked by another rhythm.
+    pub(super) fn renumber(&mut self, target: TargetId, ask: Rc<Ask>) {
+        (self.target, self.ask) = (target, ask);
     }
 
     fn next_watch(&self, slow: Option<Duration>) -> Option<Mono> {

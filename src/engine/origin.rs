@@ -147,6 +147,11 @@ impl Origin {
         self.room.set(Room { cap: room.cap + cap, ..room });
     }
 
+    /// Its targets say anew how much room they need: see [`Self::widen`].
+    pub(super) fn narrow(&self, room: Room) {
+        self.room.set(room);
+    }
+
     pub(super) fn is_at(&self, place: &Place) -> bool {
         self.place == *place
     }

@@ -22,6 +22,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+mod field;
+
 /// A probe that is later than this isn't sent: it is missed.
 const LATE_MAX: Duration = Duration::from_millis(10);
 /// Own delays up to this, or up to the quantum, spoil nothing.
@@ -117,120 +119,6 @@ async fn give_way() {
         Poll::Pending
     })
     .await;
-}
-
-impl Field {
-    fn new(quantum: Duration, desk: Rc<Desk>) -> Self {
-        Self {
-            desk,
-            quantum,
-            lines: Vec::new(),
-            free: Vec::new(),
-            rows: Vec::new(),
-            calendar: Calendar::default(),
-            eager: Vec::new(),
-        }
-    }
-
-    /// Takes in a line, and gives its number.
-    pub(super) fn add(&mut self, line: Line) -> usize {
-        // 64 registered targets times 1,000 URLs: a search for a free number would hold up the loop at the cutover.
-        let free = self.free.pop().unwrap_or_else(|| {
-            self.lines.push(None);
-            self.lines.len() - 1
-        });
-        if line.closed_loop {
-            self.eager.push(free);
-        }
-        self.lines[free] = Some(line);
-        free
-    }
-
-    /// Nothing more is sent on a line; what is in flight still lands.
-    pub(super) fn retire(&mut self, number: usize) {
-        if let Some(line) = self.lines.get_mut(number).and_then(Option::as_mut) {
-            line.retire();
-            if line.in_flight() == 0 {
-                self.lines[number] = None;
-                self.free.push(number);
-            }
-        }
-    }
-
-    /// No new probe begins a line's loop again; what is in flight still lands.
-    pub(super) fn close(&mut self, number: usize) {
-        if let Some(line) = self.line(number) {
-            line.closed_loop = false;
-        }
-    }
-
-    /// Whether nothing of a line is in flight.
-    pub(super) fn is_idle(&self, number: usize) -> bool {
-        self.lines.get(number).and_then(Option::as_ref).is_none_or(|line| line.in_flight() == 0)
-    }
-
-    /// Replaces all rows of a subject; none fires before `now`.
-    pub(super) fn plan(&mut self, subject: usize, plans: impl IntoIterator<Item = Plan>, now: Mono) {
-        let mut plans = plans.into_iter().peekable();
-        for slot in &mut self.rows {
-            // One that stays as it is goes on: laid out anew it would lose the probe that is due and not sent yet.
-            let mut stays = |row: &Planned| {
-                plans.next_if(|plan| row.row.schedule() == plan.schedule && row.lines == plan.lines).is_some()
-            };
-            slot.take_if(|row| row.subject == subject && !stays(row));
-        }
-        let mut free = 0;
-        for Plan { schedule, lines } in plans {
-            let row = Row::new(schedule, self.quantum, now);
-            let entry = row.planned();
-            while self.rows.get(free).is_some_and(Option::is_some) {
-                free += 1;
-            }
-            if free == self.rows.len() {
-                self.rows.push(None);
-            }
-            self.rows[free] = Some(Planned { subject, row, lines, turn: 0, entry });
-            self.calendar.enter(entry, Matter::Row(free));
-        }
-    }
-
-    /// Ends every row and line of a subject, and tells how many probes were in flight.
-    fn clear(&mut self, subject: usize) -> u32 {
-        self.plan(subject, [], Mono(0));
-        let mut in_flight = 0;
-        // Their numbers aren't given again: an answer that has come and wasn't looked at yet names one of them.
-        for slot in &mut self.lines {
-            if let Some(mut line) = slot.take_if(|line| line.subject == subject) {
-                in_flight += line.in_flight();
-                line.retire();
-                line.abort();
-            }
-        }
-        in_flight
-    }
-
-    /// Takes the probe of a row that has come; `None` for a stale entry.
-    fn take(&mut self, number: usize, at: Mono, now: Mono, on_time: Duration) -> Option<(usize, usize, Due)> {
-        let planned = self.rows.get_mut(number)?.as_mut().filter(|row| row.entry == at)?;
-        let due = planned.row.take(now, on_time, LATE_MAX.max(on_time * 2));
-        planned.entry = planned.row.planned();
-        planned.turn = planned.turn.wrapping_add(1);
-        let line = *planned.lines.get(planned.turn % planned.lines.len().max(1))?;
-        let (subject, entry) = (planned.subject, planned.entry);
-        self.calendar.enter(entry, Matter::Row(number));
-        Some((subject, line, due))
-    }
-
-    fn line(&mut self, number: usize) -> Option<&mut Line> {
-        self.lines.get_mut(number)?.as_mut()
-    }
-
-    fn rewatch(&mut self, number: usize, slow: Option<Duration>) {
-        let at = self.lines.get_mut(number).and_then(Option::as_mut).and_then(|line| line.rewatch(slow));
-        if let Some(at) = at {
-            self.calendar.enter(at, Matter::Watch(number));
-        }
-    }
 }
 
 impl<S: Subject> Pacer<S> {
@@ -399,6 +287,7 @@ impl<S: Subject> Pacer<S> {
             let Some(line) = self.field.line(number) else { continue };
             let Some(mut sample) = line.land(sequence) else { continue };
             let (subject, retired, closed_loop) = (line.subject, line.is_retired(), line.closed_loop);
+            let muted = line.is_muted();
             sample.phases = passage.phases;
             (sample.conn, sample.addr) = (passage.conn, passage.addr);
             (sample.status, sample.outcome) = (answer.status, answer.outcome);
@@ -415,6 +304,9 @@ impl<S: Subject> Pacer<S> {
             }
             if retired {
                 self.field.retire(number);
+            }
+            if muted {
+                continue;
             }
             if let Some(subject) = self.subjects.get_mut(subject).and_then(Option::as_mut) {
                 let told = Told { version: answer.version.as_ref(), link: answer.link };
@@ -446,12 +338,12 @@ impl<S: Subject> Pacer<S> {
         let slow = subject.slow_after();
         let mut found = std::mem::take(&mut self.found);
         if line.look(at, now, slow, &mut found) {
-            let (retired, closed_loop) = (line.is_retired(), line.closed_loop);
+            let (retired, closed_loop, muted) = (line.is_retired(), line.closed_loop, line.is_muted());
             self.field.rewatch(number, slow);
             for found in found.drain(..) {
                 match found {
                     Found::Slow(sample) => {
-                        if !self.pulse.spoils(sample.planned, now, false) {
+                        if !muted && !self.pulse.spoils(sample.planned, now, false) {
                             subject.slow(&sample, now);
                         }
                     }
@@ -465,7 +357,9 @@ impl<S: Subject> Pacer<S> {
                             () if self.pulse.spoils(begun, now, false) => Taint::Stalled,
                             () => Taint::Clean,
                         };
-                        subject.sample(&mut sample, Told::default(), begun, now);
+                        if !muted {
+                            subject.sample(&mut sample, Told::default(), begun, now);
+                        }
                     }
                 }
             }

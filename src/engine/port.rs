@@ -1,5 +1,6 @@
 //! The channels between one service's engine and whoever steers it.
 
+use super::connect::Dialer;
 use crate::model::delta::Second;
 use crate::model::guard::{Aim, Cadence, OpId, Proof};
 use crate::model::judge::{Judgement, Notice};
@@ -8,8 +9,10 @@ use crate::model::sample::Sample;
 use crate::model::target::Versions;
 use crate::model::time::Mono;
 use crate::model::trace::Traced;
+use crate::settings::Service;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// What the engine is asked to do for one service.
@@ -25,6 +28,34 @@ pub enum Order {
     Verify(OpId, Aim),
     /// The ledger has a new epoch.
     Keep(Chapter),
+    /// Go by another configuration.
+    Revise(Box<Revision>),
+}
+
+/// A service's configuration that was read anew.
+pub struct Revision {
+    /// Of the same service, steered the same.
+    pub settings: Service,
+    /// For its connections. Nobody asks it before the engine's thread has it.
+    dialer: Mutex<Dialer>,
+}
+
+impl Revision {
+    /// To go by `settings`, with connections of `dialer`.
+    #[must_use]
+    pub const fn new(settings: Service, dialer: Dialer) -> Self {
+        Self { settings, dialer: Mutex::new(dialer) }
+    }
+
+    pub(super) fn into_parts(self) -> (Service, Dialer) {
+        (self.settings, self.dialer.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revision").field("config", &self.settings.content_hash).finish_non_exhaustive()
+    }
 }
 
 /// An epoch as whoever keeps raw samples must know it.
@@ -50,6 +81,8 @@ pub trait Keeper: Send {
     fn chapter(&mut self, chapter: Chapter);
     /// Hands on what is due.
     fn pump(&mut self, versions: &Versions);
+    /// The configuration is another one from now on.
+    fn revise(&mut self, settings: &Service);
     /// The engine stops.
     fn finish(&mut self, versions: &Versions);
 }

@@ -5,9 +5,10 @@ use super::connect::Dialer;
 use super::desk::Desk;
 use super::exchange::Ask;
 use super::line::Line;
-use super::origin::{Origin, Place, Registered, Room};
+use super::origin::{Origin, Registered, Room};
 use super::pacer::{Field, Plan, Subject, Told};
 use super::port::{Finding, Keeper, Order, Port};
+use super::revise::names;
 use super::spans::Spans;
 use super::verify::{pause, places, prove};
 use crate::clock;
@@ -20,7 +21,6 @@ use crate::model::schedule::Schedule;
 use crate::model::tally::Tally;
 use crate::model::target::TargetId;
 use crate::model::time::{Mono, nanos};
-use crate::model::trace::Tracing;
 use crate::model::urls::Urls;
 use crate::model::verdict::Verdict;
 use crate::settings::{Endpoint, StatusSet, Target};
@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Registered targets that are asked directly, at most.
-const DIRECT_MAX: usize = 64;
+pub(super) const DIRECT_MAX: usize = 64;
 /// How often what is due to be kept is handed on.
 const PUMP_EVERY: Duration = Duration::from_millis(50);
 /// The unrelated control is asked so often; it is somebody else's service.
@@ -46,44 +46,48 @@ const JUDGE_CALM: Duration = Duration::from_millis(100);
 /// A bad sample asks at once, but a thousand of them a second don't ask a thousand times.
 const JUDGE_PAUSE: Duration = Duration::from_millis(2);
 /// Evidence must come over several connections, so so many are kept open.
-const KEPT: usize = 4;
+pub(super) const KEPT: usize = 4;
 /// Connections beyond those that a hanging target fills.
-const SPARE: f64 = 4.0;
+pub(super) const SPARE: f64 = 4.0;
 
 /// See the module.
 pub(super) struct Service {
     name: Arc<str>,
-    number: usize,
-    settings: crate::settings::Service,
+    /// Of its targets.
+    pub(super) names: Arc<[Arc<str>]>,
+    /// What is random of its traces.
+    pub(super) seed: u64,
+    pub(super) number: usize,
+    pub(super) settings: crate::settings::Service,
     findings: mpsc::Sender<Finding>,
-    keeper: Box<dyn Keeper>,
+    pub(super) keeper: Box<dyn Keeper>,
     letters: Rc<Letters>,
-    dialer: Rc<Dialer>,
+    pub(super) dialer: Rc<Dialer>,
     instance: Arc<str>,
     /// Where schedules begin: this instant, and what the wall clock said then.
     origin: (Mono, u64),
-    judge: Judge,
+    pub(super) judge: Judge,
     cadence: Cadence,
     /// The judge is in doubt.
     in_doubt: bool,
     /// The schedules are laid out for one that is: the side path is asked more often.
     doubt: bool,
-    targets: Vec<Rc<Ask>>,
-    production: Vec<usize>,
-    control: Option<usize>,
-    direct: Vec<Rc<[usize]>>,
+    pub(super) targets: Vec<Rc<Ask>>,
+    pub(super) production: Vec<usize>,
+    pub(super) control: Option<usize>,
+    pub(super) direct: Vec<Rc<[usize]>>,
     /// The registered targets that `direct` was laid out for.
-    asked: BTreeSet<Box<str>>,
-    next_connection: Rc<Cell<u32>>,
+    pub(super) asked: BTreeSet<Box<str>>,
+    pub(super) next_connection: Rc<Cell<u32>>,
     judged: Mono,
-    next_judge: Mono,
+    pub(super) next_judge: Mono,
     next_second: Mono,
     next_pump: Mono,
-    tally: Tally,
-    urls: Urls,
-    slow_over: Option<Duration>,
+    pub(super) tally: Tally,
+    pub(super) urls: Urls,
+    pub(super) slow_over: Option<Duration>,
     own: Own,
-    told: Option<(EpochId, &'static str, Mono)>,
+    pub(super) told: Option<(EpochId, &'static str, Mono)>,
     started: bool,
     dropped: u64,
     spans: Spans,
@@ -121,10 +125,10 @@ impl Service {
         tokio::task::spawn_local(receive(port.orders, Rc::clone(&letters), Rc::clone(&field.desk)));
         let wall_nanos = clock::wall_nanos();
         let seed = seed(&options.instance, &settings.name, wall_nanos);
-        let tracing = Tracing::new(seed, settings.trace_share);
-        let ask = |target: &Target| Rc::new(Ask::traced(Rc::new(target.clone()), tracing));
         let mut service = Self {
             name: settings.name.as_str().into(),
+            names: names(&settings),
+            seed,
             number,
             judge: Judge::new(settings.judge.clone(), stage),
             findings: port.findings,
@@ -136,7 +140,7 @@ impl Service {
             cadence: Cadence::Calm,
             in_doubt: false,
             doubt: false,
-            targets: settings.targets.iter().map(ask).collect(),
+            targets: Vec::new(),
             production: Vec::new(),
             control: None,
             direct: Vec::new(),
@@ -160,6 +164,7 @@ impl Service {
             spans: Spans::default(),
             settings,
         };
+        service.targets = service.asks();
         service.production = service.lines(Purpose::Production, None, field);
         service.control = service.control_line(field);
         service.pace(field, origin);
@@ -168,27 +173,16 @@ impl Service {
 
     /// A line for each target, over origins that they share where they may.
     fn lines(&self, purpose: Purpose, direct: Option<Registered>, field: &mut Field) -> Vec<usize> {
-        let mut origins: Vec<Rc<Origin>> = Vec::new();
-        let mut lines = Vec::new();
+        let (mut origins, mut lines) = (Vec::new(), Vec::new());
         for (index, ask) in (0_u16..).zip(&self.targets) {
-            let target = &ask.target;
-            let place = Place::of(target, direct);
-            let shared = origins.iter().find(|origin| origin.is_at(&place)).cloned();
-            let needs = self.settings.release_rate_of(target) * target.timeout.as_secs_f64();
-            let origin = shared.unwrap_or_else(|| {
-                let room = Room { keep: KEPT, cap: SPARE };
-                let new = Rc::new(Origin::new(target, direct, room, &self.dialer, &self.next_connection));
-                origins.push(Rc::clone(&new));
-                new
-            });
-            // What is due while a hanging target answers nothing, and a quarter more for its ends.
-            origin.widen(needs * 1.25);
+            let origin = self.origin(&ask.target, direct, &mut origins);
+            origin.widen(self.room_of(&ask.target));
             lines.push(field.add(Line::new(self.number, purpose, TargetId(index), Rc::clone(ask), origin)));
         }
         lines
     }
 
-    fn control_line(&self, field: &mut Field) -> Option<usize> {
+    pub(super) fn control_line(&self, field: &mut Field) -> Option<usize> {
         let target = control_target(self.settings.control.as_ref()?);
         let room = Room { keep: 1, cap: f64::from(target.in_flight) };
         let origin = Rc::new(Origin::new(&target, None, room, &self.dialer, &self.next_connection));
@@ -224,6 +218,7 @@ impl Service {
                 self.asked = asked;
             }
             Order::Keep(chapter) => self.keeper.chapter(chapter),
+            Order::Revise(revision) => self.revise(*revision, field, now),
             Order::Verify(op, aim) => {
                 let targets = places(self.targets.iter().map(|ask| Rc::clone(&ask.target)));
                 let (dialer, letters) = (Rc::clone(&self.dialer), Rc::clone(&self.letters));
@@ -245,7 +240,7 @@ impl Service {
     }
 
     /// A new pace of the production path, of which the judge weighs what is attained.
-    fn pace(&mut self, field: &mut Field, now: Mono) {
+    pub(super) fn pace(&mut self, field: &mut Field, now: Mono) {
         let rate_hz = match self.cadence {
             Cadence::Calm => self.settings.calm_rate_hz(),
             Cadence::Release => self.settings.release_rate_hz(),
@@ -311,7 +306,7 @@ impl Service {
         }
     }
 
-    fn second(&mut self, now: Mono) {
+    pub(super) fn second(&mut self, now: Mono) {
         self.next_second = now.after(Duration::from_secs(1));
         self.spans.begin();
         let judgement = self.judge.judge(now);
@@ -327,6 +322,7 @@ impl Service {
         let second = Second {
             service: Arc::clone(&self.name),
             at: now,
+            targets: Arc::clone(&self.names),
             deltas,
             times,
             rolling: Some(rolling),
@@ -464,7 +460,7 @@ async fn receive(mut orders: mpsc::Receiver<Order>, letters: Rc<Letters>, desk: 
 }
 
 /// `http://10.0.0.1:8080` or `https://…`; an instance id or a Lambda function can't be asked, so it isn't.
-fn registered_target(id: &str) -> Option<(SocketAddr, bool)> {
+pub(super) fn registered_target(id: &str) -> Option<(SocketAddr, bool)> {
     let (tls, rest) = match id.split_once("://") {
         Some(("https", rest)) => (true, rest),
         Some(("http", rest)) => (false, rest),

@@ -11,12 +11,14 @@
 //! | `samples/writer.rs` | the files, their budget, and the thread behind a bounded channel |
 
 mod keeper;
+mod names;
 mod reservoir;
 mod writer;
 
 pub use keeper::{Batch, Cutover, Item, Kept, Limits, SampleKeeper};
+pub use names::{Names, Numbers};
 pub use reservoir::Spill;
-pub use writer::{Names, SampleCounts, SampleHandle, SampleThread, SampleWriter, channel, sample_files};
+pub use writer::{SampleCounts, SampleHandle, SampleThread, SampleWriter, channel, sample_files};
 
 use crate::model::release::EpochId;
 use crate::model::sample::{Outcome, Phases, Purpose, Sample, Taint};

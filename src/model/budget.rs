@@ -60,6 +60,11 @@ pub struct BudgetFigures {
 }
 
 impl ErrorBudget {
+    /// Another share of answers may be bad from now on, 0.0 < share < 1.0: of what was answered before, too.
+    pub const fn allow(&mut self, allowed: f64) {
+        self.allowed = allowed;
+    }
+
     /// One of which nothing is spent. `allowed` is the share of answers that may be bad, 0.0 < share < 1.0.
     #[must_use]
     pub const fn new(allowed: f64) -> Self {

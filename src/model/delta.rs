@@ -16,6 +16,8 @@ pub struct Second {
     pub service: Arc<str>,
     /// The end of the second.
     pub at: Mono,
+    /// The names of its targets, in the order of the configuration that it was probed by.
+    pub targets: Arc<[Arc<str>]>,
     /// One entry a target and purpose that had anything to tell.
     pub deltas: Vec<Delta>,
     /// Where the time went.

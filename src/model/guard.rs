@@ -26,6 +26,7 @@
 //! | `guard/owned.rs` | the same through the owner's own call |
 //! | `guard/prove.rs` | the data plane shows it, or not |
 //! | `guard/tell.rs` | pages, latches, refusals, commands, drain |
+//! | `guard/revise.rs` | a policy that was read anew, and when it holds |
 //! | `guard/status.rs` | how it stands |
 //! | `guard/monitor.rs` | the last look at every call: the invariants, whatever all of the above thinks |
 
@@ -37,6 +38,7 @@ pub(crate) mod monitor;
 mod owned;
 mod preflight;
 mod prove;
+mod revise;
 #[cfg(test)]
 pub(crate) mod rig;
 mod status;
@@ -98,6 +100,8 @@ pub(crate) const MARK_FITS: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug)]
 pub struct Guard {
     policy: GuardPolicy,
+    /// One that was read anew and doesn't hold yet.
+    revision: Option<Box<GuardPolicy>>,
     phase: Phase,
     live: Option<Live>,
     epoch: Option<Epoch>,
@@ -150,6 +154,7 @@ impl Guard {
     #[must_use]
     pub fn new(policy: GuardPolicy, recovered: Recovered, now: Mono) -> Self {
         Self {
+            revision: None,
             phase: Phase::Watching,
             live: None,
             epoch: None,
@@ -223,6 +228,7 @@ impl Guard {
             Event::Verified(op, proof) => self.verified(now, op, &proof, out),
             Event::Operator(command) => self.operator(now, command, out),
             Event::Tagged => self.tagged(now),
+            Event::Revise(policy) => self.revise(policy),
             Event::Drain => self.drain(out),
         }
     }
@@ -269,6 +275,7 @@ impl Guard {
             self.read_failed(now, ReadError::Timeout);
         }
         self.end_authority(now, out);
+        self.take_revision(now, out);
         if !self.policy.has_lever && self.epoch.is_none() {
             // Nothing to read: what production shows is all that is known, from the start.
             self.recovered = None;

@@ -20,6 +20,7 @@ use whose::{Known, Whose};
 
 mod own;
 pub(crate) mod promised;
+mod revise;
 mod said;
 mod whose;
 mod word;

@@ -202,9 +202,25 @@ pub enum Mode {
     Act,
 }
 
+impl Mode {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Act => "act",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mode_reads_as_it_is_set() {
+        assert_eq!([Mode::Observe, Mode::Act].map(Mode::name), ["observe", "act"]);
+    }
 
     fn several(join: Join) -> Policies {
         let threshold = Policy::Threshold(Threshold::default());

@@ -28,6 +28,13 @@ pub enum Record {
         /// `observe` or `act`.
         mode: Box<str>,
     },
+    /// The configuration of this service is another one from now on.
+    Revised {
+        /// SHA-256 of the effective configuration.
+        config: Box<str>,
+        /// `observe` or `act`.
+        mode: Box<str>,
+    },
     /// A new epoch.
     Epoch {
         /// Its number.

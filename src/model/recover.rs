@@ -188,7 +188,8 @@ impl Recovered {
             | Record::Preflight { .. }
             | Record::WouldRevert { .. }
             | Record::Refused { .. }
-            | Record::Drift { .. } => {}
+            | Record::Drift { .. }
+            | Record::Revised { .. } => {}
             Record::Paged { kind, text } => {
                 self.untold.extend(PageKind::named(&kind).map(|kind| Untold { kind, text, ago }));
             }

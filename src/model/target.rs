@@ -87,6 +87,41 @@ impl Versions {
     }
 }
 
+/// Where the targets of a service are in a configuration that was read anew: each keeps what was measured of it, if it is the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved(Vec<Option<TargetId>>);
+
+impl Moved {
+    /// For each of the old targets, in their order: its number among the new ones, or that it is gone.
+    #[must_use]
+    pub const fn new(places: Vec<Option<TargetId>>) -> Self {
+        Self(places)
+    }
+
+    /// The new number of the target that had the number `old`.
+    #[must_use]
+    pub fn of(&self, old: TargetId) -> Option<TargetId> {
+        self.0.get(usize::from(old.0)).copied().flatten()
+    }
+
+    /// Nothing is gone, and no number is another.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        (0..).zip(&self.0).all(|(old, new)| *new == Some(TargetId(old)))
+    }
+
+    /// Nothing is gone.
+    #[must_use]
+    pub fn keeps_all(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+
+    /// The old and the new number of each target that stays.
+    pub fn stays(&self) -> impl Iterator<Item = (TargetId, TargetId)> {
+        (0..).zip(&self.0).filter_map(|(old, new)| Some((TargetId(old), (*new)?)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +151,20 @@ mod tests {
         assert_eq!(version, Version::from("v1"));
         assert_eq!((version.to_string(), version.borrow()), ("v1".to_owned(), "v1"));
         assert_eq!(String::from(version), "v1");
+    }
+
+    #[test]
+    fn what_has_moved_is_found_by_its_old_number() {
+        let id = |number| Some(TargetId(number));
+        let moved = Moved::new(vec![id(1), None, id(0)]);
+        assert_eq!([0, 1, 2, 3].map(|old| moved.of(TargetId(old))), [id(1), None, id(0), None]);
+        assert_eq!(
+            moved.stays().collect::<Vec<_>>(),
+            [(TargetId(0), TargetId(1)), (TargetId(2), TargetId(0))]
+        );
+        assert!(!moved.is_still() && !moved.keeps_all());
+        let turned = Moved::new(vec![id(1), id(0)]);
+        assert!(!turned.is_still() && turned.keeps_all());
+        assert!(Moved::new(vec![id(0), id(1)]).is_still() && Moved::default().is_still());
     }
 }

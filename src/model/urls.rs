@@ -2,7 +2,7 @@
 
 use crate::rolling::{Event, Rolling, Slots, Word};
 use crate::sample::{Outcome, Purpose, Sample, Taint};
-use crate::target::TargetId;
+use crate::target::{Moved, TargetId};
 use crate::time::{Mono, Span};
 use std::hint::black_box;
 use std::time::Duration;
@@ -23,6 +23,7 @@ const BLOCK: usize = 16;
 /// slot has begun, or when the figures are asked for.
 #[derive(Clone, Debug)]
 pub struct Urls {
+    span: Duration,
     slots: Slots,
     waiting: Vec<Waiting>,
     windows: Vec<Rolling>,
@@ -73,10 +74,29 @@ impl Urls {
     pub fn new(count: usize, span: Duration, slow_over: Option<Duration>) -> Self {
         let span = span.max(SPAN_MIN);
         Self {
+            span,
             slots: Slots::of(span),
             waiting: vec![Waiting::default(); count],
             windows: vec![Rolling::new(span, P95); count],
             slow_over: slow_over.map(Span::of),
+        }
+    }
+
+    /// For `count` targets from now on, over `span`, where answers over `slow_over` are slow: of those that stay the windows are kept,
+    /// unless that asks for other windows.
+    pub fn revise(&mut self, count: usize, span: Duration, slow_over: Option<Duration>, moved: &Moved) {
+        let mut old = std::mem::replace(self, Self::new(count, span, slow_over));
+        if (self.span, self.slow_over) != (old.span, old.slow_over) {
+            return;
+        }
+        for (from, to) in moved.stays() {
+            let (from, to) = (usize::from(from.0), usize::from(to.0));
+            if let (Some(waiting), Some(window)) = (old.waiting.get_mut(from), old.windows.get_mut(from))
+                && let Some(place) = self.windows.get_mut(to)
+            {
+                std::mem::swap(place, window);
+                self.waiting[to] = std::mem::take(waiting);
+            }
         }
     }
 
@@ -246,6 +266,30 @@ mod tests {
         assert_eq!(urls.figures(Mono(2))[0].slow, Some(0));
         urls.take(&late(100), Mono(1));
         assert_eq!(urls.figures(Mono(2))[0].slow, Some(1));
+    }
+
+    #[test]
+    fn the_windows_of_urls_that_stay_move_with_them() {
+        let limit = Some(Duration::from_millis(250));
+        let mut urls = urls();
+        for (target, ms) in [(0, 10), (1, 20), (1, 300), (2, 40)] {
+            urls.take(&sample(target, ms, Outcome::Ok), Mono(1));
+        }
+        // One of them in its window, the others before it.
+        urls.enter_block(0, 0);
+        urls.take(&sample(2, 400, Outcome::Ok), Mono(40_000_000_000));
+        let moved = Moved::new(vec![None, Some(TargetId(3)), Some(TargetId(0))]);
+        let mut same = urls.clone();
+        urls.revise(4, Duration::from_secs(10), limit, &moved);
+        urls.take(&sample(1, 1, Outcome::Ok), Mono(50_000_000_000));
+        urls.take(&sample(3, 30, Outcome::Ok), Mono(50_000_000_000));
+        let count = |urls: &mut Urls| -> Vec<_> {
+            let figures = urls.figures(Mono(50_000_000_000));
+            figures.iter().map(|url| (url.target.0, url.answers, url.slow)).collect()
+        };
+        assert_eq!(count(&mut urls), [(0, 2, Some(1)), (1, 1, Some(0)), (3, 3, Some(1))]);
+        same.revise(3, Duration::from_secs(10), None, &moved);
+        assert_eq!(count(&mut same), [], "what is slow is another thing now");
     }
 
     /// Often and seldom, early and late, with an hour's jump, and figures whenever somebody asks.

@@ -137,6 +137,12 @@ impl Panes {
         Self(self.0 & !others.0)
     }
 
+    /// Whether all of `panes` are among them.
+    #[must_use]
+    pub const fn has_all(self, panes: Self) -> bool {
+        self.0 & panes.0 == panes.0
+    }
+
     /// Whether any of `panes` is among them.
     #[must_use]
     pub const fn has(self, panes: Self) -> bool {
@@ -270,6 +276,17 @@ impl<const PANES: usize> Window<PANES> {
     pub fn expire(&mut self, now: Mono) {
         self.settle();
         self.slide([Some(now); PANES]);
+    }
+
+    /// Everything that it has, in the order in which it came: when it was known, the panes that have it still, and what was kept.
+    pub fn kept(&mut self) -> impl Iterator<Item = (Mono, Panes, Entry)> {
+        self.settle();
+        let panes = &self.panes;
+        self.log.places().filter_map(move |(position, kept)| {
+            let has = |pane: &&Pane| pane.has(position, kept);
+            let holders = panes.iter().filter(has).fold(Panes::NONE, |all, pane| all.and(pane.own));
+            (holders != Panes::NONE).then_some((kept.at, holders, kept.entry))
+        })
     }
 
     /// Forgets everything: evidence belongs to one epoch.

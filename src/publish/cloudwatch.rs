@@ -40,14 +40,13 @@ pub(super) fn start(
     tasks: &mut JoinSet<()>,
 ) -> Lane<Dated> {
     let (queue, items) = mpsc::channel(QUEUE);
-    let targets = roster.services.iter().map(|(name, targets, _)| (Arc::clone(name), targets.clone()));
     let sink = Sink {
         settings: settings.clone(),
         region: roster.region.clone(),
         losses: Arc::clone(losses),
         complained: Arc::new(AtomicU64::new(0)),
     };
-    tasks.spawn(run(sink, Interval::new(targets.collect()), items));
+    tasks.spawn(run(sink, Interval::default(), items));
     Lane { destination: Destination::CloudWatch, queue }
 }
 
@@ -76,7 +75,8 @@ pub(super) fn take(interval: &mut Interval, item: &Item) {
         Item::Second(second) => interval.second(second),
         Item::Status(service, status) => interval.armed(service, status.armed),
         Item::Note(service, record) => interval.note(service, record),
-        Item::Page(..) | Item::Budget(..) | Item::Probe(..) => {}
+        Item::Gone(service) => interval.gone(service),
+        Item::Page(..) | Item::Budget(..) | Item::Probe(..) | Item::Reloaded { .. } => {}
     }
 }
 

@@ -28,8 +28,7 @@ pub(super) fn start(
     tasks: &mut JoinSet<()>,
 ) -> Lane<Dated> {
     let (queue, items) = mpsc::channel(QUEUE);
-    let targets = roster.services.iter().map(|(name, targets, _)| (Arc::clone(name), targets.clone()));
-    let interval = Interval::new(targets.collect());
+    let interval = Interval::default();
     let sink = Sink { settings: settings.clone(), losses: Arc::clone(losses), lines: roster.lines.clone() };
     tasks.spawn(run(sink, interval, items));
     Lane { destination: Destination::Emf, queue }

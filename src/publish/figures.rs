@@ -9,7 +9,7 @@ use super::versions::Versions;
 use super::{Item, Roster};
 use crate::model::budget::{BudgetFigures, WINDOW_NAMES};
 use crate::model::delta::{Buckets, Delta, Own, Second, Times};
-use crate::model::guard::{PageKind, Status};
+use crate::model::guard::Status;
 use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::sample::{Phases, Purpose};
@@ -20,6 +20,8 @@ use crate::model::verdict::{Verdict, WhyBlind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod opening;
 
 /// A service whose engine or guard was silent for so long has no levels of theirs any more.
 const STALE: Duration = Duration::from_secs(15);
@@ -41,6 +43,7 @@ const OF_VOICE: [&[Metric]; 2] = [
     ],
     &[
         Metric::Armed,
+        Metric::Pending,
         Metric::Unprotected,
         Metric::Condition,
         Metric::Epoch,
@@ -92,7 +95,7 @@ pub(super) struct Exemplar {
 #[derive(Debug)]
 pub(super) struct Figures {
     series: [BTreeMap<Labels, Value>; NAMES.len()],
-    targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    targets: BTreeMap<Arc<str>, Arc<[Arc<str>]>>,
     /// When each service's engine was heard last, and its guard.
     heard: [BTreeMap<Arc<str>, Mono>; 2],
     versions: BTreeMap<Arc<str>, Versions>,
@@ -112,9 +115,8 @@ impl Figures {
         };
         figures.level(Metric::Build, &[build], 1.0);
         for (service, targets, mode) in &roster.services {
-            figures.open(service, targets);
-            figures.level(Metric::Mode, &[service, "observe"], flag(*mode == Mode::Observe));
-            figures.level(Metric::Mode, &[service, "act"], flag(*mode == Mode::Act));
+            figures.open(service, &targets.as_slice().into());
+            figures.mode(service, if *mode == Mode::Act { "act" } else { "observe" });
         }
         figures
     }
@@ -132,6 +134,8 @@ impl Figures {
             Item::Budget(service, budget) => self.budget(service, budget),
             Item::Note(service, record) => self.note(service, record),
             Item::Page(service, page) => self.count(Metric::Pages, &[service, page.kind.name()], 1),
+            Item::Gone(service) => self.close(service),
+            Item::Reloaded { at, taken } => self.reloaded(*at, *taken),
         }
     }
 
@@ -180,43 +184,9 @@ impl Figures {
         self.change(Metric::Dropped, &[destination], || Value::Count(0), |value| *value = Value::Count(lost));
     }
 
-    fn open(&mut self, service: &Arc<str>, targets: &[Arc<str>]) {
-        self.targets.insert(Arc::clone(service), targets.to_vec());
-        self.versions.insert(Arc::clone(service), Versions::default());
-        let production = purpose(Purpose::Production);
-        for target in targets {
-            self.count(Metric::Attempts, &[service, target, production], 0);
-            self.count(Metric::Void, &[service, target], 0);
-            for reason in names::reasons() {
-                self.count(Metric::Failures, &[service, target, production, reason], 0);
-            }
-            for class in names::CLASSES {
-                self.count(Metric::Answers, &[service, target, class], 0);
-            }
-        }
-        self.count(Metric::Breaches, &[service], 0);
-        for outcome in names::REVERTS {
-            self.count(Metric::Reverts, &[service, outcome], 0);
-        }
-        for outcome in names::WRITES {
-            self.count(Metric::Writes, &[service, outcome], 0);
-        }
-        for kind in PageKind::ALL {
-            self.count(Metric::Pages, &[service, kind.name()], 0);
-        }
-        for reason in names::CONDITIONS.into_iter().chain(names::REFUSALS) {
-            self.count(Metric::Refusals, &[service, reason], 0);
-        }
-        for reason in human_reasons() {
-            self.level(Metric::NeedsHuman, &[service, reason], 0.0);
-        }
-        for why in WhyBlind::ALL {
-            self.level(Metric::Blind, &[service, why.name()], 0.0);
-        }
-    }
-
     fn second(&mut self, now: Mono, second: &Second) {
         let service = &second.service;
+        self.retarget(service, &second.targets);
         for delta in &second.deltas {
             self.delta(service, delta);
         }
@@ -294,7 +264,7 @@ impl Figures {
     }
 
     fn delta(&mut self, service: &Arc<str>, delta: &Delta) {
-        let targets = self.targets.get(service).map(Vec::as_slice).unwrap_or_default();
+        let targets = self.targets.get(service).map(|targets| &**targets).unwrap_or_default();
         let target = names::target_label(targets, delta);
         let purpose_label = purpose(delta.purpose.unwrap_or(Purpose::Production));
         self.count(Metric::Attempts, &[service, &target, purpose_label], u64::from(delta.attempts));
@@ -321,6 +291,7 @@ impl Figures {
 
     fn status(&mut self, now: Mono, service: &Arc<str>, status: &Status) {
         self.level(Metric::Armed, &[service], flag(status.armed));
+        self.level(Metric::Pending, &[service], flag(status.revision.is_some()));
         let unprotected = status.unprotected.map(|one| one.until.since(now).as_secs_f64());
         self.level(Metric::Unprotected, &[service], unprotected.unwrap_or(0.0));
         self.forget(Metric::Condition, service);
@@ -337,6 +308,7 @@ impl Figures {
 
     fn note(&mut self, service: &Arc<str>, record: &Record) {
         match record {
+            Record::Started { mode, .. } | Record::Revised { mode, .. } => self.mode(service, mode),
             Record::Breach { .. } => self.count(Metric::Breaches, &[service], 1),
             Record::Wrote { outcome, .. } => self.count(Metric::Writes, &[service, outcome], 1),
             Record::Refused { reason, .. } => self.count(Metric::Refusals, &[service, reason], 1),

@@ -1,7 +1,10 @@
 //! The values of a series' labels as one key: a thousand URLs have twenty thousand series, and each is found again at
 //! every second without an allocation.
 
+use crate::model::delta::Delta;
+use crate::model::sample::Purpose;
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 /// Between two values; no value has it.
 const BETWEEN: char = '\u{1f}';
@@ -43,6 +46,16 @@ pub(super) fn key<'a>(into: &'a mut String, values: &[&str]) -> &'a str {
         );
     }
     into
+}
+
+/// The name of target `index` as a label: the control has none of its own.
+#[must_use]
+pub(super) fn target_label(targets: &[Arc<str>], delta: &Delta) -> Arc<str> {
+    match (delta.purpose, targets.get(usize::from(delta.target.0))) {
+        (Some(Purpose::Control), _) => "control".into(),
+        (_, Some(name)) => Arc::clone(name),
+        (_, None) => "unknown".into(),
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) struct Desk {
     run: String,
     written: AtomicU64,
     /// Services that only observe.
-    dry: BTreeSet<Arc<str>>,
+    dry: Mutex<BTreeSet<Arc<str>>>,
     /// The open epoch of each service: a person's word doesn't name it.
     open: Mutex<Open>,
 }
@@ -40,7 +40,7 @@ impl Desk {
                 hex
             }),
             written: AtomicU64::new(0),
-            dry: dry.map(|(name, _, _)| Arc::clone(name)).collect(),
+            dry: Mutex::new(dry.map(|(name, _, _)| Arc::clone(name)).collect()),
             open: Mutex::default(),
         })
     }
@@ -57,11 +57,19 @@ impl Desk {
                 if let Record::Epoch { epoch, release, .. } = &**record {
                     self.open().insert(Arc::clone(service), (*epoch, *release));
                 }
+                if let Record::Started { mode, .. } | Record::Revised { mode, .. } = &**record {
+                    self.mode(service, mode);
+                }
                 let text = told(record)?;
                 let open = self.open().get(service).copied().unwrap_or_default();
-                Some(self.write(service, MessageKind::Hold, &text, self.dry.contains(service), open, at))
+                Some(self.write(service, MessageKind::Hold, &text, self.is_dry(service), open, at))
             }
-            Item::Second(_) | Item::Probe(..) | Item::Status(..) | Item::Budget(..) => None,
+            Item::Second(_)
+            | Item::Probe(..)
+            | Item::Status(..)
+            | Item::Budget(..)
+            | Item::Gone(_)
+            | Item::Reloaded { .. } => None,
         }
     }
 
@@ -88,6 +96,19 @@ impl Desk {
             release: release.map(|release| release.0),
             at: at.into(),
         }
+    }
+
+    fn mode(&self, service: &Arc<str>, mode: &str) {
+        let mut dry = self.dry.lock().unwrap_or_else(PoisonError::into_inner);
+        if mode == "observe" {
+            dry.insert(Arc::clone(service));
+        } else {
+            dry.remove(service);
+        }
+    }
+
+    fn is_dry(&self, service: &str) -> bool {
+        self.dry.lock().unwrap_or_else(PoisonError::into_inner).contains(service)
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {

@@ -6,6 +6,7 @@ mod cardinality;
 mod cloudwatch;
 mod sets;
 
+pub(super) use super::labels::target_label;
 #[cfg(test)]
 pub(in crate::publish) use cardinality::series;
 pub use cardinality::{Cardinality, cardinality};
@@ -59,8 +60,8 @@ impl Label {
     }
 }
 
-const SERVICE: Label = Label::new("service", "serin.service");
-const TARGET: Label = Label::new("target", "serin.target");
+pub(super) const SERVICE: Label = Label::new("service", "serin.service");
+pub(super) const TARGET: Label = Label::new("target", "serin.target");
 const PURPOSE: Label = Label::new("purpose", "serin.purpose");
 const REASON: Label = Label::new("reason", "error.type");
 const WHY: Label = Label::new("reason", "serin.reason");
@@ -116,12 +117,15 @@ pub enum Metric {
     Pages,
     Refusals,
     Dropped,
+    Reloaded,
+    ReloadedAt,
+    Pending,
 }
 
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 36] = [
+pub const NAMES: [Name; 39] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -446,6 +450,33 @@ pub const NAMES: [Name; 36] = [
         labels: &[DESTINATION],
         meaning: "Items, exports and metric data that a destination never got",
     },
+    Name {
+        metric: Metric::Reloaded,
+        prometheus: "serin_config_last_reload_successful",
+        otlp: "serin.config.last_reload_successful",
+        kind: Gauge,
+        unit: "1",
+        labels: &[],
+        meaning: "1 if the configuration was taken when it was read last, 0 if it had a fault and that of before goes on",
+    },
+    Name {
+        metric: Metric::ReloadedAt,
+        prometheus: "serin_config_last_reload_success_timestamp_seconds",
+        otlp: "serin.config.last_reload_success",
+        kind: Gauge,
+        unit: "s",
+        labels: &[],
+        meaning: "When the configuration was taken last, in seconds since 1970",
+    },
+    Name {
+        metric: Metric::Pending,
+        prometheus: "serin_config_pending",
+        otlp: "serin.config.pending",
+        kind: Gauge,
+        unit: "1",
+        labels: &[SERVICE],
+        meaning: "1 while a configuration that was read anew waits for the end of a release",
+    },
 ];
 
 impl Metric {
@@ -453,19 +484,5 @@ impl Metric {
     #[must_use]
     pub const fn name(self) -> &'static Name {
         &NAMES[self as usize]
-    }
-}
-
-/// The name of target `index` as a label: the control has none of its own.
-#[must_use]
-pub(super) fn target_label(
-    targets: &[std::sync::Arc<str>],
-    delta: &crate::model::delta::Delta,
-) -> std::sync::Arc<str> {
-    use crate::model::sample::Purpose;
-    match (delta.purpose, targets.get(usize::from(delta.target.0))) {
-        (Some(Purpose::Control), _) => "control".into(),
-        (_, Some(name)) => std::sync::Arc::clone(name),
-        (_, None) => "unknown".into(),
     }
 }

@@ -1,4 +1,4 @@
-//! What a process has once: `[admin] [engine] [evidence] [publish] [log]`.
+//! What a process has once: `[admin] [engine] [evidence] [publish] [log] [reload]`.
 
 use super::reader::{Fault, Leaf, Noted, Section};
 use super::{Admin, Engine, EvidenceStore, Log, LogFormat, Process, publish};
@@ -10,6 +10,10 @@ use std::time::Duration;
 /// The path of a Unix socket is at most 107 bytes (`sun_path` of unix(7), less the zero).
 const SOCKET_BYTES_MAX: usize = 107;
 
+/// The files are looked at so often at most, and at least.
+const WATCH_MIN: Duration = Duration::from_secs(1);
+const WATCH_MAX: Duration = Duration::from_hours(24);
+
 /// All of it.
 pub(super) fn read(root: &Section<'_>) -> Result<Process, Noted> {
     let evidence = evidence(&root.section("evidence"));
@@ -19,12 +23,14 @@ pub(super) fn read(root: &Section<'_>) -> Result<Process, Noted> {
     let threads = engine.get("threads", |leaf| leaf.count(1..=64));
     let publish = publish::read(&root.section("publish"));
     let log = log(&root.section("log"));
+    let watch = root.section("reload").maybe("watch", |leaf| leaf.duration(WATCH_MIN..=WATCH_MAX));
     Ok(Process {
         admin: admin?,
         engine: Engine { quantum: quantum?, threads: threads? },
         evidence: evidence?,
         publish: publish?,
         log: log?,
+        watch: watch?,
     })
 }
 

@@ -385,7 +385,7 @@ impl<'a> Theatre<'a> {
                 }
             }
             // Nobody owns the listener of a simulation.
-            Action::Page(_) | Action::Tag(_) | Action::Call(..) => {}
+            Action::Page(_) | Action::Tag(_) | Action::Revised | Action::Call(..) => {}
         }
     }
 }

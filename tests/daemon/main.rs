@@ -12,6 +12,7 @@
 //! | `lifecycle.rs` | stop, kill, restart, configuration from elsewhere |
 //! | `budget.rs` | the error budget over a restart |
 //! | `input.rs` | what can't be used: exit codes, and one clear line |
+//! | `reload.rs` | a configuration that is read anew |
 //! | `admin.rs` | who may ask, and who may change |
 //! | `secrets.rs` | nothing secret comes out anywhere |
 //! | `pace.rs` | the pace when the process is stopped, the cadence switched, the machine too small; `serin probe` |
@@ -33,6 +34,7 @@ mod owner;
 mod pace;
 mod probing;
 mod refusals;
+mod reload;
 mod scene;
 mod secrets;
 mod simulate;

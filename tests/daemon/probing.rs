@@ -35,6 +35,8 @@ impl Keeper for Collect {
 
     fn chapter(&mut self, _: Chapter) {}
 
+    fn revise(&mut self, _: &settings::Service) {}
+
     fn pump(&mut self, versions: &Versions) {
         let mut kept = self.0.lock().unwrap();
         let ids: Vec<_> = kept.samples.iter().map(|sample| sample.version).collect();

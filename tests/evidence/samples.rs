@@ -9,6 +9,7 @@ use serin::model::sample::{Fault, Outcome, Phases, Purpose, Sample, Taint};
 use serin::model::target::{TargetId, VersionId, Versions};
 use serin::model::time::{Mono, Span};
 use std::fs;
+use std::sync::Arc;
 
 const LIMITS: Limits = Limits { slow: None, window_bytes: 64 << 20 };
 
@@ -194,6 +195,7 @@ fn batch(release: u32, count: u64) -> Batch {
     Batch {
         items: (0..count).map(|at| Item::Sample(kept(at))).collect(),
         label: None,
+        names: None,
         anchor: (ms(1_000), wall(ms(1_000))),
     }
 }
@@ -227,6 +229,37 @@ fn each_record_carries_what_a_reader_needs() {
     assert_eq!(line["fault"], "status");
     assert_eq!(line["phases_ms"]["first_byte"], 5.0);
     assert!(serde_json::from_str::<SampleLine>(&text).is_ok());
+}
+
+#[test]
+fn what_comes_after_a_change_of_the_configuration_has_its_new_names_and_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = SampleWriter::open(dir.path(), "checkout", names(), 1 << 20).unwrap();
+    let (handle, thread) = channel(writer);
+    let versions = Versions::default();
+    let mut keeper = SampleKeeper::new(LIMITS, 1);
+    keeper.cutover(cutover(3, Some(1), 0, 0));
+    keeper.push(&sample(ms(1_500), 0, BAD));
+    let both = Names(names().0.into_iter().chain([("http://b/".into(), "b".into())]).collect());
+    keeper.revise(Some(Arc::new(both)), Some(Span(50_000)));
+    keeper.revise(None, Some(Span(50_000)));
+    keeper.push(&sample(ms(1_600), 1, BAD));
+    handle.pump(&mut keeper, &versions, (ms(2_000), wall(ms(2_000))));
+    keeper.close();
+    // Six milliseconds are slow now.
+    keeper.push(&sample(ms(90_000), 1, Outcome::Ok));
+    handle.pump(&mut keeper, &versions, (ms(91_000), wall(ms(91_000))));
+    drop(handle);
+    thread.run();
+    let files = sample_files(&dir.path().join("checkout")).unwrap();
+    let text: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let lines = text.lines().map(|line| serde_json::from_str::<SampleLine>(line).unwrap());
+    let named: Vec<(String, String)> = lines.map(|line| (line.target.into(), line.url.into())).collect();
+    let one = |name: &str, url: &str| (name.to_owned(), url.to_owned());
+    assert_eq!(
+        named,
+        [one("health", "http://127.0.0.1:8080/health"), one("b", "http://b/"), one("b", "http://b/")]
+    );
 }
 
 #[test]

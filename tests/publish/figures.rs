@@ -40,6 +40,7 @@ fn status() -> Status {
         outcome: Outcome::None,
         read: None,
         read_error: None,
+        revision: None,
     }
 }
 
@@ -131,6 +132,7 @@ async fn what_is_unknown_is_absent_and_not_zero() {
     let empty = Second {
         service: "shop".into(),
         at: clock::now(),
+        targets: crate::targets(),
         deltas: Vec::new(),
         times: Times::default(),
         rolling,
@@ -178,6 +180,7 @@ async fn a_second_is_counted_by_target_purpose_reason_and_version() {
     let sides = Second {
         service: "shop".into(),
         at: clock::now(),
+        targets: crate::targets(),
         deltas,
         times: Times::default(),
         rolling: None,
@@ -361,4 +364,45 @@ async fn each_format_tells_the_same_figures_and_protobuf_the_native_buckets_too(
     assert_eq!(histogram.bucket.last().unwrap().cumulative_count, 10, "the classic ones are there, too");
     let median = native_median(histogram);
     assert!((median / 0.005 - 1.0).abs() < 0.044, "1 to 10 ms each once: {median}");
+}
+
+#[tokio::test]
+async fn a_url_that_is_gone_has_no_series_and_a_new_one_begins_at_zero() {
+    let publisher = start(&Publish::default());
+    publisher.send(Item::Second(second(2)));
+    publisher.send(Item::Status("shop".into(), Arc::new(status())));
+    let text = shown(&publisher, "serin_target_p95_seconds{service=\"shop\",target=\"front\"}").await;
+    assert!(text.contains("target=\"cart\""), "{text}");
+    let mut other = Second::clone(&second(0));
+    (other.targets, other.deltas, other.urls) =
+        (["cart", "new"].map(Arc::from).into(), Vec::new(), Vec::new());
+    publisher.send(Item::Second(Arc::new(other)));
+    let text = shown(&publisher, "serin_probe_attempts_total{service=\"shop\",target=\"new\"").await;
+    assert!(!text.contains("target=\"front\""), "{text}");
+    assert!(
+        text.contains(
+            "serin_probe_attempts_total{service=\"shop\",target=\"cart\",purpose=\"production\"} 0"
+        )
+    );
+    assert!(
+        text.contains("serin_probe_attempts_total{service=\"shop\",target=\"new\",purpose=\"production\"} 0")
+    );
+    assert!(text.contains("serin_breaches_total{service=\"shop\"} 0"), "the service goes on: {text}");
+
+    publisher.send(Item::Gone("shop".into()));
+    publisher.send(Item::Reloaded { at: serin::model::time::Wall(1_700_000_000_500), taken: true });
+    let text = shown(&publisher, "serin_config_last_reload_successful 1.0").await;
+    assert!(!text.contains("shop"), "{text}");
+    assert!(text.contains("serin_config_last_reload_success_timestamp_seconds 1700000000.5"), "{text}");
+    publisher.send(Item::Reloaded { at: serin::model::time::Wall(1_800_000_000_000), taken: false });
+    let text = shown(&publisher, "serin_config_last_reload_successful 0.0").await;
+    assert!(text.contains("serin_config_last_reload_success_timestamp_seconds 1700000000.5"), "{text}");
+}
+
+#[tokio::test]
+async fn the_mode_is_that_of_the_newest_configuration() {
+    let publisher = start(&Publish::default());
+    publisher.send(note(Record::Revised { config: "abc".into(), mode: "act".into() }));
+    let text = shown(&publisher, "serin_mode{service=\"shop\",mode=\"act\"} 1.0").await;
+    assert!(text.contains("serin_mode{service=\"shop\",mode=\"observe\"} 0.0"), "{text}");
 }

@@ -36,9 +36,12 @@ use std::time::Duration;
 /// What must never be shown.
 const CANARY: &str = "S3CR3T-c4n4ry";
 
+fn targets() -> Arc<[Arc<str>]> {
+    ["front", "cart"].map(Arc::from).into()
+}
+
 fn roster() -> Roster {
-    let targets = ["front", "cart"].map(Arc::from).to_vec();
-    Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None, lines: None }
+    Roster { services: vec![("shop".into(), targets().to_vec(), Mode::Observe)], region: None, lines: None }
 }
 
 fn start(settings: &settings::Publish) -> Publisher {
@@ -93,6 +96,7 @@ fn second(bad: u32) -> Arc<Second> {
     Arc::new(Second {
         service: "shop".into(),
         at: clock::now(),
+        targets: targets(),
         deltas: vec![delta],
         times,
         rolling,

@@ -211,8 +211,18 @@ async function choose(name) {
   await urls();
 }
 
+// What of the configuration that was read last doesn't hold, and why.
+function configuration(reload) {
+  const waits = Object.entries(reload.pending).map(([name, why]) => `${name} goes by the configuration of before: ${why}`);
+  if (reload.needs_restart.length) waits.push(`holds after a restart: ${reload.needs_restart.join(", ")}`);
+  if (!reload.ok) waits.push(`the configuration has a fault, and that of before goes on: ${reload.faults}`);
+  set($("configuration"), waits.join("; "));
+  $("configuration").hidden = !waits.length;
+}
+
 function heard(now) {
   standing = now;
+  configuration(now.reload);
   set($("who"), `${now.version} on ${now.instance}, up ${Math.floor(now.uptime_s / 60)} min`);
   $("hold").hidden = !now.takes_token;
   $("elsewhere").hidden = now.takes_token;

@@ -27,7 +27,7 @@ impl Past {
     fn take(&mut self, line: &[u8]) {
         let Ok((envelope, record)) = parse(line) else { return };
         let release = match &record {
-            Record::Started { config, .. } => {
+            Record::Started { config, .. } | Record::Revised { config, .. } => {
                 self.config = Some(config.clone());
                 None
             }

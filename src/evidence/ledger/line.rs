@@ -231,9 +231,11 @@ impl Naming {
                 }
                 self.open
             }
-            Record::Started { .. } | Record::Drift { .. } | Record::Paged { .. } | Record::Stopped { .. } => {
-                self.open
-            }
+            Record::Started { .. }
+            | Record::Revised { .. }
+            | Record::Drift { .. }
+            | Record::Paged { .. }
+            | Record::Stopped { .. } => self.open,
         }
     }
 

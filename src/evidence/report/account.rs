@@ -151,6 +151,7 @@ impl Walk {
             | Record::Held { .. }
             | Record::Kept { .. }
             | Record::Drift { .. }
+            | Record::Revised { .. }
             | Record::Operator { .. } => self.acted(story, at, record),
             Record::Started { .. }
             | Record::Good { .. }
@@ -218,6 +219,9 @@ impl Walk {
                 self.step(story, at, "drift", format!("requests go to {shows}; we leave it so"));
             }
             Record::Operator { command } => self.step(story, at, "operator", told(command)),
+            Record::Revised { mode, .. } => {
+                self.step(story, at, "configuration", format!("read anew; mode {mode}"));
+            }
             Record::Started { .. }
             | Record::Release { .. }
             | Record::Epoch { .. }

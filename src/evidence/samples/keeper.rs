@@ -1,6 +1,7 @@
 //! The ring in memory and what of it is kept. No IO, no clock: it runs on the engine's thread.
 
 use super::BEFORE;
+use super::names::Names;
 use super::reservoir::{Reservoir, Spill};
 use crate::model::release::{EpochId, ReleaseId};
 use crate::model::sample::{Outcome, Sample, Taint};
@@ -76,6 +77,8 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// What the pipeline calls the open release.
     pub label: Option<(ReleaseId, Arc<str>)>,
+    /// There are new names, from this batch on.
+    pub names: Option<Arc<Names>>,
     /// An instant on both clocks, so that the writer can date them.
     pub anchor: (Mono, Wall),
 }
@@ -125,6 +128,8 @@ pub struct SampleKeeper {
     trails: BTreeMap<TargetId, Trail>,
     cutover: Option<Cutover>,
     label: Option<(ReleaseId, Arc<str>)>,
+    /// New ones that the writer doesn't know yet.
+    names: Option<Arc<Names>>,
     window: Option<Window>,
     /// Bad samples of the open epoch: all, and those offered to the reservoir.
     bad: BTreeMap<TargetId, (u64, u64)>,
@@ -147,6 +152,7 @@ impl SampleKeeper {
             trails: BTreeMap::new(),
             cutover: None,
             label: None,
+            names: None,
             window: None,
             bad: BTreeMap::new(),
             reservoir: None,
@@ -227,6 +233,12 @@ impl SampleKeeper {
         self.label = Some((release, label.into()));
     }
 
+    /// The configuration was read anew: there are more names, and another limit of what is slow.
+    pub fn revise(&mut self, names: Option<Arc<Names>>, slow: Option<Span>) {
+        self.names = names.or_else(|| self.names.take());
+        self.limits.slow = slow;
+    }
+
     /// The judging of the open release is over before its time.
     pub fn close(&mut self) {
         self.window = None;
@@ -264,7 +276,7 @@ impl SampleKeeper {
         if items.is_empty() {
             return None;
         }
-        Some(Batch { items, label: self.label.clone(), anchor })
+        Some(Batch { items, label: self.label.clone(), names: self.names.take(), anchor })
     }
 
     /// Samples that were wanted and had to make room before the writer took them.

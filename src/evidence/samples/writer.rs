@@ -2,6 +2,7 @@
 
 use super::SampleLine;
 use super::keeper::{Batch, Item, Kept, SampleKeeper};
+use super::names::Names;
 use super::reservoir::Spill;
 use crate::model::release::{EpochId, ReleaseId};
 use crate::model::target::{TargetId, Versions};
@@ -16,10 +17,6 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 /// Batches that may wait for the disk.
 const WAITING_MAX: usize = 4;
-
-/// What the targets are called, in the order of the configuration: URL and name.
-#[derive(Clone, Debug, Default)]
-pub struct Names(pub Vec<(Box<str>, Box<str>)>);
 
 /// What was lost, for metrics.
 #[derive(Debug, Default)]
@@ -85,6 +82,9 @@ impl SampleWriter {
 
     /// Writes one batch. Best effort: what the disk or the budget doesn't take is counted, and told once.
     pub fn write(&mut self, batch: &Batch) {
+        if let Some(names) = &batch.names {
+            self.names = Names::clone(names);
+        }
         let mut items = batch.items.as_slice();
         while let Some(first) = items.first() {
             let file = file_of(first);

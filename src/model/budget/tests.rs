@@ -157,6 +157,7 @@ fn only_what_the_production_path_answered_is_spent() {
     let second = Second {
         service: "shop".into(),
         at: mono,
+        targets: [].into(),
         deltas,
         times: Times::default(),
         rolling: None,
@@ -188,4 +189,13 @@ fn what_is_answered_while_the_clock_repeats_an_hour_is_of_the_newest() {
     budget.add(5, 1, clocks(HOUR_MS, 0).0, Wall((START + 1) * HOUR_MS - 20 * 60_000));
     let bins: Vec<_> = budget.bins().map(|bin| (bin.hour, bin.answers)).collect();
     assert_eq!(bins, [(START, 10), (START + 1, 15)]);
+}
+
+#[test]
+fn another_promise_counts_for_what_was_answered_before_too() {
+    let mut budget = ErrorBudget::new(0.01);
+    add(&mut budget, 0, 0, 1_000, 5);
+    is(budget.figures(clocks(0, 0).1).remaining, 0.5);
+    budget.allow(0.02);
+    is(budget.figures(clocks(0, 0).1).remaining, 0.75);
 }

@@ -61,6 +61,12 @@ impl Spent {
         self.bins.clear();
     }
 
+    /// How many within `span` before `now`.
+    #[cfg(test)]
+    pub(crate) fn count(&self, span: Duration, now: Mono) -> u32 {
+        self.within(span, now).0
+    }
+
     /// How many within `span` before `now`, and when the first and the last of them were due.
     fn within(&self, span: Duration, now: Mono) -> (u32, Option<(Mono, Mono)>) {
         let from = now.before(span).0 / self.bin_ns;

@@ -12,7 +12,7 @@
 //! | I4 | the groups that would serve have as many healthy targets as the floor wants |
 //! | I5 | only over the before-image, as the last read shows it |
 //! | I6 | the rule is understood, and all of it but the forward stays |
-//! | I7 | nobody holds, by tag or by word |
+//! | I7 | nobody holds, by tag or by word, and the mode is not to observe |
 //! | I8 | no new intent while another has begun and has no end |
 //! | I9 | no second call before a read that was asked for after the first |
 //! | I11 | the budgets of an hour and of a day |
@@ -24,7 +24,7 @@ use super::{Action, Command, Event, Observed, OpId, PageKind};
 use crate::listener::{Fingerprint, GroupHealth, HealthState, ListenerState, RuleState};
 use crate::owner::Call;
 use crate::plan::Write;
-use crate::policy::GuardPolicy;
+use crate::policy::{GuardPolicy, Mode};
 use crate::record::{Intent, IntentId, Record};
 use crate::recover::Recovered;
 use crate::release::{EpochId, ReleaseId};
@@ -56,6 +56,8 @@ pub(super) struct Monitor {
     health: Vec<GroupHealth>,
     held_by_tag: bool,
     held_by_word: bool,
+    /// The newest policy only observes, whether it holds already or not.
+    observes: bool,
     /// The newest word is bad: of which epoch, and when the last bad answer was due.
     bad: Option<(EpochId, Mono)>,
     /// The last call, until a read that was asked for later has come back.
@@ -87,6 +89,15 @@ struct Breach {
     looked: Mono,
 }
 
+/// What it takes of a policy: the floor of healthy targets, how old evidence may be, and the budgets.
+const fn limits(policy: &GuardPolicy) -> (u32, Duration, [(Duration, u32); 2]) {
+    let budgets = [
+        (Duration::from_hours(1), policy.reverts_per_hour_max),
+        (Duration::from_hours(24), policy.reverts_per_day_max),
+    ];
+    (policy.healthy_min, policy.evidence_age_max, budgets)
+}
+
 /// What must be so, or the words for that it isn't.
 fn must(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
@@ -95,13 +106,11 @@ fn must(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
 impl Monitor {
     pub(super) fn new(policy: &GuardPolicy, recovered: &Recovered, now: Mono) -> Self {
         let latched = recovered.release.as_ref().filter(|release| release.latch.is_some());
+        let (healthy_min, evidence_age_max, reverts_max) = limits(policy);
         Self {
-            healthy_min: policy.healthy_min,
-            evidence_age_max: policy.evidence_age_max,
-            reverts_max: [
-                (Duration::from_hours(1), policy.reverts_per_hour_max),
-                (Duration::from_hours(24), policy.reverts_per_day_max),
-            ],
+            healthy_min,
+            evidence_age_max,
+            reverts_max,
             asked: None,
             open: None,
             read: OpId(0),
@@ -109,6 +118,7 @@ impl Monitor {
             health: Vec::new(),
             held_by_tag: false,
             held_by_word: recovered.hold.is_some(),
+            observes: policy.mode == Mode::Observe,
             bad: None,
             unread: None,
             reverts: recovered.reverts_ago.iter().map(|ago| now.before(*ago)).collect(),
@@ -116,6 +126,16 @@ impl Monitor {
             breach: None,
             broken: None,
         }
+    }
+
+    /// The policy is another one now.
+    pub(super) fn revise(&mut self, policy: &GuardPolicy) {
+        (self.healthy_min, self.evidence_age_max, self.reverts_max) = limits(policy);
+    }
+
+    #[cfg(test)]
+    pub(super) fn limits(&self) -> (u32, Duration, [u32; 2]) {
+        (self.healthy_min, self.evidence_age_max, self.reverts_max.map(|(_, most)| most))
     }
 
     /// Why the process acts no more, if it doesn't.
@@ -143,6 +163,7 @@ impl Monitor {
             }
             Event::Operator(Command::Hold { .. }) => self.held_by_word = true,
             Event::Operator(Command::Unhold) => self.held_by_word = false,
+            Event::Revise(policy) => self.observes = policy.mode == Mode::Observe,
             Event::Drain => self.breach = None,
             Event::Operator(Command::Ack | Command::ReleaseBegin { .. })
             | Event::Tick
@@ -202,7 +223,8 @@ impl Monitor {
                 | Action::Ask(_)
                 | Action::Read(..)
                 | Action::Verify(..)
-                | Action::Tag(_) => {}
+                | Action::Tag(_)
+                | Action::Revised => {}
             }
         }
         let Some(breach) = &mut self.breach else { return Ok(()) };
@@ -305,6 +327,7 @@ impl Monitor {
         }
         must(open.reread, || "I5: no read stands between the intent and the call".into())?;
         must(!self.held_by_tag && !self.held_by_word, || "I7: somebody holds".into())?;
+        must(!self.observes, || "I7: the mode is to observe".into())?;
         must(self.unread.is_none(), || "I9: no read stands between two calls".into())?;
         writes.iter().try_for_each(|write| self.may_write(open, write))
     }

@@ -196,7 +196,7 @@ impl Guard {
         }
     }
 
-    fn no_hold(&self) -> Result<String, String> {
+    pub(super) fn no_hold(&self) -> Result<String, String> {
         let tagged = self.live.as_ref().and_then(|live| live.marks.hold.as_ref());
         match self.hold.as_ref().or(tagged).filter(|_| answered(Hazard::Operator)) {
             Some(why) => Err(format!("an operator holds: {why}")),

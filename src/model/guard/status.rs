@@ -50,6 +50,7 @@ impl Guard {
             outcome: self.outcome(),
             read: live.map(|live| live.read),
             read_error: self.read_error.as_ref().map(|error| error.to_string().into()),
+            revision: self.revision_waits(now),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::judge::{Judgement, Notice};
 use crate::listener::{GroupHealth, ListenerState};
 use crate::owner::{Call, Owner};
 use crate::plan::Write;
+use crate::policy::GuardPolicy;
 use crate::record::{Intent, Record};
 use crate::release::{Cause, EpochId, ReleaseId, Stage};
 use crate::target::Version;
@@ -40,6 +41,8 @@ pub enum Event {
     Operator(Command),
     /// AWS has answered a change of the tag: what it says now is to be read.
     Tagged,
+    /// The configuration was read anew: this policy is to hold as soon as it may.
+    Revise(Box<GuardPolicy>),
     /// Finish what is out, begin nothing.
     Drain,
 }
@@ -67,6 +70,8 @@ pub enum Action {
     Page(Page),
     /// Write a line into the ledger.
     Note(Box<Record>),
+    /// The policy of the last [`Event::Revise`] holds from now on: everything else of that configuration may, too.
+    Revised,
     /// Write the tag that forbids acting, for every instance to read, with the reason; or take it away.
     Tag(Option<Box<str>>),
 }
@@ -385,4 +390,6 @@ pub struct Status {
     pub read: Option<Mono>,
     /// Why the last one failed, if it did.
     pub read_error: Option<Box<str>>,
+    /// The configuration was read anew, and why that doesn't hold yet.
+    pub revision: Option<&'static str>,
 }

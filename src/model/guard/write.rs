@@ -7,6 +7,7 @@ use super::{
 use crate::hazard::{Hazard, answered};
 use crate::listener::short;
 use crate::plan::{Progress, Write};
+use crate::policy::Mode;
 use crate::record::{Intent, Record};
 use crate::time::Mono;
 use std::time::Duration;
@@ -124,7 +125,11 @@ impl Guard {
     /// then only a person's word or time stops it, and that is a partial revert.
     pub(super) fn write_or_leave(&mut self, now: Mono, course: Course, write: &Write, out: &mut Vec<Action>) {
         let tagged = self.live.as_ref().and_then(|live| live.marks.hold.as_ref());
+        // Of a policy that only observes there is no intent: it came later.
+        let braked =
+            (self.policy.mode == Mode::Observe).then_some("the configuration says mode = \"observe\" now");
         let hold = self.hold.as_ref().or(tagged).filter(|_| answered(Hazard::Operator));
+        let hold = hold.map(|why| &**why).or(braked);
         let marked = self.release.as_ref().is_some_and(|release| release.irreversible)
             || self.live.as_ref().is_some_and(|live| live.marks.irreversible.is_some());
         let irreversible = marked && answered(Hazard::Irreversible);

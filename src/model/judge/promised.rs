@@ -112,6 +112,11 @@ impl Promised {
         Trail::new(promise.scope.clone(), promise.mark, promise.tolerate_blip)
     }
 
+    /// What was spent of the budget so far goes on to be: `old` is the same promise.
+    pub(super) fn go_on(&mut self, old: &Self) {
+        self.spent.clone_from(&old.spent);
+    }
+
     pub(super) fn clear(&mut self) {
         if let Some(spent) = &mut self.spent {
             spent.clear();

@@ -46,6 +46,11 @@ impl Log {
         self.begin
     }
 
+    /// All of them with their positions.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u64, &Kept)> {
+        (self.begin..).zip(&self.kept)
+    }
+
     /// The position behind the last.
     pub(super) fn end(&self) -> u64 {
         self.begin + self.kept.len() as u64

@@ -1,6 +1,6 @@
 //! What a window counts of its log through one pane: the samples of its own span, and of its own choice.
 
-use super::log::{Batch, Log, Samples};
+use super::log::{Batch, Kept, Log, Samples};
 use super::trail::Trail;
 use super::{LIMITS_MAX, Marks, Panes, Window};
 use crate::distribution::Distribution;
@@ -232,6 +232,11 @@ impl Pane {
             position += 1;
         }
         position
+    }
+
+    /// Whether what is at `position` is among its samples.
+    pub(super) fn has(&self, position: u64, kept: &Kept) -> bool {
+        position >= self.first && kept.panes.has(self.own)
     }
 
     pub(super) fn clear(&mut self, log: &Log) {

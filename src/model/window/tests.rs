@@ -451,3 +451,46 @@ fn what_has_a_mark_is_news_and_so_is_a_cleared_window() {
     seen.push(window.view().news());
     assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
 }
+
+#[test]
+fn panes_have_all_of_some_only_if_they_have_each() {
+    let both = Panes::of(1).and(Panes::of(2));
+    assert!(both.has_all(both) && both.has_all(Panes::of(1)) && both.has_all(Panes::NONE));
+    assert!(!Panes::of(1).has_all(both) && !Panes::of(0).has_all(both) && !Panes::NONE.has_all(Panes::of(0)));
+}
+
+/// Two panes of different spans, one of which was cleared, and one entry that was told of and amended.
+#[test]
+fn what_is_kept_is_told_with_the_panes_that_have_it_still() {
+    let mut window: Window<2> =
+        Window::of([Pane::new(Duration::from_secs(100)), Pane::new(Duration::from_secs(100))]);
+    let entry = |at: u64, target: u16| Entry {
+        due: Mono(at),
+        response: Span(1),
+        marks: Marks::new(false, [target == 9]),
+        answered: target != 9,
+        conn: 1,
+        addr: 1,
+        target: TargetId(target),
+        version: VersionId(1),
+    };
+    let (both, first) = (Panes::of(0).and(Panes::of(1)), Panes::of(0));
+    window.insert_into(both, Mono(1), entry(1, 1));
+    window.insert_into(both, Mono(2), entry(2, 9));
+    window.clear_pane(1);
+    window.insert_into(both, Mono(3), entry(3, 3));
+    window.insert_into(first, Mono(4), entry(4, 4));
+    let amended = Entry { answered: true, ..entry(2, 9) };
+    assert_eq!(window.amend_in(both, amended), first);
+    let kept: Vec<(Mono, Panes, u16, bool)> =
+        window.kept().map(|(at, panes, entry)| (at, panes, entry.target.0, entry.answered)).collect();
+    assert_eq!(
+        kept,
+        [
+            (Mono(1), first, 1, true),
+            (Mono(2), first, 9, true),
+            (Mono(3), both, 3, true),
+            (Mono(4), first, 4, true)
+        ]
+    );
+}

@@ -46,7 +46,6 @@ impl Datum {
 /// What all services did since the last flush.
 #[derive(Debug, Default)]
 pub(in crate::publish) struct Interval {
-    targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     services: BTreeMap<Arc<str>, Service>,
 }
 
@@ -73,17 +72,12 @@ struct Tally {
 }
 
 impl Interval {
-    pub(in crate::publish) fn new(targets: BTreeMap<Arc<str>, Vec<Arc<str>>>) -> Self {
-        Self { targets, services: BTreeMap::new() }
-    }
-
     pub(in crate::publish) fn second(&mut self, second: &Second) {
-        let targets = self.targets.get(&second.service).map(Vec::as_slice).unwrap_or_default();
         let service = self.services.entry(Arc::clone(&second.service)).or_default();
         service.heard = true;
         for delta in second.deltas.iter().filter(|delta| delta.purpose == Some(Purpose::Production)) {
             service.whole.add(delta);
-            service.targets.entry(names::target_label(targets, delta)).or_default().add(delta);
+            service.targets.entry(names::target_label(&second.targets, delta)).or_default().add(delta);
         }
         service.p95 = second.rolling.and_then(|rolling| rolling.p95);
         service.blind = second.rolling.map(|rolling| rolling.verdict == "blind");
@@ -91,6 +85,11 @@ impl Interval {
 
     pub(in crate::publish) fn armed(&mut self, service: &Arc<str>, armed: bool) {
         self.services.entry(Arc::clone(service)).or_default().armed = Some(armed);
+    }
+
+    /// It isn't watched any more.
+    pub(in crate::publish) fn gone(&mut self, service: &str) {
+        self.services.remove(service);
     }
 
     pub(in crate::publish) fn note(&mut self, service: &Arc<str>, record: &Record) {
@@ -234,6 +233,7 @@ mod tests {
         Second {
             service: "shop".into(),
             at: Mono(0),
+            targets: [Arc::from("front")].into(),
             deltas: vec![delta],
             times: Times::default(),
             rolling: None,

@@ -16,6 +16,7 @@ fn a_service_that_falls_silent_has_no_rolling_figures_any_more() {
     let second = Second {
         service,
         at: start,
+        targets: Arc::default(),
         deltas: Vec::new(),
         times: Times::default(),
         rolling,
@@ -57,6 +58,7 @@ fn a_guard_that_falls_silent_is_not_armed_any_more() {
         outcome: Outcome::None,
         read: None,
         read_error: None,
+        revision: None,
     };
     figures.fold(start, &Item::Status(service, Arc::new(status)));
     figures.expire(start.after(STALE));
@@ -124,6 +126,7 @@ fn no_figure_has_more_series_than_are_told_beforehand() {
         let second = Second {
             service: "shop".into(),
             at: start,
+            targets: ["a", "b", "c"].map(Arc::from).into(),
             deltas: vec![delta],
             times: Times::default(),
             rolling: None,

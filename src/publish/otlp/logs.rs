@@ -83,6 +83,15 @@ fn event(record: &Record) -> Option<Event<'_>> {
         Record::Started { version, mode, .. } => {
             event("serin.started", Info, format!("serin {version} watches, mode {mode}").into(), vec![])
         }
+        Record::Revised { config, mode } => {
+            let numbers = vec![("serin.config", text(config))];
+            event(
+                "serin.revised",
+                Info,
+                format!("the configuration was read anew, mode {mode}").into(),
+                numbers,
+            )
+        }
         Record::Epoch { epoch, release, shows, .. } => {
             event("serin.epoch", Info, format!("requests go to {shows}").into(), of(*epoch, *release))
         }

@@ -23,7 +23,6 @@ use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{
     Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream, Temporality,
 };
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -62,7 +61,7 @@ pub(super) async fn run(
     for name in &NAMES {
         observe(&meter, name, &figures);
     }
-    replay(Replay::new(&meter, &roster), provider, items).await;
+    replay(Replay::new(&meter), provider, items).await;
 }
 
 async fn replay(replay: Replay, provider: SdkMeterProvider, mut items: mpsc::Receiver<Dated>) {
@@ -78,10 +77,13 @@ async fn replay(replay: Replay, provider: SdkMeterProvider, mut items: mpsc::Rec
     }
 }
 
-/// The SDK folds what is beyond its limit into one series; the closed sets are larger than its default.
+/// URLs of a service at most, as the settings have it.
+const TARGETS_MAX: usize = 1_000;
+
+/// The SDK folds what is beyond its limit into one series; the closed sets are larger than its default. A service may get more URLs while
+/// we run.
 fn series_max(roster: &Roster) -> usize {
-    let targets: usize = roster.services.iter().map(|(_, targets, _)| targets.len() + 2).sum();
-    (3 * targets * names::reasons().count()).max(2_000)
+    3 * roster.services.len().max(1) * (TARGETS_MAX + 2) * names::reasons().count()
 }
 
 fn view(instrument: &Instrument, series_max: usize) -> Option<Stream> {
@@ -141,7 +143,6 @@ fn attributes<'a>(name: &Name, values: impl IntoIterator<Item = &'a str>) -> Vec
 
 /// The histograms, and what is needed to name their series.
 struct Replay {
-    targets: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     duration: Histogram<f64>,
     service_time: Histogram<f64>,
     since_due: Histogram<f64>,
@@ -151,14 +152,12 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(meter: &Meter, roster: &Roster) -> Self {
+    fn new(meter: &Meter) -> Self {
         let histogram = |metric: Metric| {
             let name = metric.name();
             meter.f64_histogram(name.otlp).with_unit(name.unit).with_description(name.meaning).build()
         };
-        let targets = roster.services.iter().map(|(name, targets, _)| (Arc::clone(name), targets.clone()));
         Self {
-            targets: targets.collect(),
             duration: histogram(Metric::Duration),
             service_time: histogram(Metric::ServiceTime),
             since_due: histogram(Metric::SinceDue),
@@ -170,7 +169,6 @@ impl Replay {
 
     fn second(&self, second: &Second) {
         let service = &second.service;
-        let targets = self.targets.get(service).map(Vec::as_slice).unwrap_or_default();
         let times = &second.times;
         for (histogram, metric, buckets) in [
             (&self.lateness, Metric::Lateness, &times.lateness),
@@ -187,7 +185,7 @@ impl Replay {
             if delta.purpose != Some(Purpose::Production) {
                 continue;
             }
-            let target = names::target_label(targets, delta);
+            let target = names::target_label(&second.targets, delta);
             let mut of_probe = attributes(Metric::Duration.name(), [&**service, &*target]);
             of_probe.push(KeyValue::new("user_agent.synthetic.type", "test"));
             record(&self.duration, &of_probe, &delta.response);

@@ -1,6 +1,6 @@
 //! Serin's own health: a prober that is starved, blind or silent must be seen before a release is.
 
-use super::looks::{BLIND, HOLDS, STARVED, WANTED};
+use super::looks::{BLIND, HOLDS, STARVED, TAKEN, WAITS, WANTED};
 use super::release::armed;
 use super::source::{Board, Chosen, Line, Look, Panel, Section};
 
@@ -120,6 +120,39 @@ fn pace() -> Section {
     }
 }
 
+fn configuration() -> Line {
+    Line {
+        height: 6,
+        panels: vec![
+            Panel::new(
+                Look::States,
+                "Configuration",
+                "none",
+                "Whether the configuration was taken when it was read last; if not, that of before goes on, and the log has the faults.",
+            )
+            .ask("min by (instance) (serin_config_last_reload_successful)", "{{instance}}")
+            .says(TAKEN)
+            .wide(2),
+            Panel::new(
+                Look::Stat,
+                "Read last",
+                "dateTimeFromNow",
+                "When the configuration was taken last.",
+            )
+            .ask("max by (instance) (serin_config_last_reload_success_timestamp_seconds) * 1000", "{{instance}}"),
+            Panel::new(
+                Look::States,
+                "Waits for a release",
+                "none",
+                "Services that have another configuration, which holds once the release under judgement is over.",
+            )
+            .ask("max by (service) (serin_config_pending)", "{{service}}")
+            .says(WAITS)
+            .wide(2),
+        ],
+    }
+}
+
 fn sight() -> Section {
     Section {
         title: "Does it see, and is it heard",
@@ -153,6 +186,6 @@ fn sight() -> Section {
                 .ask("sum by (destination, instance) (increase(serin_dropped_total[$__rate_interval]))", "{{destination}} {{instance}}")
                 .zero_based(),
             ],
-        }],
+        }, configuration()],
     }
 }

@@ -11,6 +11,10 @@ pub(super) const ARMED: &[Word] = &[("0", "not armed", "orange"), ("1", "armed",
 pub(super) const YES: &[Word] = &[("0", "no", "green"), ("1", "yes", "red")];
 /// A condition that should hold.
 pub(super) const HOLDS: &[Word] = &[("0", "doesn't hold", "orange"), ("1", "holds", "green")];
+/// A configuration.
+pub(super) const TAKEN: &[Word] = &[("0", "has faults", "red"), ("1", "taken", "green")];
+/// Another one.
+pub(super) const WAITS: &[Word] = &[("0", "holds", "green"), ("1", "waits", "yellow")];
 /// Blindness.
 pub(super) const BLIND: &[Word] = &[("0", "sees", "green"), ("1", "blind", "purple")];
 /// Attained answers: below a half nothing is called good.

@@ -354,6 +354,19 @@ fn i7_nobody_holds() {
     let memory = Recovered { hold: Some("me".into()), ..Recovered::default() };
     before.monitor = Monitor::new(&before.guard.policy, &memory, NOW);
     assert_eq!(breaks(before.ready().write(0)), "I7", "held before a restart");
+    let policy = |mode, way: &Way| {
+        let policy = GuardPolicy { mode, ..way.guard.policy.clone() };
+        Event::Revise(Box::new(policy))
+    };
+    let mut observes = Way::new();
+    let (observe, act) = (policy(Mode::Observe, &observes), policy(Mode::Act, &observes));
+    observes.ready().hear(&observe);
+    assert_eq!(breaks(observes.write(0)), "I7", "a policy that only observes counts before it holds");
+    assert_eq!(observes.hear(&act).write(0), Ok(()));
+    let mut only = Way::new();
+    let begun = GuardPolicy { mode: Mode::Observe, ..only.guard.policy.clone() };
+    only.monitor = Monitor::new(&begun, &Recovered::default(), NOW);
+    assert_eq!(breaks(only.ready().write(0)), "I7");
 }
 
 #[test]

@@ -429,7 +429,7 @@ impl Run {
         }
         match action {
             Action::Open(stage) => self.stage = Some(stage),
-            Action::Pace(_) | Action::Ask(_) => {}
+            Action::Pace(_) | Action::Ask(_) | Action::Revised => {}
             Action::Tag(hold) => self.plane.marks.hold = hold,
             Action::Read(op, depth) => {
                 if self.lives_to() {

@@ -22,6 +22,7 @@ pub(crate) fn words(action: &Action) -> String {
         Action::Verify(..) => "wants proof from fresh connections".into(),
         Action::Page(page) => format!("tells people: {}: {}", page.kind.name(), page.text),
         Action::Tag(Some(_)) => "writes the tag of a hold".into(),
+        Action::Revised => "goes by another policy".into(),
         Action::Tag(None) => "takes the tag of a hold away".into(),
         Action::Open(_) | Action::Pace(_) | Action::Ask(_) | Action::Note(_) => format!("{action:?}"),
     }

@@ -283,7 +283,7 @@ impl World {
         let actor = &mut self.actors[index];
         match action {
             Action::Open(stage) => actor.stage = Some((stage.epoch, stage.release)),
-            Action::Pace(_) | Action::Ask(_) => {}
+            Action::Pace(_) | Action::Ask(_) | Action::Revised => {}
             Action::Tag(hold) => self.marks.hold = hold,
             Action::Read(op, depth) => actor.asked = Some(Asked { op, depth, shows: None, late: false }),
             Action::Persist(op, intent) => actor.persist = Some((op, Rc::new(*intent), false, false)),

@@ -377,8 +377,7 @@ impl App {
         if let Some(notice) = notice {
             self.step(Event::Notice(notice));
         }
-        let rested = self.now.since(self.judged) >= self.rest;
-        if bad && rested {
+        if bad && self.now.since(self.judged) >= self.rest {
             self.judge();
         }
     }
@@ -466,6 +465,7 @@ impl App {
                 self.queue(at, Job::Reply(Box::new(Event::Tagged)));
             }
             Action::Page(page) => self.pages.push((self.now, page.kind, page.text)),
+            Action::Revised => {}
             Action::Note(record) => {
                 let held = matches!(*record, Record::Held { .. });
                 let preflight = matches!(*record, Record::Preflight { .. });

@@ -302,6 +302,7 @@ impl Run {
                     | Action::Verify(..)
                     | Action::Page(_)
                     | Action::Tag(_)
+                    | Action::Revised
                     | Action::Note(_) => {}
                 }
             }

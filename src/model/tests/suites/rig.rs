@@ -437,7 +437,7 @@ impl Rig {
                 self.later(at, Arrival::Proved(op));
             }
             // Nobody owns the listener of these stories.
-            Action::Page(_) | Action::Tag(_) | Action::Call(..) => {}
+            Action::Page(_) | Action::Tag(_) | Action::Revised | Action::Call(..) => {}
             Action::Note(record) => {
                 let stands_down =
                     matches!(&*record, Record::Paged { text, .. } if text.contains("an invariant is broken"));

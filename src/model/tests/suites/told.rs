@@ -96,7 +96,8 @@ impl Told {
             | Action::Ask(_)
             | Action::Read(..)
             | Action::Verify(..)
-            | Action::Tag(_) => {}
+            | Action::Tag(_)
+            | Action::Revised => {}
         }
     }
 
