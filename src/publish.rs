@@ -13,8 +13,8 @@
 //!
 //! What people are told is made into one [`Message`] first, the same for all of them.
 //!
-//! Nothing that happens here changes a verdict or delays a probe: a destination that hangs fills its own queue
-//! and loses what doesn't fit, and `serin_dropped_total` says so. What the figures are called stands in [`names`].
+//! Nothing that happens here changes a verdict or delays a probe: a destination that hangs fills its own queue, and then its own
+//! place on disk ([`outbox`], [`spool`]), and loses what doesn't fit, and `serin_dropped_total` says so. What the figures are called stands in [`names`].
 
 mod aws;
 mod cloudwatch;
@@ -23,13 +23,16 @@ mod emf;
 mod eventbridge;
 mod figures;
 mod labels;
+mod losses;
 mod message;
 pub mod names;
 mod otlp;
+mod outbox;
 mod post;
 mod prometheus;
 mod slack;
 mod sns;
+mod spool;
 mod versions;
 mod webhook;
 
@@ -47,13 +50,15 @@ use crate::model::trace::Traced;
 use crate::settings;
 use eventbridge::EventBridge;
 use figures::Figures;
+use losses::{Destination, Losses, Reason};
 use message::Desk;
+use outbox::{Depot, Phase};
 use slack::Slack;
 use sns::Sns;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use webhook::Webhook;
 
@@ -65,6 +70,11 @@ const BUCKETS: u64 = figures::BOUNDS.len() as u64 + 1;
 /// Versions that are told apart, and the one that is all others.
 const VERSIONS: u64 = versions::CAP as u64 + 1;
 const DESTINATIONS: u64 = Destination::ALL.len() as u64;
+/// Why something is lost.
+const LOSSES: u64 = Reason::ALL.len() as u64;
+
+/// Of the time that there is at the end, for destinations that take what they get; the rest is the disk's.
+const SENDING: f32 = 0.6;
 
 /// Between two looks for stale figures.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -105,6 +115,8 @@ pub struct Roster {
     pub region: Option<String>,
     /// Standard output.
     pub lines: Option<Lines>,
+    /// The folder for what can't be delivered yet; `None`: nothing is kept.
+    pub spool: Option<PathBuf>,
 }
 
 /// Takes whole lines for standard output, and says whether there was room. Never waits.
@@ -146,6 +158,7 @@ pub struct Publisher {
     desk: Desk,
     tellers: Vec<Lane<Arc<Message>>>,
     losses: Arc<Losses>,
+    phase: watch::Sender<Phase>,
     tasks: JoinSet<()>,
 }
 
@@ -166,25 +179,32 @@ impl Publisher {
     ) -> Result<Self, PublishError> {
         let figures = Arc::new(Mutex::new(Figures::new(roster, version)));
         let losses = Arc::new(Losses::default());
+        let phase = watch::Sender::default();
+        let depot = Depot {
+            losses: Arc::clone(&losses),
+            phase: phase.subscribe(),
+            dir: roster.spool.clone(),
+            turn: Arc::new(Semaphore::new(1)),
+        };
         let mut tasks = JoinSet::new();
         let mut lanes = vec![figures_lane(&figures, &losses, &mut tasks)];
         let who = (instance, version);
-        lanes.extend(otlp::start(settings.otlp.as_ref(), roster, who, &figures, &losses, &mut tasks)?);
+        lanes.extend(otlp::start(settings.otlp.as_ref(), roster, who, &figures, &depot, &mut tasks)?);
         if let Some(cloudwatch) = &settings.cloudwatch {
-            lanes.push(cloudwatch::start(cloudwatch, roster, &losses, &mut tasks));
+            lanes.push(cloudwatch::start(cloudwatch, roster, &depot, &mut tasks));
         }
         if let Some(emf) = &settings.emf {
             lanes.push(emf::start(emf, roster, &losses, &mut tasks));
         }
         let tellers = tellers(settings, roster, &losses, &mut tasks)?;
-        Ok(Self { figures, lanes, desk: Desk::new(roster, instance)?, tellers, losses, tasks })
+        Ok(Self { figures, lanes, desk: Desk::new(roster, instance)?, tellers, losses, phase, tasks })
     }
 
     /// Tells every destination that cares. Never blocks: what doesn't fit into a queue is dropped and counted.
     pub fn send(&self, item: Item) {
         let dated = Dated { at: clock::wall(), item };
         let message = self.desk.message(&dated.item, dated.at).map(Arc::new);
-        for lane in self.lanes.iter().filter(|lane| lane.destination.wants(&dated.item)) {
+        for lane in self.lanes.iter().filter(|lane| wants(lane.destination, &dated.item)) {
             lane.send(dated.clone(), &self.losses);
         }
         let Some(message) = message else { return };
@@ -202,18 +222,25 @@ impl Publisher {
         prometheus::exposition(&self.figures, format)
     }
 
-    /// Closes the queues and gives every destination until `within` to send what it has; the rest is lost.
+    /// Closes the queues and gives every destination until `within` to send what it has. What isn't taken in the most of that
+    /// goes to the disk, where there is a spool; the rest is lost.
     pub async fn drain(self, within: Duration) {
-        let Self { lanes, tellers, mut tasks, .. } = self;
+        let Self { lanes, tellers, phase, mut tasks, .. } = self;
+        phase.send_replace(Phase::Closing);
         drop((lanes, tellers));
-        let all = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(within, all).await.is_err() {
-            tracing::warn!(
-                within_ms = within.as_millis(),
-                "a destination did not finish in time; what it held is lost"
-            );
-            tasks.shutdown().await;
+        let sending = within.mul_f32(SENDING);
+        for rest in [sending, within.saturating_sub(sending)] {
+            let all = async { while tasks.join_next().await.is_some() {} };
+            if tokio::time::timeout(rest, all).await.is_ok() {
+                return;
+            }
+            phase.send_replace(Phase::Hurry);
         }
+        tracing::warn!(
+            within_ms = within.as_millis(),
+            "a destination did not finish in time; what it held is lost"
+        );
+        tasks.shutdown().await;
     }
 }
 
@@ -236,7 +263,7 @@ impl<T> Lane<T> {
     fn send(&self, item: T, losses: &Losses) -> bool {
         let taken = self.queue.try_send(item).is_ok();
         if !taken {
-            losses.add(self.destination, 1);
+            losses.add(self.destination, Reason::QueueFull, 1);
         }
         taken
     }
@@ -268,76 +295,17 @@ fn tellers(
     Ok(tellers)
 }
 
-/// Who is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Destination {
-    Prometheus,
-    Otlp,
-    OtlpLogs,
-    OtlpTraces,
-    CloudWatch,
-    Emf,
-    Webhook,
-    Slack,
-    Sns,
-    EventBridge,
-}
-
-impl Destination {
-    const ALL: [Self; 10] = [
-        Self::Prometheus,
-        Self::Otlp,
-        Self::OtlpLogs,
-        Self::OtlpTraces,
-        Self::CloudWatch,
-        Self::Emf,
-        Self::Webhook,
-        Self::Slack,
-        Self::Sns,
-        Self::EventBridge,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Prometheus => "prometheus",
-            Self::Otlp => "otlp",
-            Self::OtlpLogs => "otlp-logs",
-            Self::OtlpTraces => "otlp-traces",
-            Self::CloudWatch => "cloudwatch",
-            Self::Emf => "emf",
-            Self::Webhook => "webhook",
-            Self::Slack => "slack",
-            Self::Sns => "sns",
-            Self::EventBridge => "eventbridge",
+/// Whether `destination` gets `item` as it is; what people are told goes to the others as messages.
+const fn wants(destination: Destination, item: &Item) -> bool {
+    match destination {
+        Destination::Prometheus => true,
+        Destination::Otlp => matches!(item, Item::Second(_)),
+        Destination::OtlpLogs => matches!(item, Item::Note(..)),
+        Destination::OtlpTraces => matches!(item, Item::Probe(..)),
+        Destination::CloudWatch | Destination::Emf => {
+            !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..) | Item::Reloaded { .. })
         }
-    }
-
-    /// Whether it gets `item` as it is; what people are told goes to the others as messages.
-    const fn wants(self, item: &Item) -> bool {
-        match self {
-            Self::Prometheus => true,
-            Self::Otlp => matches!(item, Item::Second(_)),
-            Self::OtlpLogs => matches!(item, Item::Note(..)),
-            Self::OtlpTraces => matches!(item, Item::Probe(..)),
-            Self::CloudWatch | Self::Emf => {
-                !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..) | Item::Reloaded { .. })
-            }
-            Self::Webhook | Self::Slack | Self::Sns | Self::EventBridge => false,
-        }
-    }
-}
-
-/// What each destination has lost, in whole items, exports or data.
-#[derive(Debug, Default)]
-struct Losses([AtomicU64; Destination::ALL.len()]);
-
-impl Losses {
-    fn add(&self, destination: Destination, lost: u64) {
-        self.0[destination as usize].fetch_add(lost, Ordering::Relaxed);
-    }
-
-    fn of(&self, destination: Destination) -> u64 {
-        self.0[destination as usize].load(Ordering::Relaxed)
+        Destination::Webhook | Destination::Slack | Destination::Sns | Destination::EventBridge => false,
     }
 }
 
@@ -371,7 +339,10 @@ fn refresh(figures: &Mutex<Figures>, losses: &Losses) {
     let mut figures = lock(figures);
     figures.expire(clock::now());
     for destination in Destination::ALL {
-        figures.dropped(destination.name(), losses.of(destination));
+        for reason in Reason::ALL {
+            figures.dropped(destination.name(), reason.name(), losses.of(destination, reason));
+        }
+        figures.waiting(destination.name(), losses.waiting(destination));
     }
 }
 

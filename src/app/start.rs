@@ -19,7 +19,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -148,7 +148,7 @@ pub(super) async fn build(settings: Settings, archive: Archive) -> Result<Parts,
     let keeping = Keeping::new(&process.evidence, services.len(), process.publish.emf.is_some());
     let publisher = Arc::new(Publisher::start(
         &process.publish,
-        &roster(services, keeping.echo()),
+        &roster(services, keeping.echo(), &process.evidence.dir),
         &instance,
         env!("CARGO_PKG_VERSION"),
     )?);
@@ -288,7 +288,7 @@ fn names(service: &Service) -> Vec<Arc<str>> {
     service.targets.iter().map(|target| Arc::from(target.name.as_str())).collect()
 }
 
-fn roster(services: &[Service], echo: Option<Echo>) -> Roster {
+fn roster(services: &[Service], echo: Option<Echo>, evidence: &Path) -> Roster {
     Roster {
         services: services
             .iter()
@@ -299,6 +299,7 @@ fn roster(services: &[Service], echo: Option<Echo>) -> Roster {
             .find_map(|service| service.levers.first())
             .map(|lever| lever.region().to_owned()),
         lines: echo.map(|echo| Lines(Arc::new(move |line| echo.line(line)))),
+        spool: Some(evidence.join("spool")),
     }
 }
 

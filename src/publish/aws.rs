@@ -1,6 +1,7 @@
 //! How messages go to AWS: bounded in time, once an attempt, and what a failure means.
 
 use super::delivery::Refused;
+use super::outbox::Failure;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -25,6 +26,10 @@ const PASSING: [&str; 8] = [
     "InternalFailure",
     "InternalException",
 ];
+
+/// Codes of what is wrong now and needn't be later, though the request is none that may pass now.
+const MENDED_BY_TIME: [&str; 4] =
+    ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed"];
 
 /// Credentials are asked for with the first call, so that missing ones are a failed call like others. The delivery has its
 /// own attempts, so the SDK makes none.
@@ -55,6 +60,28 @@ where
     };
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     said(service.code().unwrap_or("no code"), service.message().unwrap_or_default(), status)
+}
+
+/// The same of a batch, which can wait: for a region, for credentials, and for a clock that is right again.
+pub(super) fn failed<E>(error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let waits = matches!(error, SdkError::ConstructionFailure(_))
+        || error.code().is_some_and(|code| MENDED_BY_TIME.contains(&code));
+    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+    let refused = match error {
+        // A no is one without its words, too; a yes that can't be read was cut off.
+        SdkError::ResponseError(_) if status >= 300 => said("no code", "the answer can't be read", status),
+        _ => refused(error),
+    };
+    Failure { passing: waits || refused.is_passing(), says: refused.to_string(), pause: pause(error) }
+}
+
+/// What the answer asks for before the next attempt, if it says so in seconds.
+fn pause<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
+    let seconds = error.raw_response()?.headers().get("retry-after")?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// The same of an answer that carries its error inside.

@@ -1,73 +1,63 @@
 //! `CloudWatch` metrics, every interval, by `PutMetricData`.
 //!
-//! Missing credentials, a missing region or a throttled API cost data, which are counted, and a log line a minute.
+//! A batch is what one request takes. It keeps its own time, which may be two weeks ago, so that one that waited on disk is told where
+//! it belongs. Missing credentials, a missing region or a throttled API delay data, and cost none as long as there is room.
 
 pub(super) mod interval;
 
-use super::{Dated, Destination, Item, Lane, Losses, QUEUE, Roster};
+use super::losses::{Destination, Reason};
+use super::outbox::{self, Carrier, Depot, Failure, Inlet, Terms};
+use super::spool::Batch;
+use super::{Dated, Item, Lane, QUEUE, Roster, aws};
 use crate::clock;
-use crate::model::time::{Mono, Wall};
+use crate::model::time::Wall;
 use crate::settings;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use aws_smithy_types::DateTime;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use interval::{Datum, Interval};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-/// The SDK's own default is 3.1 s to connect and no bound otherwise.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 const OPERATION_MAX: Duration = Duration::from_secs(15);
-/// Intervals that are on their way at most; a further one is dropped rather than kept.
-const FLIGHTS_MAX: usize = 4;
-/// Between two complaints.
-const COMPLAINT_EVERY: Duration = Duration::from_mins(1);
 
 /// Starts the destination.
 pub(super) fn start(
     settings: &settings::CloudWatch,
     roster: &Roster,
-    losses: &Arc<Losses>,
+    depot: &Depot,
     tasks: &mut JoinSet<()>,
 ) -> Lane<Dated> {
     let (queue, items) = mpsc::channel(QUEUE);
-    let sink = Sink {
-        settings: settings.clone(),
-        region: roster.region.clone(),
-        losses: Arc::clone(losses),
-        complained: Arc::new(AtomicU64::new(0)),
-    };
-    tasks.spawn(run(sink, Interval::default(), items));
+    let terms = Terms { destination: Destination::CloudWatch, within: OPERATION_MAX, spool: settings.spool };
+    let inlet = outbox::start(Sink::new(roster.region.clone()), terms, depot, tasks);
+    tasks.spawn(run(settings.clone(), inlet, Interval::default(), items));
     Lane { destination: Destination::CloudWatch, queue }
 }
 
-/// Cancel-safe: `recv`, `tick` and `join_next` are, and nothing else is awaited in the loop.
-async fn run(sink: Sink, mut interval: Interval, mut items: mpsc::Receiver<Dated>) {
-    let client = sink.client().await;
-    let mut ticks = tokio::time::interval(sink.settings.interval);
+/// Cancel-safe: `recv` and `tick` are, and nothing else is awaited.
+async fn run(
+    settings: settings::CloudWatch,
+    inlet: Inlet,
+    mut interval: Interval,
+    mut items: mpsc::Receiver<Dated>,
+) {
+    let mut ticks = tokio::time::interval(settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut flights = JoinSet::new();
     loop {
         tokio::select! {
             item = items.recv() => match item {
                 Some(Dated { item, .. }) => take(&mut interval, &item),
                 None => break,
             },
-            _ = ticks.tick() => sink.flush(&client, interval.take(), &mut flights),
-            Some(_) = flights.join_next() => {}
+            _ = ticks.tick() => flush(&settings, &inlet, interval.take()),
         }
     }
-    sink.flush(&client, interval.take(), &mut flights);
-    while flights.join_next().await.is_some() {}
+    flush(&settings, &inlet, interval.take());
 }
 
 pub(super) fn take(interval: &mut Interval, item: &Item) {
@@ -80,87 +70,97 @@ pub(super) fn take(interval: &mut Interval, item: &Item) {
     }
 }
 
+fn flush(settings: &settings::CloudWatch, inlet: &Inlet, data: Vec<Datum>) {
+    let (batches, broken) = interval::batches(data);
+    inlet.lost(Reason::Invalid, broken);
+    let at = clock::wall();
+    for batch in batches {
+        let items = batch.len() as u64;
+        let request = Request {
+            namespace: settings.namespace.clone(),
+            resolution_seconds: settings.resolution_seconds,
+            data: batch.into_iter().map(Figure::from).collect(),
+        };
+        let body = serde_json::to_vec(&request).expect("strings and numbers always serialize");
+        inlet.send(Batch { at, items, body: body.into() });
+    }
+}
+
+/// A batch as it is on disk: with what the file said when it was made.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Request {
+    namespace: String,
+    resolution_seconds: u8,
+    data: Vec<Figure>,
+}
+
+/// A [`Datum`] that may come from an earlier version of this program.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Figure {
+    name: String,
+    unit: String,
+    service: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    values: Vec<(f64, f64)>,
+}
+
+impl From<Datum> for Figure {
+    fn from(datum: Datum) -> Self {
+        Self {
+            name: datum.name.to_owned(),
+            unit: datum.unit.to_owned(),
+            service: datum.service.to_string(),
+            target: datum.target.map(|target| target.to_string()),
+            values: datum.values,
+        }
+    }
+}
+
 /// Where data go.
-#[derive(Clone, Debug)]
 struct Sink {
-    settings: settings::CloudWatch,
-    region: Option<String>,
-    losses: Arc<Losses>,
-    /// When there was a complaint last, in nanoseconds; 0 for never.
-    complained: Arc<AtomicU64>,
+    client: Client,
 }
 
 impl Sink {
-    /// Credentials are asked for with the first request, so that missing ones are a failed request like others.
-    async fn client(&self) -> Client {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_MAX)
-            .operation_attempt_timeout(ATTEMPT_MAX)
-            .operation_timeout(OPERATION_MAX)
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::standard())
-            .timeout_config(timeouts);
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        Client::new(&loader.load().await)
+    async fn new(region: Option<String>) -> Self {
+        Self { client: Client::new(&aws::config(region, ATTEMPT_MAX).await) }
     }
+}
 
-    fn flush(&self, client: &Client, data: Vec<Datum>, flights: &mut JoinSet<()>) {
-        let (batches, broken) = interval::batches(data);
-        self.losses.add(Destination::CloudWatch, broken);
-        if batches.is_empty() {
-            return;
-        }
-        if flights.len() >= FLIGHTS_MAX {
-            let lost: usize = batches.iter().map(Vec::len).sum();
-            self.lost(lost, "earlier requests have no answer yet");
-            return;
-        }
-        let (sink, client, at) = (self.clone(), client.clone(), clock::wall());
-        flights.spawn(async move {
-            for batch in batches {
-                sink.put(&client, batch, at).await;
-            }
-        });
-    }
-
-    async fn put(&self, client: &Client, batch: Vec<Datum>, at: Wall) {
-        let data = batch.iter().map(|datum| self.metric_datum(datum, at)).collect();
-        let request =
-            client.put_metric_data().namespace(&self.settings.namespace).set_metric_data(Some(data));
+impl Carrier for Sink {
+    async fn carry(&self, batch: &Batch) -> Result<u64, Failure> {
+        let request: Request = serde_json::from_slice(&batch.body).map_err(|error| Failure {
+            says: error.to_string(),
+            passing: false,
+            pause: None,
+        })?;
+        let resolution = i32::from(request.resolution_seconds);
+        let data = request.data.iter().map(|figure| metric_datum(figure, batch.at, resolution)).collect();
+        let put = self.client.put_metric_data().namespace(request.namespace).set_metric_data(Some(data));
         // Boxed: the SDK's future is some kilobytes.
-        if let Err(error) = Box::pin(request.send()).await {
-            self.lost(batch.len(), &DisplayErrorContext(&error).to_string());
+        match Box::pin(put.send()).await {
+            Ok(_) => Ok(0),
+            Err(error) => Err(aws::failed(&error)),
         }
     }
+}
 
-    fn metric_datum(&self, datum: &Datum, at: Wall) -> MetricDatum {
-        let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-        let target = datum.target.as_ref().map(|target| dimension("Target", target));
-        let dimensions = [dimension("Service", &datum.service)].into_iter().chain(target).collect();
-        let builder = MetricDatum::builder()
-            .metric_name(datum.name)
-            .unit(StandardUnit::from(datum.unit))
-            .timestamp(DateTime::from_millis(at.0))
-            .storage_resolution(i32::from(self.settings.resolution_seconds))
-            .set_dimensions(Some(dimensions));
-        match datum.values.as_slice() {
-            [(value, 1.0)] => builder.value(*value).build(),
-            values => builder
-                .set_values(Some(values.iter().map(|(value, _)| *value).collect()))
-                .set_counts(Some(values.iter().map(|(_, count)| *count).collect()))
-                .build(),
-        }
-    }
-
-    fn lost(&self, data: usize, error: &str) {
-        self.losses.add(Destination::CloudWatch, data as u64);
-        let (now, last) = (clock::now(), self.complained.load(Ordering::Relaxed));
-        if last == 0 || now.since(Mono(last)) >= COMPLAINT_EVERY {
-            self.complained.store(now.0, Ordering::Relaxed);
-            tracing::warn!(data, error, "CloudWatch data were lost; told once a minute at most");
-        }
+fn metric_datum(figure: &Figure, at: Wall, resolution: i32) -> MetricDatum {
+    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+    let target = figure.target.as_ref().map(|target| dimension("Target", target));
+    let dimensions = [dimension("Service", &figure.service)].into_iter().chain(target).collect();
+    let builder = MetricDatum::builder()
+        .metric_name(&figure.name)
+        .unit(StandardUnit::from(figure.unit.as_str()))
+        .timestamp(DateTime::from_millis(at.0))
+        .storage_resolution(resolution)
+        .set_dimensions(Some(dimensions));
+    match figure.values.as_slice() {
+        [(value, 1.0)] => builder.value(*value).build(),
+        values => builder
+            .set_values(Some(values.iter().map(|(value, _)| *value).collect()))
+            .set_counts(Some(values.iter().map(|(_, count)| *count).collect()))
+            .build(),
     }
 }

@@ -1,7 +1,7 @@
 //! One message after the other to one destination, three attempts each.
 
 use super::post::{PostError, Poster};
-use super::{Destination, Lane, Losses};
+use super::{Destination, Lane, Losses, Reason};
 use crate::model::message::Message;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
@@ -49,7 +49,7 @@ pub(super) enum Refused {
 
 impl Refused {
     /// Whether another attempt may do better.
-    fn is_passing(&self) -> bool {
+    pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Post(_) => true,
             Self::Redirect(_) | Self::Template(_) => false,
@@ -86,7 +86,8 @@ pub(super) fn start<C: Courier>(
 async fn run<C: Courier>(courier: C, mut messages: mpsc::Receiver<Arc<Message>>, losses: &Losses) {
     while let Some(message) = messages.recv().await {
         if let Err(error) = deliver(&courier, &message).await {
-            losses.add(C::DESTINATION, 1);
+            let reason = if error.is_passing() { Reason::Unavailable } else { Reason::Refused };
+            losses.add(C::DESTINATION, reason, 1);
             lost(C::DESTINATION, &message, &error.to_string());
         }
     }

@@ -6,7 +6,7 @@
 //! is that of the interval, and `SampleCount` is not the number of answers, which is `Attempts`.
 
 use super::cloudwatch::interval::{Datum, Interval};
-use super::{Dated, Destination, Lane, Lines, Losses, QUEUE, Roster};
+use super::{Dated, Destination, Lane, Lines, Losses, QUEUE, Reason, Roster};
 use crate::clock;
 use crate::model::time::Wall;
 use crate::settings;
@@ -59,10 +59,10 @@ async fn run(sink: Sink, mut interval: Interval, mut items: mpsc::Receiver<Dated
 impl Sink {
     fn flush(&self, data: Vec<Datum>) {
         let (whole, broken): (Vec<Datum>, Vec<Datum>) = data.into_iter().partition(Datum::is_finite);
-        self.losses.add(Destination::Emf, broken.len() as u64);
+        self.losses.add(Destination::Emf, Reason::Invalid, broken.len() as u64);
         for line in lines(&self.settings, clock::wall(), &whole) {
             if !self.lines.as_ref().is_some_and(|Lines(write)| write(line)) {
-                self.losses.add(Destination::Emf, 1);
+                self.losses.add(Destination::Emf, Reason::QueueFull, 1);
             }
         }
     }
@@ -147,6 +147,7 @@ mod tests {
             namespace: "Ours".into(),
             interval: std::time::Duration::from_mins(1),
             resolution_seconds: 60,
+            spool: 0,
         };
         let lines = lines(&settings, Wall(1_700_000_000_123), data);
         assert!(lines.iter().all(|line| line.len() < 256 * 1024 && line.last() == Some(&b'\n')));

@@ -4,6 +4,7 @@
 //! the closed sets, so that a first failure is an increase and not a new series.
 
 use super::labels::{Labels, key};
+use super::losses::Waiting;
 use super::names::{self, Metric, NAMES};
 use super::versions::Versions;
 use super::{Item, Roster};
@@ -179,9 +180,18 @@ impl Figures {
         &self.series[metric as usize]
     }
 
-    /// Sets what `destination` has lost so far.
-    pub(super) fn dropped(&mut self, destination: &str, lost: u64) {
-        self.change(Metric::Dropped, &[destination], || Value::Count(0), |value| *value = Value::Count(lost));
+    /// Sets what `destination` has lost for `reason` so far.
+    pub(super) fn dropped(&mut self, destination: &str, reason: &str, lost: u64) {
+        let labels = [destination, reason];
+        self.change(Metric::Dropped, &labels, || Value::Count(0), |value| *value = Value::Count(lost));
+    }
+
+    /// Sets what waits on disk for `destination`.
+    #[expect(clippy::cast_precision_loss, reason = "a disk has fewer bytes than a double has integers")]
+    pub(super) fn waiting(&mut self, destination: &str, waiting: Option<Waiting>) {
+        let waits = |of: fn(&Waiting) -> u64| waiting.as_ref().map(|waiting| of(waiting) as f64);
+        self.known(Metric::SpoolBatches, &[destination], waits(|waiting| waiting.batches));
+        self.known(Metric::SpoolBytes, &[destination], waits(|waiting| waiting.bytes));
     }
 
     fn second(&mut self, now: Mono, second: &Second) {

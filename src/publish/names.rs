@@ -117,6 +117,8 @@ pub enum Metric {
     Pages,
     Refusals,
     Dropped,
+    SpoolBatches,
+    SpoolBytes,
     Reloaded,
     ReloadedAt,
     Pending,
@@ -125,7 +127,7 @@ pub enum Metric {
 use Kind::{Counter, Gauge, Histogram, Info};
 
 /// The catalogue.
-pub const NAMES: [Name; 39] = [
+pub const NAMES: [Name; 41] = [
     Name {
         metric: Metric::Build,
         prometheus: "serin_build_info",
@@ -447,8 +449,26 @@ pub const NAMES: [Name; 39] = [
         otlp: "serin.dropped",
         kind: Counter,
         unit: "{item}",
+        labels: &[DESTINATION, WHY],
+        meaning: "Items, exports and metric data that a destination never got, and why",
+    },
+    Name {
+        metric: Metric::SpoolBatches,
+        prometheus: "serin_spool_batches",
+        otlp: "serin.spool.batches",
+        kind: Gauge,
+        unit: "{batch}",
         labels: &[DESTINATION],
-        meaning: "Items, exports and metric data that a destination never got",
+        meaning: "Batches that wait on disk until the destination takes them; absent where nothing is kept",
+    },
+    Name {
+        metric: Metric::SpoolBytes,
+        prometheus: "serin_spool_bytes",
+        otlp: "serin.spool.size",
+        kind: Gauge,
+        unit: "By",
+        labels: &[DESTINATION],
+        meaning: "What they take of the disk",
     },
     Name {
         metric: Metric::Reloaded,

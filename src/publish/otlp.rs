@@ -1,11 +1,14 @@
 //! OTLP by the OpenTelemetry SDK: metrics every interval, a log record for each change of state, spans of probes.
 //!
 //! Each signal has an exporter, a queue and losses of its own. The SDK's reader and its log processor have threads of their own,
-//! which know no tokio; [`wire`] hands each request over to our runtime and waits for it. So nothing but those threads ever waits.
+//! which know no tokio; they hand what they made over to our runtime ([`outgoing`]), where it is tried, kept and tried again. Spans
+//! are sent by the SDK's own attempts ([`wire`]), and lost after the last.
 
+mod answer;
 mod feed;
 mod logs;
 mod metrics;
+mod outgoing;
 mod resource;
 mod sigv4;
 mod spans;
@@ -15,8 +18,10 @@ mod watch;
 mod wire;
 
 use super::figures::Figures;
+use super::losses::Destination;
+use super::outbox::{Depot, Terms};
 use super::post::{Poster, Unusable};
-use super::{Dated, Destination, Lane, Losses, PublishError, QUEUE, Roster};
+use super::{Dated, Lane, PublishError, QUEUE, Roster};
 use crate::settings::{self, OtlpProtocol, Signal};
 use feed::Feed;
 use http::Version;
@@ -28,7 +33,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch as cell};
 use tokio::task::JoinSet;
 use watch::Watch;
-use wire::Wire;
+use wire::{Way, Wire};
 
 /// How long one export may take with all its attempts.
 const EXPORT_MAX: Duration = Duration::from_secs(10);
@@ -39,31 +44,40 @@ pub(super) fn start(
     roster: &Roster,
     (instance, version): (&str, &str),
     figures: &Arc<Mutex<Figures>>,
-    losses: &Arc<Losses>,
+    depot: &Depot,
     tasks: &mut JoinSet<()>,
 ) -> Result<Vec<Lane<Dated>>, PublishError> {
     variables::warn();
     let mut lanes = Vec::new();
     let mut platform = Platform::new(instance, version);
+    let spool = settings.map_or(settings::Otlp::SPOOL, |otlp| otlp.spool);
     for signal in Signal::ALL {
-        let Some((feed, wire)) = open(signal, settings)? else { continue };
+        let Some((feed, way)) = open(signal, settings)? else { continue };
         let destination = destination(signal);
-        let watch = Watch::new(destination, losses);
+        let terms = Terms { destination, within: EXPORT_MAX, spool };
         let (queue, items) = mpsc::channel(QUEUE);
         let resource = platform.resource(tasks);
         let begun = match signal {
-            Signal::Metrics => metrics::exporter(&feed, wire, watch).map(|exporter| {
-                let shared = (roster.clone(), Arc::clone(figures));
-                tasks.spawn(async move {
-                    metrics::run(exporter, feed.interval, resource.await, shared, items).await;
-                });
-            }),
-            Signal::Logs => logs::exporter(&feed, wire, watch).map(|exporter| {
-                tasks.spawn(async move { logs::run(exporter, resource.await, items).await });
-            }),
-            Signal::Traces => spans::exporter(&feed, wire).map(|exporter| {
-                tasks.spawn(async move { spans::run(exporter, watch, resource.await, items).await });
-            }),
+            Signal::Metrics => {
+                metrics::exporter(&feed, outgoing::start(way, terms, depot, tasks)).map(|exporter| {
+                    let shared = (roster.clone(), Arc::clone(figures));
+                    tasks.spawn(async move {
+                        metrics::run(exporter, feed.interval, resource.await, shared, items).await;
+                    });
+                })
+            }
+            Signal::Logs => {
+                logs::exporter(&feed, outgoing::start(way, terms, depot, tasks)).map(|exporter| {
+                    tasks.spawn(async move { logs::run(exporter, resource.await, items).await });
+                })
+            }
+            Signal::Traces => {
+                let refused = Arc::default();
+                spans::exporter(&feed, Wire::new(way, &refused)).map(|exporter| {
+                    let watch = Watch::new(destination, &depot.losses, refused);
+                    tasks.spawn(async move { spans::run(exporter, watch, resource.await, items).await });
+                })
+            }
         };
         match begun {
             Ok(()) => lanes.push(Lane { destination, queue }),
@@ -75,7 +89,7 @@ pub(super) fn start(
 }
 
 /// Where `signal` goes, and the way there; `None` when nobody wants it sent.
-fn open(signal: Signal, settings: Option<&settings::Otlp>) -> Result<Option<(Feed, Wire)>, PublishError> {
+fn open(signal: Signal, settings: Option<&settings::Otlp>) -> Result<Option<(Feed, Way)>, PublishError> {
     let variable = |name: &str| std::env::var(name).ok();
     let Some(feed) = feed::choose(signal, settings, variable)? else { return Ok(None) };
     let tls = match tls::config(signal, variable) {
@@ -92,8 +106,8 @@ fn open(signal: Signal, settings: Option<&settings::Otlp>) -> Result<Option<(Fee
     match Poster::over(&feed.endpoint, feed.headers.clone(), feed.timeout, (version, tls))? {
         Ok(poster) => {
             let region = feed.sigv4.as_deref().or_else(|| sigv4::region(&feed.endpoint));
-            let wire = Wire::new(poster, feed.protocol, region.map(Signer::new));
-            Ok(Some((feed, wire)))
+            let way = Way::new(poster, feed.protocol, region.map(Signer::new));
+            Ok(Some((feed, way)))
         }
         Err(Unusable) if feed.ours => Err(PublishError::OtlpEndpoint),
         Err(Unusable) => {

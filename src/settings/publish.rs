@@ -6,6 +6,9 @@ use http::{HeaderMap, Uri};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// No spool is smaller.
+const SPOOL_MIN: u64 = 1 << 20;
+
 /// `[publish]`: a missing section is off.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Publish {
@@ -40,6 +43,8 @@ pub struct Otlp {
     pub sigv4: Option<String>,
     /// Sent with each export; all marked sensitive.
     pub headers: HeaderMap,
+    /// Bytes on disk, of metrics and of logs each, for what can't be delivered yet; 0: it is lost.
+    pub spool: u64,
 }
 
 /// How OTLP is spoken.
@@ -86,6 +91,13 @@ pub struct CloudWatch {
     pub interval: Duration,
     /// 1 or 60 seconds: the only storage resolutions there are.
     pub resolution_seconds: u8,
+    /// Bytes on disk for what can't be delivered yet; 0: it is lost, as lines always are.
+    pub spool: u64,
+}
+
+impl Otlp {
+    /// What [`Self::spool`] is where the environment alone names an endpoint: the file's default.
+    pub const SPOOL: u64 = 16 << 20;
 }
 
 /// All of it.
@@ -93,7 +105,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
     let named = |name: &str| section.has(name).then(|| section.section(name));
     let otlp = named("otlp").map(|section| otlp(&section)).transpose();
     let cloudwatch = named("cloudwatch").map(|section| cloudwatch(&section)).transpose();
-    let emf = named("emf").map(|section| self::cloudwatch(&section)).transpose();
+    let emf = named("emf").map(|section| figures(&section, Ok(0))).transpose();
     let webhook = named("webhook").map(|section| notify::webhook(&section)).transpose();
     let slack = named("slack").map(|section| notify::slack(&section)).transpose();
     let sns = named("sns").map(|section| notify::sns(&section)).transpose();
@@ -117,6 +129,7 @@ fn otlp(section: &Section<'_>) -> Result<Otlp, Noted> {
     let signals = section.get("signals", signals);
     let interval = section.get("interval", interval);
     let sigv4 = section.maybe("sigv4", region);
+    let spool = section.get("spool", spool);
     let mut headers = target::headers(section)?;
     headers.values_mut().for_each(|value| value.set_sensitive(true));
     Ok(Otlp {
@@ -126,7 +139,22 @@ fn otlp(section: &Section<'_>) -> Result<Otlp, Noted> {
         interval: interval?,
         sigv4: sigv4?,
         headers,
+        spool: spool?,
     })
+}
+
+/// A size; less than a large service's figures of one interval would lose all of them.
+fn spool(leaf: &Leaf<'_>) -> Result<u64, Fault> {
+    if leaf.text().is_ok_and(|text| text.trim() == "0") {
+        return Ok(0);
+    }
+    match leaf.size(0..=1 << 40)? {
+        size @ 1..SPOOL_MIN => Err(Fault::new(
+            format!("a spool of {size} bytes holds nothing: it is 1MiB to 1024GiB, or \"0\" for none"),
+            "write \"16MiB\", or \"0\"",
+        )),
+        size => Ok(size),
+    }
 }
 
 fn region(leaf: &Leaf<'_>) -> Result<String, Fault> {
@@ -154,6 +182,10 @@ fn signals(leaf: &Leaf<'_>) -> Result<BTreeSet<Signal>, Fault> {
 }
 
 fn cloudwatch(section: &Section<'_>) -> Result<CloudWatch, Noted> {
+    figures(section, section.get("spool", spool))
+}
+
+fn figures(section: &Section<'_>, spool: Result<u64, Noted>) -> Result<CloudWatch, Noted> {
     let namespace = section.get("namespace", namespace);
     let interval = section.get("interval", interval);
     let resolution = section.get("resolution", |leaf| match leaf.count(1..=60)? {
@@ -161,7 +193,12 @@ fn cloudwatch(section: &Section<'_>) -> Result<CloudWatch, Noted> {
         60 => Ok(60),
         _ => Err(Fault::new("CloudWatch stores by 1 second or by 60", "write 1 or 60")),
     });
-    Ok(CloudWatch { namespace: namespace?, interval: interval?, resolution_seconds: resolution? })
+    Ok(CloudWatch {
+        namespace: namespace?,
+        interval: interval?,
+        resolution_seconds: resolution?,
+        spool: spool?,
+    })
 }
 
 fn namespace(leaf: &Leaf<'_>) -> Result<String, Fault> {

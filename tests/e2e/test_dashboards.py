@@ -357,9 +357,11 @@ def test_a_collector_or_a_prometheus_that_is_away_loses_only_what_it_missed(
         wait_until("OTLP has as much", lambda: attempts(OTLP) >= now, 20)
 
     catch_up()
-    world.collector.restart(down_s=3)
-    lost = f'sum(serin_dropped_total{{job="{NATIVE}", destination="otlp"}})'
-    wait_until("the loss is counted", lambda: number(lost) > 0, 10)
+    world.collector.restart(down_s=8)
+    waits = f'serin_spool_batches{{job="{NATIVE}", destination="otlp"}}'
+    wait_until("something waited", lambda: number(f"max_over_time({waits}[2m])") > 0, 10)
+    wait_until("it has gone out", lambda: number(waits) == 0, 30)
+    assert number(f'sum(serin_dropped_total{{job="{NATIVE}", destination="otlp"}})') == 0
     catch_up()
     prometheus.restart(down_s=3)
     catch_up()

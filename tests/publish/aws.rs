@@ -137,7 +137,7 @@ async fn in_child_denied() {
     let (log, _guard) = Log::capture();
     let publisher = start(&topic(""));
     publisher.send(page(PageKind::Breach));
-    shown(&publisher, "serin_dropped_total{destination=\"sns\"} 1").await;
+    shown(&publisher, "serin_dropped_total{destination=\"sns\",reason=\"refused\"} 1").await;
     assert!(
         log.text().contains("AuthorizationError: not authorized to perform: SNS:Publish"),
         "{}",
@@ -211,7 +211,7 @@ async fn in_child_bus_lost() {
     let (log, _guard) = Log::capture();
     let publisher = start(&bus("default"));
     publisher.send(page(PageKind::Breach));
-    shown(&publisher, "serin_dropped_total{destination=\"eventbridge\"} 1").await;
+    shown(&publisher, "serin_dropped_total{destination=\"eventbridge\",reason=\"unavailable\"} 1").await;
     assert!(log.text().contains("ThrottlingException: slower"), "{}", log.text());
 }
 
@@ -238,11 +238,18 @@ async fn in_child_hanging() {
     let begun = clock::now();
     publisher.send(page(PageKind::Breach));
     for destination in ["sns", "eventbridge"] {
-        shown(&publisher, &format!("serin_dropped_total{{destination=\"{destination}\"}} 1")).await;
+        shown(
+            &publisher,
+            &format!("serin_dropped_total{{destination=\"{destination}\",reason=\"unavailable\"}} 1"),
+        )
+        .await;
     }
     let took = clock::now().since(begun);
     // Three attempts, half a second and two seconds between them.
     assert!(took >= Duration::from_millis(3_100) && took < Duration::from_secs(6), "{took:?}");
     assert_eq!(log.text().matches("a message was lost").count(), 2, "{}", log.text());
-    assert!(openmetrics(&publisher).contains("serin_dropped_total{destination=\"webhook\"} 0\n"));
+    assert!(
+        openmetrics(&publisher)
+            .contains("serin_dropped_total{destination=\"webhook\",reason=\"unavailable\"} 0\n")
+    );
 }

@@ -83,9 +83,25 @@ fn answer(_: usize, got: &Got) -> Response<Full<Bytes>> {
     response
 }
 
-fn aws(receiver: &Receiver) -> Vec<(&'static str, String)> {
+/// When the data of a request were measured, in milliseconds since 1970, and how many probes of all targets they tell of.
+pub(crate) fn attempts(request: &[u8]) -> (i64, f64) {
+    let request: Value = ciborium::from_reader(request).expect("CBOR");
+    let data = list(&request, "MetricData").iter();
+    let seconds = |datum: &Value| match field(datum, "Timestamp") {
+        Some(Value::Tag(_, seconds)) => number(seconds),
+        other => panic!("{other:?}"),
+    };
+    let whole =
+        |datum: &&Value| text(datum, "MetricName") == "Attempts" && list(datum, "Dimensions").len() == 1;
+    let probes = data.clone().filter(whole).map(|datum| field(datum, "Value").map_or(0.0, number)).sum();
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this century")]
+    let at = data.map(seconds).fold(f64::MAX, f64::min) * 1_000.0;
+    (at as i64, probes)
+}
+
+pub(crate) fn aws(endpoint: String) -> Vec<(&'static str, String)> {
     vec![
-        ("AWS_ENDPOINT_URL", receiver.url("")),
+        ("AWS_ENDPOINT_URL", endpoint),
         ("AWS_REGION", "eu-west-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
@@ -94,14 +110,14 @@ fn aws(receiver: &Receiver) -> Vec<(&'static str, String)> {
 }
 
 fn settings(interval: Duration) -> Publish {
-    let cloudwatch = CloudWatch { namespace: "Serin".to_owned(), interval, resolution_seconds: 1 };
+    let cloudwatch = CloudWatch { namespace: "Serin".to_owned(), interval, resolution_seconds: 1, spool: 0 };
     Publish { cloudwatch: Some(cloudwatch), ..Publish::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_keeps_the_limits_and_nothing_is_lost_at_the_end() {
     let receiver = Receiver::start(answer).await;
-    child("cloudwatch::in_child_many_services", aws(&receiver)).await;
+    child("cloudwatch::in_child_many_services", aws(receiver.url(""))).await;
     let requests = receiver.got();
     for got in &requests {
         assert_eq!(broken_rule(got), None);
@@ -131,7 +147,7 @@ async fn every_request_keeps_the_limits_and_nothing_is_lost_at_the_end() {
 async fn in_child_many_services() {
     let names: Vec<Arc<str>> = (0..SERVICES).map(|number| format!("shop-{number}").into()).collect();
     let services = names.iter().map(|name| (Arc::clone(name), vec!["front".into()], Mode::Act)).collect();
-    let roster = Roster { services, region: Some("eu-west-1".to_owned()), lines: None };
+    let roster = Roster { services, region: Some("eu-west-1".to_owned()), ..Roster::default() };
     let settings = settings(Duration::from_mins(10));
     let publisher = Publisher::start(&settings, &roster, "i", "v").expect("settings that make sense");
     for name in &names {
@@ -149,7 +165,7 @@ async fn in_child_many_services() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_credentials_cost_data_and_one_line_a_minute() {
     let receiver = Receiver::start(answer).await;
-    let mut variables = aws(&receiver);
+    let mut variables = aws(receiver.url(""));
     variables.retain(|(name, _)| !name.contains("KEY"));
     // No shared files either.
     variables.push(("HOME", "/nonexistent".to_owned()));
@@ -164,9 +180,9 @@ async fn in_child_without_credentials() {
     let publisher = start(&settings(Duration::from_millis(100)));
     let lost = |publisher: &Publisher| {
         let text = openmetrics(publisher);
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("serin_dropped_total{destination=\"cloudwatch\"} "));
+        let line = text.lines().find_map(|line| {
+            line.strip_prefix("serin_dropped_total{destination=\"cloudwatch\",reason=\"unavailable\"} ")
+        });
         line.and_then(|count| count.parse::<u64>().ok()).expect("a count")
     };
     for _ in 0..300 {
@@ -177,6 +193,6 @@ async fn in_child_without_credentials() {
         }
     }
     assert!(lost(&publisher) > 20, "two intervals at least: {}", log.text());
-    let lines = log.text().matches("CloudWatch data were lost").count();
+    let lines = log.text().matches("figures were lost").count();
     assert_eq!(lines, 1, "{}", log.text());
 }

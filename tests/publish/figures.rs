@@ -94,7 +94,19 @@ async fn counters_exist_at_zero() {
         "sns",
         "eventbridge",
     ] {
-        has(format!("serin_dropped_total{{destination=\"{destination}\"}} 0"));
+        for reason in [
+            "queue-full",
+            "rate-limit",
+            "invalid",
+            "refused",
+            "unavailable",
+            "spool-full",
+            "too-old",
+            "torn",
+            "disk",
+        ] {
+            has(format!("serin_dropped_total{{destination=\"{destination}\",reason=\"{reason}\"}} 0"));
+        }
     }
     has("serin_needs_human{service=\"shop\",reason=\"overridden\"} 0.0".into());
     has("serin_refusals_total{service=\"shop\",reason=\"blue-healthy\"} 0".into());

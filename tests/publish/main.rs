@@ -7,11 +7,13 @@ mod aws;
 mod boards;
 mod catalogue;
 mod cloudwatch;
+mod faults;
 mod figures;
 mod otlp;
 mod receiver;
 mod rules;
 mod signals;
+mod station;
 mod telling;
 mod webhook;
 
@@ -41,7 +43,7 @@ fn targets() -> Arc<[Arc<str>]> {
 }
 
 fn roster() -> Roster {
-    Roster { services: vec![("shop".into(), targets().to_vec(), Mode::Observe)], region: None, lines: None }
+    Roster { services: vec![("shop".into(), targets().to_vec(), Mode::Observe)], ..Roster::default() }
 }
 
 fn start(settings: &settings::Publish) -> Publisher {

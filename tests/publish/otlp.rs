@@ -30,6 +30,7 @@ fn otlp(base: &str, interval: Duration) -> Publish {
         interval,
         sigv4: None,
         headers,
+        spool: 0,
     };
     Publish { otlp: Some(otlp), ..Publish::default() }
 }
@@ -139,8 +140,7 @@ async fn durations_are_exponential_histograms_that_keep_every_value() {
 async fn a_large_service_does_not_overflow_the_sdk_s_limit() {
     let receiver = Receiver::start(|_, _| status(StatusCode::OK)).await;
     let targets = (0..200).map(|number| format!("target-{number}").into()).collect();
-    let roster =
-        Roster { services: vec![("shop".into(), targets, Mode::Observe)], region: None, lines: None };
+    let roster = Roster { services: vec![("shop".into(), targets, Mode::Observe)], ..Roster::default() };
     let settings = otlp(&receiver.url(""), Duration::from_mins(10));
     let publisher = Publisher::start(&settings, &roster, "i", "v").expect("settings that make sense");
     publisher.drain(Duration::from_secs(10)).await;
@@ -190,7 +190,7 @@ async fn a_collector_that_hangs_or_refuses_delays_nobody() {
     let (log, _guard) = Log::capture();
     let refusing = Receiver::start(|_, _| status(StatusCode::BAD_REQUEST)).await;
     let publisher = start(&otlp(&refusing.url(""), Duration::from_millis(50)));
-    shown(&publisher, "serin_dropped_total{destination=\"otlp\"} 2").await;
+    shown(&publisher, "serin_dropped_total{destination=\"otlp\",reason=\"refused\"} 2").await;
     publisher.drain(Duration::from_secs(5)).await;
     assert!(!log.text().contains(CANARY), "{}", log.text());
 
@@ -208,7 +208,10 @@ async fn a_collector_that_hangs_or_refuses_delays_nobody() {
         "serin_probe_attempts_total{service=\"shop\",target=\"front\",purpose=\"production\"} 5000",
     )
     .await;
-    assert!(text.contains("serin_dropped_total{destination=\"prometheus\"} 0\n"), "{text}");
+    assert!(
+        text.contains("serin_dropped_total{destination=\"prometheus\",reason=\"queue-full\"} 0\n"),
+        "{text}"
+    );
     let begun = clock::now();
     publisher.drain(Duration::from_millis(300)).await;
     let took = clock::now().since(begun);

@@ -139,7 +139,7 @@ where
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn unpack(headers: &HeaderMap, wire: Bytes) -> Bytes {
+pub(crate) fn unpack(headers: &HeaderMap, wire: Bytes) -> Bytes {
     if headers.get("content-encoding").is_none_or(|encoding| encoding != "gzip") {
         return wire;
     }

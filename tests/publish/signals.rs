@@ -35,6 +35,7 @@ fn only(base: &str, signals: &[Signal]) -> Publish {
         interval: Duration::from_millis(100),
         sigv4: None,
         headers: HeaderMap::new(),
+        spool: 0,
     };
     Publish { otlp: Some(otlp), ..Publish::default() }
 }
@@ -227,10 +228,16 @@ async fn a_signal_that_fails_or_is_too_much_is_counted_and_spoils_no_other() {
     publisher.send(probe(|traced| traced.untold = 5));
     publisher.send(note(Record::Kept { release: ReleaseId(2) }));
     publisher.send(Item::Second(second(0)));
-    shown(&publisher, "serin_dropped_total{destination=\"otlp-traces\"} 6").await;
-    shown(&publisher, "serin_dropped_total{destination=\"otlp-logs\"} 1").await;
-    let text = shown(&publisher, "serin_dropped_total{destination=\"otlp\"} 0").await;
-    assert!(text.contains("serin_dropped_total{destination=\"cloudwatch\"} 0\n"), "{text}");
+    shown(&publisher, "serin_dropped_total{destination=\"otlp-traces\",reason=\"rate-limit\"} 5").await;
+    shown(&publisher, "serin_dropped_total{destination=\"otlp-traces\",reason=\"refused\"} 1").await;
+    let text = shown(&publisher, "serin_dropped_total{destination=\"otlp-logs\",reason=\"refused\"} 1").await;
+    for other in ["otlp", "cloudwatch"] {
+        let lost = text.lines().filter(|line| {
+            line.starts_with(&format!("serin_dropped_total{{destination=\"{other}\""))
+                && !line.ends_with(" 0")
+        });
+        assert_eq!(lost.count(), 0, "{other}: {text}");
+    }
     publisher.drain(Duration::from_secs(10)).await;
     let paths: BTreeSet<String> = receiver.got().into_iter().map(|got| got.path).collect();
     assert_eq!(paths.into_iter().collect::<Vec<_>>(), ["/v1/logs", "/v1/metrics", "/v1/traces"]);

@@ -135,7 +135,7 @@ async fn one_that_hangs_delays_neither_another_nor_whoever_sends() {
     let took = clock::now().since(begun);
     assert!(took < Duration::from_secs(2), "the first attempt at the other one still waits: {took:?}");
     let text = openmetrics(&publisher);
-    assert!(text.contains("serin_dropped_total{destination=\"slack\"} 0\n"), "{text}");
+    assert!(text.contains("serin_dropped_total{destination=\"slack\",reason=\"unavailable\"} 0\n"), "{text}");
     let begun = clock::now();
     publisher.drain(Duration::from_millis(300)).await;
     let took = clock::now().since(begun);
@@ -150,7 +150,7 @@ async fn the_secret_of_the_channel_is_never_shown() {
     let settings = both(&webhook, &slack);
     let publisher = start(&settings);
     publisher.send(page(PageKind::Refused));
-    let text = shown(&publisher, "serin_dropped_total{destination=\"slack\"} 1").await;
+    let text = shown(&publisher, "serin_dropped_total{destination=\"slack\",reason=\"refused\"} 1").await;
     let shown = format!("{text}{publisher:?}{settings:?}");
     publisher.drain(Duration::from_secs(1)).await;
     assert!(log.text().contains("a message was lost"), "{}", log.text());

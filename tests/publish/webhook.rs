@@ -106,7 +106,7 @@ async fn a_redirect_is_told_and_not_followed() {
         .await;
         let publisher = start(&webhook(receiver.url(&format!("/{CANARY}"))));
         publisher.send(page(PageKind::Breach));
-        shown(&publisher, "serin_dropped_total{destination=\"webhook\"} 1").await;
+        shown(&publisher, "serin_dropped_total{destination=\"webhook\",reason=\"refused\"} 1").await;
         publisher.drain(Duration::from_secs(1)).await;
         assert_eq!(receiver.got().len(), 1, "another attempt gets the same answer");
         assert!(log.text().contains(&format!("the answer was {code} ")), "{}", log.text());
@@ -128,7 +128,7 @@ async fn what_may_pass_is_tried_again_and_what_won_t_is_not() {
     publisher.send(page(PageKind::Breach));
     receiver.wait(2).await;
     publisher.send(page(PageKind::Refused));
-    shown(&publisher, "serin_dropped_total{destination=\"webhook\"} 1").await;
+    shown(&publisher, "serin_dropped_total{destination=\"webhook\",reason=\"refused\"} 1").await;
     publisher.drain(Duration::from_secs(5)).await;
     assert_eq!(receiver.got().len(), 3, "503 and its repetition, and one 404");
 }
@@ -164,8 +164,14 @@ async fn a_hanging_webhook_delays_nobody_and_its_losses_are_counted() {
     assert!(took < Duration::from_millis(200), "{took:?}");
     let text = shown(&publisher, "serin_pages_total{service=\"shop\",kind=\"blind\"} 200").await;
     // Nothing else ran between the sends, so the queue took its 64 and no more.
-    assert!(text.contains("serin_dropped_total{destination=\"webhook\"} 136\n"), "{text}");
-    assert!(text.contains("serin_dropped_total{destination=\"prometheus\"} 0\n"), "{text}");
+    assert!(
+        text.contains("serin_dropped_total{destination=\"webhook\",reason=\"queue-full\"} 136\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("serin_dropped_total{destination=\"prometheus\",reason=\"queue-full\"} 0\n"),
+        "{text}"
+    );
     let begun = clock::now();
     publisher.drain(Duration::from_millis(300)).await;
     let took = clock::now().since(begun);
@@ -178,7 +184,7 @@ async fn the_secret_url_is_never_shown() {
     let receiver = Receiver::start(|_, _| status(StatusCode::FORBIDDEN)).await;
     let publisher = start(&webhook(receiver.url(&format!("/{CANARY}?token={CANARY}"))));
     publisher.send(page(PageKind::Breach));
-    let text = shown(&publisher, "serin_dropped_total{destination=\"webhook\"} 1").await;
+    let text = shown(&publisher, "serin_dropped_total{destination=\"webhook\",reason=\"refused\"} 1").await;
     let shown = format!("{text}{publisher:?}{}", log.text());
     publisher.drain(Duration::from_secs(1)).await;
     assert!(log.text().contains("a message was lost"), "{}", log.text());
@@ -240,5 +246,5 @@ async fn in_child_one_page() {
 async fn in_child_one_page_lost() {
     let publisher = start(&webhook(std::env::var("SERIN_TEST_URL").expect("a URL")));
     publisher.send(page(PageKind::Breach));
-    shown(&publisher, "serin_dropped_total{destination=\"webhook\"} 1").await;
+    shown(&publisher, "serin_dropped_total{destination=\"webhook\",reason=\"unavailable\"} 1").await;
 }

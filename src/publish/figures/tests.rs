@@ -108,7 +108,7 @@ fn native_buckets_hold_every_time_where_its_limits_say() {
 #[test]
 fn no_figure_has_more_series_than_are_told_beforehand() {
     let targets: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
-    let roster = Roster { services: vec![("shop".into(), targets, Mode::Act)], region: None, lines: None };
+    let roster = Roster { services: vec![("shop".into(), targets, Mode::Act)], ..Roster::default() };
     let mut figures = Figures::new(&roster, "1");
     let start = Mono(1_000_000_000_000);
     // Every version answers once, and every target, known or not, fails in every way.

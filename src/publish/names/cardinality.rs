@@ -59,6 +59,7 @@ fn values(metric: Metric, label: &Label, targets: u64) -> u64 {
         (Metric::Blind, "reason") => WhyBlind::ALL.len() as u64,
         (Metric::Refusals, "reason") => of(&CONDITIONS) + of(&REFUSALS),
         (Metric::NeedsHuman, "reason") => of(&CONDITIONS) + of(&REFUSALS) + of(&LATCHES),
+        (Metric::Dropped, "reason") => crate::publish::LOSSES,
         (_, "reason") => super::reasons().count() as u64,
         (Metric::Writes, "outcome") => of(&WRITES),
         (_, "outcome") => of(&REVERTS),
@@ -87,8 +88,9 @@ mod tests {
         let [one, two, both] =
             [vec![1], vec![2], vec![1, 1]].map(|targets| cardinality(&targets.into_iter()));
         assert_eq!(two.series - one.series, one.of_target);
-        // What isn't of a service: the version, the losses of each destination, and two figures of the configuration.
-        let of_process = series(Metric::Build.name(), 0) + crate::publish::DESTINATIONS + 2;
+        // What isn't of a service: the version, the losses and the spool of each destination, and two figures of the configuration.
+        let of_destinations = crate::publish::DESTINATIONS * (crate::publish::LOSSES + 2);
+        let of_process = series(Metric::Build.name(), 0) + of_destinations + 2;
         assert_eq!(both.series - one.series, one.series - of_process);
         // Four of `CloudWatch`'s nine are of each URL too.
         assert_eq!((one.cloudwatch, two.cloudwatch, both.cloudwatch), (13, 17, 26));

@@ -4,8 +4,7 @@
 
 use super::EXPORT_MAX;
 use super::feed::Feed;
-use super::watch::Watch;
-use super::wire::Wire;
+use super::outgoing::{Count, Outgoing};
 use crate::model::message::told;
 use crate::model::record::Record;
 use crate::model::release::{EpochId, ReleaseId};
@@ -19,20 +18,23 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
-/// The exporter over `wire`.
-pub(super) fn exporter(feed: &Feed, wire: Wire, watch: Watch) -> Result<Watched, ExporterBuildError> {
+/// The exporter that hands over to `outgoing`.
+pub(super) fn exporter(
+    feed: &Feed,
+    (outgoing, count): (Outgoing, Count),
+) -> Result<Counted, ExporterBuildError> {
     let inner = LogExporter::builder()
         .with_http()
-        .with_http_client(wire)
+        .with_http_client(outgoing)
         .with_endpoint(feed.endpoint.to_string())
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(EXPORT_MAX)
         .build()?;
-    Ok(Watched { inner, watch })
+    Ok(Counted { inner, count })
 }
 
 /// Sends until `items` ends.
-pub(super) async fn run(exporter: Watched, resource: Resource, mut items: mpsc::Receiver<Dated>) {
+pub(super) async fn run(exporter: Counted, resource: Resource, mut items: mpsc::Receiver<Dated>) {
     let provider = SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
     let logger = provider.logger("serin");
     while let Some(Dated { at, item }) = items.recv().await {
@@ -181,18 +183,18 @@ fn text(text: &str) -> AnyValue {
     AnyValue::from(text.to_owned())
 }
 
-/// Each export is watched.
+/// What is in an export is told before it is made.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct Counted {
     inner: LogExporter,
-    watch: Watch,
+    count: Count,
 }
 
-impl logs::LogExporter for Watched {
+impl logs::LogExporter for Counted {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        let lines = batch.iter().count();
+        self.count.next(batch.iter().count());
         let outcome = self.inner.export(batch).await;
-        self.watch.told(&outcome, lines);
+        self.count.made(&outcome);
         outcome
     }
 

@@ -6,8 +6,7 @@
 
 use super::EXPORT_MAX;
 use super::feed::Feed;
-use super::watch::Watch;
-use super::wire::Wire;
+use super::outgoing::{Count, Outgoing};
 use crate::model::delta::{Buckets, Second};
 use crate::model::sample::{Phases, Purpose};
 use crate::publish::figures::{Figures, Value};
@@ -30,21 +29,24 @@ use tokio::sync::mpsc;
 /// Buckets of an exponential histogram, as the OTLP specification recommends.
 const BUCKETS_MAX: u32 = 160;
 
-/// The exporter over `wire`.
-pub(super) fn exporter(feed: &Feed, wire: Wire, watch: Watch) -> Result<Watched, ExporterBuildError> {
+/// The exporter that hands over to `outgoing`.
+pub(super) fn exporter(
+    feed: &Feed,
+    (outgoing, count): (Outgoing, Count),
+) -> Result<Counted, ExporterBuildError> {
     let inner = MetricExporter::builder()
         .with_http()
-        .with_http_client(wire)
+        .with_http_client(outgoing)
         .with_endpoint(feed.endpoint.to_string())
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(EXPORT_MAX)
         .build()?;
-    Ok(Watched { inner, watch })
+    Ok(Counted { inner, count })
 }
 
 /// Sends until `items` ends.
 pub(super) async fn run(
-    exporter: Watched,
+    exporter: Counted,
     interval: Duration,
     resource: Resource,
     (roster, figures): (Roster, Arc<Mutex<Figures>>),
@@ -201,17 +203,18 @@ fn record(histogram: &Histogram<f64>, attributes: &[KeyValue], buckets: &Buckets
     }
 }
 
-/// Each export is watched.
+/// What is in an export is told before it is made.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct Counted {
     inner: MetricExporter,
-    watch: Watch,
+    count: Count,
 }
 
-impl PushMetricExporter for Watched {
+impl PushMetricExporter for Counted {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        self.count.next(1);
         let outcome = self.inner.export(metrics).await;
-        self.watch.told(&outcome, 1);
+        self.count.made(&outcome);
         outcome
     }
 

@@ -1,17 +1,20 @@
 //! The way out, from whichever thread exports to our runtime.
 //!
 //! The SDK makes an HTTP request of each export. Over gRPC the same message goes in a frame, as one unary call; what a call brings
-//! is told to the SDK as the HTTP status that it treats alike. So both ways share endpoints, headers, TLS, compression and retries.
+//! is told as the HTTP status that is treated alike. So both ways share endpoints, headers, TLS, compression and retries.
 
+use super::answer;
 use super::sigv4::Signer;
+use crate::clock;
 use crate::publish::post::{PostError, Poster};
 use crate::settings::OtlpProtocol;
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, TE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 
 /// The flag and the length before a message
@@ -19,45 +22,64 @@ use tokio::runtime::Handle;
 const FRAME: usize = 5;
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const STATUS: &str = "grpc-status";
+const DETAILS: &str = "grpc-status-details-bin";
 
-/// See the module.
-#[derive(Debug)]
-pub(super) struct Wire {
+/// How a request goes.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
     poster: Poster,
     protocol: OtlpProtocol,
     signer: Option<Arc<Signer>>,
+}
+
+impl Way {
+    pub(super) fn new(poster: Poster, protocol: OtlpProtocol, signer: Option<Signer>) -> Self {
+        Self { poster, protocol, signer: signer.map(Arc::new) }
+    }
+
+    /// One attempt. An answer of any status is an answer.
+    pub(super) async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, PostError> {
+        if let Some(signer) = &self.signer
+            && let Err(why) = signer.sign(&mut request).await
+        {
+            tracing::debug!(%why, "an OTLP request can't be signed");
+            return Err(PostError::Unsigned);
+        }
+        let (head, body) = request.into_parts();
+        match self.protocol {
+            OtlpProtocol::HttpProtobuf => self.poster.post(&head.headers, body).await,
+            OtlpProtocol::Grpc => {
+                let (headers, body) = call(head.headers, &body);
+                self.poster.call(&headers, body).await.map(|(answer, trailers)| returned(&answer, &trailers))
+            }
+        }
+    }
+}
+
+/// The SDK's own client, which it repeats attempts by.
+#[derive(Debug)]
+pub(super) struct Wire {
+    way: Way,
     runtime: Handle,
+    refused: Arc<AtomicBool>,
 }
 
 impl Wire {
-    /// On the current runtime.
-    pub(super) fn new(poster: Poster, protocol: OtlpProtocol, signer: Option<Signer>) -> Self {
-        Self { poster, protocol, signer: signer.map(Arc::new), runtime: Handle::current() }
+    /// On the current runtime. `refused` is whether the last attempt was one that the SDK doesn't repeat.
+    pub(super) fn new(way: Way, refused: &Arc<AtomicBool>) -> Self {
+        Self { way, runtime: Handle::current(), refused: Arc::clone(refused) }
     }
 }
 
 #[async_trait]
 impl HttpClient for Wire {
-    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (poster, protocol, signer) = (self.poster.clone(), self.protocol, self.signer.clone());
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let way = self.way.clone();
         // Awaited at once: the task only carries the POST over to the runtime.
-        let answer = self.runtime.spawn(async move {
-            if let Some(signer) = signer
-                && let Err(why) = signer.sign(&mut request).await
-            {
-                tracing::debug!(%why, "an OTLP request can't be signed");
-                return Err(PostError::Unsigned);
-            }
-            let (head, body) = request.into_parts();
-            match protocol {
-                OtlpProtocol::HttpProtobuf => poster.post(&head.headers, body).await,
-                OtlpProtocol::Grpc => {
-                    let (headers, body) = call(head.headers, &body);
-                    poster.call(&headers, body).await.map(|(answer, trailers)| returned(&answer, &trailers))
-                }
-            }
-        });
-        answer.await?.map_err(|error| {
+        let answer = self.runtime.spawn(async move { way.send(request).await }).await?;
+        let failure = answer.as_ref().ok().and_then(|answer| answer::judged(answer, clock::wall()).err());
+        self.refused.store(failure.is_some_and(|failure| !failure.passing), Ordering::Relaxed);
+        answer.map_err(|error| {
             tracing::debug!(%error, "an OTLP attempt failed");
             error.into()
         })
@@ -79,7 +101,7 @@ fn call(mut headers: HeaderMap, message: &[u8]) -> (HeaderMap, Bytes) {
     (headers, frame.freeze())
 }
 
-/// What a call brought, as the SDK knows it. A call that fails at once has its status among the headers.
+/// What a call brought, as if by HTTP. A call that fails at once has its status among the headers.
 fn returned(answer: &Response<Bytes>, trailers: &HeaderMap) -> Response<Bytes> {
     let of = |name: &str| trailers.get(name).or_else(|| answer.headers().get(name));
     let code = of(STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
@@ -87,7 +109,10 @@ fn returned(answer: &Response<Bytes>, trailers: &HeaderMap) -> Response<Bytes> {
         let says = of("grpc-message").and_then(|says| says.to_str().ok()).unwrap_or_default();
         tracing::debug!(?code, says, status = answer.status().as_u16(), "an OTLP call failed");
     }
+    let pause = of(DETAILS).and_then(|details| answer::pause(details.as_bytes()));
     let status = match code {
+        // RESOURCE_EXHAUSTED: it says when it will have recovered, so it will.
+        Some(8) if pause.is_some() => StatusCode::TOO_MANY_REQUESTS,
         Some(code) => status(code),
         // No gRPC at all: a proxy's word, or another server's.
         None if answer.status().is_success() => StatusCode::BAD_GATEWAY,
@@ -97,11 +122,17 @@ fn returned(answer: &Response<Bytes>, trailers: &HeaderMap) -> Response<Bytes> {
     let message = message.map_or_else(Bytes::new, Bytes::copy_from_slice);
     let mut returned = Response::new(message);
     *returned.status_mut() = status;
+    if let Some(pause) = pause {
+        let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+        returned.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    } else if let Some(asked) = answer.headers().get(RETRY_AFTER) {
+        returned.headers_mut().insert(RETRY_AFTER, asked.clone());
+    }
     returned
 }
 
 /// By whether the OTLP specification lets a call be made again
-/// (<https://opentelemetry.io/docs/specs/otlp/#failures>); the SDK repeats what ends with 429, 502, 503 or 504.
+/// (<https://opentelemetry.io/docs/specs/otlp/#failures>); what ends with 429, 502, 503 or 504 is.
 const fn status(code: u32) -> StatusCode {
     match code {
         0 => StatusCode::OK,

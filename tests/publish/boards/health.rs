@@ -181,9 +181,25 @@ fn sight() -> Section {
                     Look::Bars,
                     "Dropped by publishing",
                     "short",
-                    "Items, exports and metric data that a destination never got, in each interval. No verdict depends on them.",
+                    "Items, exports and metric data that a destination never got, in each interval, and why. No verdict depends on them.",
                 )
-                .ask("sum by (destination, instance) (increase(serin_dropped_total[$__rate_interval]))", "{{destination}} {{instance}}")
+                .ask("sum by (destination, reason, instance) (increase(serin_dropped_total[$__rate_interval]))", "{{destination}} {{reason}} {{instance}}")
+                .zero_based(),
+                Panel::new(
+                    Look::Lines,
+                    "Waits on disk",
+                    "short",
+                    "Batches that a destination didn't take yet: they go out oldest first once it is back.",
+                )
+                .ask("sum by (destination, instance) (serin_spool_batches)", "{{destination}} {{instance}}")
+                .zero_based(),
+                Panel::new(
+                    Look::Lines,
+                    "Size of what waits",
+                    "bytes",
+                    "What those take of the disk. At the bound of publish's spool the oldest goes.",
+                )
+                .ask("sum by (destination, instance) (serin_spool_bytes)", "{{destination}} {{instance}}")
                 .zero_based(),
             ],
         }, configuration()],

@@ -7,7 +7,8 @@ use serin::publish::names::{CLOUDWATCH, Kind, NAMES};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The units of Grafana that ours are of (its `valueFormats/categories.ts` has them all).
-const UNITS: [&str; 8] = ["none", "short", "percent", "percentunit", "s", "ms", "reqps", "dateTimeFromNow"];
+const UNITS: [&str; 9] =
+    ["none", "short", "percent", "percentunit", "s", "ms", "reqps", "bytes", "dateTimeFromNow"];
 
 fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     value.pointer(path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
