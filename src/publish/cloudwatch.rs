@@ -39,7 +39,7 @@ pub(super) fn start(
     Lane { destination: Destination::CloudWatch, queue }
 }
 
-/// Cancel-safe: `recv` and `tick` are, and nothing else is awaited.
+/// Cancel-safe: `recv` and `tick` are, and a flush is awaited as a whole. It waits while there are more batches than are taken up.
 async fn run(
     settings: settings::CloudWatch,
     inlet: Inlet,
@@ -54,10 +54,10 @@ async fn run(
                 Some(Dated { item, .. }) => take(&mut interval, &item),
                 None => break,
             },
-            _ = ticks.tick() => flush(&settings, &inlet, interval.take()),
+            _ = ticks.tick() => flush(&settings, &inlet, interval.take()).await,
         }
     }
-    flush(&settings, &inlet, interval.take());
+    flush(&settings, &inlet, interval.take()).await;
 }
 
 pub(super) fn take(interval: &mut Interval, item: &Item) {
@@ -70,7 +70,7 @@ pub(super) fn take(interval: &mut Interval, item: &Item) {
     }
 }
 
-fn flush(settings: &settings::CloudWatch, inlet: &Inlet, data: Vec<Datum>) {
+async fn flush(settings: &settings::CloudWatch, inlet: &Inlet, data: Vec<Datum>) {
     let (batches, broken) = interval::batches(data);
     inlet.lost(Reason::Invalid, broken);
     let at = clock::wall();
@@ -82,7 +82,7 @@ fn flush(settings: &settings::CloudWatch, inlet: &Inlet, data: Vec<Datum>) {
             data: batch.into_iter().map(Figure::from).collect(),
         };
         let body = serde_json::to_vec(&request).expect("strings and numbers always serialize");
-        inlet.send(Batch { at, items, body: body.into() });
+        inlet.push(Batch { at, items, body: body.into() }).await;
     }
 }
 

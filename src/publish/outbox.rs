@@ -23,12 +23,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, SetOnce, mpsc, watch};
 use tokio::task::JoinSet;
 
-/// Batches that wait to be taken up at most. Each is on its way, or on disk, a moment later.
-const QUEUE: usize = 16;
-/// New batches that are tried at once; a further one goes to the disk.
+/// Batches that wait to be taken up at most.
+const QUEUE: usize = 8;
+/// New batches that are tried at once.
 const FLIGHTS_MAX: usize = 4;
+/// A further one waits for its turn while turns come; when none came for so long it goes to the disk.
+const STUCK: Duration = Duration::from_secs(1);
 /// Batches that wait for the disk at most.
-const SPILLS_MAX: usize = 8;
+const SPILLS_MAX: usize = 4;
 /// Attempts of a new batch after the first.
 const REPEATS: usize = 2;
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
@@ -88,7 +90,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn passing(says: impl ToString) -> Self {
+    pub(super) fn passing(says: &(impl ToString + ?Sized)) -> Self {
         Self { says: says.to_string(), passing: true, pause: None }
     }
 }
@@ -103,7 +105,7 @@ pub(super) struct Terms {
     pub(super) spool: u64,
 }
 
-/// The way to an outbox. Never waits.
+/// The way to an outbox.
 #[derive(Clone, Debug)]
 pub(super) struct Inlet {
     destination: Destination,
@@ -112,10 +114,19 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
+    /// Waits for room: for who has a queue of its own.
+    pub(super) async fn push(&self, batch: Batch) {
+        let items = batch.items;
+        if self.queue.send(batch).await.is_err() {
+            self.lost(Reason::QueueFull, items);
+        }
+    }
+
+    /// Never waits.
     pub(super) fn send(&self, batch: Batch) {
         let items = batch.items;
         if self.queue.try_send(batch).is_err() {
-            self.losses.add(self.destination, Reason::QueueFull, items);
+            self.lost(Reason::QueueFull, items);
         }
     }
 
@@ -172,31 +183,38 @@ struct Outbox<C> {
 impl<C: Carrier> Outbox<C> {
     /// Cancel-safe: what is cancelled is lost, and the drain says so.
     async fn run(self: Arc<Self>, mut batches: mpsc::Receiver<Batch>) {
-        let mut flights = JoinSet::new();
+        let (mut flights, mut spills) = (JoinSet::new(), JoinSet::new());
         let mut backlog = JoinSet::new();
         let this = Arc::clone(&self);
         backlog.spawn(async move { this.backfill().await });
+        // When there was a place last.
+        let mut free = clock::now();
         loop {
+            let full = flights.len() >= FLIGHTS_MAX;
+            if !full {
+                free = clock::now();
+            }
+            let stuck = STUCK.saturating_sub(clock::now().since(free));
+            let takes = !full || (stuck.is_zero() && spills.len() < SPILLS_MAX);
             tokio::select! {
-                batch = batches.recv() => match batch {
-                    Some(batch) => self.launch(batch, &mut flights),
-                    None => break,
-                },
-                Some(_) = flights.join_next() => {}
+                batch = batches.recv(), if takes => {
+                    let Some(batch) = batch else { break };
+                    let this = Arc::clone(&self);
+                    if full {
+                        spills.spawn(async move {
+                            this.spill(batch, Reason::QueueFull, "earlier batches have no answer yet").await;
+                        });
+                    } else {
+                        flights.spawn(async move { this.deliver(batch).await });
+                    }
+                }
+                Some(_) = flights.join_next() => free = clock::now(),
+                Some(_) = spills.join_next() => {}
+                () = tokio::time::sleep(stuck), if full && !stuck.is_zero() => {}
             }
         }
-        while flights.join_next().await.is_some() {}
-        while backlog.join_next().await.is_some() {}
-    }
-
-    fn launch(self: &Arc<Self>, batch: Batch, flights: &mut JoinSet<()>) {
-        let this = Arc::clone(self);
-        match flights.len() {
-            ..FLIGHTS_MAX => drop(flights.spawn(async move { this.deliver(batch).await })),
-            going if going < FLIGHTS_MAX + SPILLS_MAX => drop(flights.spawn(async move {
-                this.spill(batch, Reason::QueueFull, "earlier batches have no answer yet").await;
-            })),
-            _ => self.lost(Reason::QueueFull, batch.items, "neither the destination nor the disk answers"),
+        for tasks in [&mut flights, &mut spills, &mut backlog] {
+            while tasks.join_next().await.is_some() {}
         }
     }
 

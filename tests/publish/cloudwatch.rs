@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So many services that their data don't fit into one request.
-const SERVICES: usize = 90;
+/// So many services that their data don't fit into the requests that are on their way at once.
+const SERVICES: usize = 2_000;
 
 fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.as_map()?.iter().find(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value)
@@ -83,8 +83,8 @@ fn answer(_: usize, got: &Got) -> Response<Full<Bytes>> {
     response
 }
 
-/// When the data of a request were measured, in milliseconds since 1970, and how many probes of all targets they tell of.
-pub(crate) fn attempts(request: &[u8]) -> (i64, f64) {
+/// When the data of a request were measured, in seconds since 1970, and how many probes of all targets they tell of.
+pub(crate) fn attempts(request: &[u8]) -> (f64, f64) {
     let request: Value = ciborium::from_reader(request).expect("CBOR");
     let data = list(&request, "MetricData").iter();
     let seconds = |datum: &Value| match field(datum, "Timestamp") {
@@ -94,9 +94,7 @@ pub(crate) fn attempts(request: &[u8]) -> (i64, f64) {
     let whole =
         |datum: &&Value| text(datum, "MetricName") == "Attempts" && list(datum, "Dimensions").len() == 1;
     let probes = data.clone().filter(whole).map(|datum| field(datum, "Value").map_or(0.0, number)).sum();
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this century")]
-    let at = data.map(seconds).fold(f64::MAX, f64::min) * 1_000.0;
-    (at as i64, probes)
+    (data.map(seconds).fold(f64::MAX, f64::min), probes)
 }
 
 pub(crate) fn aws(endpoint: String) -> Vec<(&'static str, String)> {

@@ -338,7 +338,7 @@ async fn a_spool_that_is_taken_or_can_not_be_made_is_told_and_nothing_else_suffe
 
 #[tokio::test]
 async fn what_cloudwatch_missed_is_told_when_the_fault_is_over() {
-    join_all((0..PASSING.len() + 1).map(|index| async move {
+    join_all((0..=PASSING.len()).map(|index| async move {
         // The port is known before the child begins, so that its endpoint is.
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|one| one.local_addr())
@@ -398,14 +398,14 @@ async fn in_child_cloudwatch() {
         probe(2);
         sleep(Duration::from_millis(400 + ms)).await;
     }
-    let denied = format!("{{destination=\"cloudwatch\",reason=\"refused\"}}");
+    let denied = "{destination=\"cloudwatch\",reason=\"refused\"}";
     if name == "denied" {
-        until("the loss", || losses(&publisher).contains_key(&denied)).await;
+        until("the loss", || losses(&publisher).contains_key(denied)).await;
     } else {
         until(&format!("{name}: something waits"), || waiting(&publisher, "cloudwatch") > 0).await;
         assert_eq!(losses(&publisher), BTreeMap::new(), "{name}");
     }
-    let mended = clock::wall().0;
+    let mended = Duration::from_nanos(clock::wall_nanos()).as_secs_f64();
     station.set(Fault::None).await;
     let all = probe(3);
     let lost = if name == "denied" { 20.0 } else { 0.0 };

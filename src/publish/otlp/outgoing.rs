@@ -101,6 +101,6 @@ impl Carrier for Freight {
             head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let answer = self.way.send(Request::from_parts(head, batch.body.clone())).await;
-        answer::judged(&answer.map_err(Failure::passing)?, clock::wall())
+        answer::judged(&answer.map_err(|error| Failure::passing(&error))?, clock::wall())
     }
 }
