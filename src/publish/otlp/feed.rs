@@ -228,6 +228,7 @@ mod tests {
             interval: Duration::from_secs(7),
             sigv4: None,
             headers: HeaderMap::new(),
+            spool: 0,
         }
     }
 

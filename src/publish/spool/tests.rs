@@ -176,7 +176,8 @@ proptest! {
                 Step::Deliver => {
                     let found = spool.take(Wall(0)).unwrap();
                     prop_assert_eq!(spool.dropped(), vec![]);
-                    prop_assert_eq!(found.as_ref().map(|(_, batch)| batch), kept.pop_front().as_ref());
+                    prop_assert_eq!(found.as_ref().map(|(_, batch)| batch), kept.front());
+                    kept.pop_front();
                     if let Some((key, _)) = found {
                         spool.done(key).unwrap();
                     }
