@@ -16,6 +16,7 @@
 //! Nothing that happens here changes a verdict or delays a probe: a destination that hangs fills its own queue, and then its own
 //! place on disk ([`outbox`], [`spool`]), and loses what doesn't fit, and `serin_dropped_total` says so. What the figures are called stands in [`names`].
 
+mod aliases;
 mod aws;
 mod cloudwatch;
 mod delivery;
@@ -55,6 +56,7 @@ use message::Desk;
 use outbox::{Depot, Phase};
 use slack::Slack;
 use sns::Sns;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -96,6 +98,8 @@ pub enum Item {
     Page(Arc<str>, Arc<Page>),
     /// A service isn't watched any more.
     Gone(Arc<str>),
+    /// How the targets of a service are asked from now on, by their names.
+    Asked(Arc<str>, Vec<(Arc<str>, Asked)>),
     /// The configuration was read anew at that time, and taken or not.
     Reloaded {
         /// When.
@@ -111,12 +115,44 @@ pub struct Roster {
     /// Every service: its name, the names of its targets (the index is the
     /// [`TargetId`](crate::model::target::TargetId)), and whether it may act.
     pub services: Vec<(Arc<str>, Vec<Arc<str>>, Mode)>,
+    /// How the targets of a service are asked, by their names; only other probers' names need it.
+    pub asked: BTreeMap<Arc<str>, Vec<(Arc<str>, Asked)>>,
     /// Where `CloudWatch` is, if a lever says so; else the environment does.
     pub region: Option<String>,
     /// Standard output.
     pub lines: Option<Lines>,
     /// The folder for what can't be delivered yet; `None`: nothing is kept.
     pub spool: Option<PathBuf>,
+}
+
+/// How a target is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The URL without its query, which may hold a secret.
+    pub url: Arc<str>,
+    /// The method.
+    pub method: Arc<str>,
+    /// Whether over TLS.
+    pub tls: bool,
+}
+
+impl Asked {
+    /// As `target` says.
+    #[must_use]
+    pub fn of(target: &settings::Target) -> Self {
+        let url = target.endpoint.url.to_string();
+        Self {
+            url: url.split('?').next().unwrap_or_default().into(),
+            method: target.method.as_str().into(),
+            tls: target.endpoint.tls,
+        }
+    }
+
+    /// All of a service's, by their names.
+    #[must_use]
+    pub fn all(service: &settings::Service) -> Vec<(Arc<str>, Self)> {
+        service.targets.iter().map(|target| (target.name.as_str().into(), Self::of(target))).collect()
+    }
 }
 
 /// Takes whole lines for standard output, and says whether there was room. Never waits.
@@ -177,7 +213,7 @@ impl Publisher {
         instance: &str,
         version: &str,
     ) -> Result<Self, PublishError> {
-        let figures = Arc::new(Mutex::new(Figures::new(roster, version)));
+        let figures = Arc::new(Mutex::new(Figures::new(roster, version, &settings.aliases)));
         let losses = Arc::new(Losses::default());
         let phase = watch::Sender::default();
         let depot = Depot {
@@ -303,7 +339,7 @@ const fn wants(destination: Destination, item: &Item) -> bool {
         Destination::OtlpLogs => matches!(item, Item::Note(..)),
         Destination::OtlpTraces => matches!(item, Item::Probe(..)),
         Destination::CloudWatch | Destination::Emf => {
-            !matches!(item, Item::Page(..) | Item::Budget(..) | Item::Probe(..) | Item::Reloaded { .. })
+            matches!(item, Item::Second(_) | Item::Status(..) | Item::Note(..) | Item::Gone(_))
         }
         Destination::Webhook | Destination::Slack | Destination::Sns | Destination::EventBridge => false,
     }

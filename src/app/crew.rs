@@ -9,7 +9,7 @@ use crate::admin::{Reload, Reloaded};
 use crate::clock;
 use crate::engine::{self, Dialer, Revision};
 use crate::model::policy::GuardPolicy;
-use crate::publish::Item;
+use crate::publish::{Asked, Item};
 use crate::settings::{Service, Settings};
 use std::collections::BTreeMap;
 use std::io;
@@ -86,12 +86,18 @@ impl Crew {
     /// One more service, on a thread of its own.
     fn begin(&mut self, service: Service, lever: Lever) -> Result<(), AppError> {
         let dialer = Dialer::of(std::slice::from_ref(&service))?;
+        self.tell_asked(&service);
         let Unit { service, port, steward, revisions } = self.shared.unit(service, lever)?;
         self.shared.keeping.run().map_err(AppError::Thread)?;
         self.engine(vec![(service, port)], dialer)?;
         self.stewards.insert(Arc::clone(&steward.name), revisions);
         self.tasks.spawn(steward.run(self.drain.subscribe()));
         Ok(())
+    }
+
+    /// Before the first second that names its URLs.
+    fn tell_asked(&self, service: &Service) {
+        self.shared.publisher.send(Item::Asked(service.name.as_str().into(), Asked::all(service)));
     }
 
     /// The next whose part is over. Cancel-safe.
@@ -227,6 +233,7 @@ impl Crew {
             return;
         }
         let name = service.name.clone();
+        self.tell_asked(&service);
         let policy = Box::new(service.guard.clone());
         let newly = !promised(&name);
         let spending =

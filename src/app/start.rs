@@ -11,7 +11,7 @@ use crate::model::policy::Mode;
 use crate::model::record::Record;
 use crate::model::recover::{Recovered, Untold, recover};
 use crate::model::release::EpochId;
-use crate::publish::{Format, Item, Lines, PublishError, Publisher, Roster};
+use crate::publish::{Asked, Format, Item, Lines, PublishError, Publisher, Roster};
 use crate::revert::{Hand, LeverError};
 use crate::settings::{Process, Service, Settings};
 use aws_config::identity::IdentityCache;
@@ -294,6 +294,7 @@ fn roster(services: &[Service], echo: Option<Echo>, evidence: &Path) -> Roster {
             .iter()
             .map(|service| (Arc::from(service.name.as_str()), names(service), service.mode))
             .collect(),
+        asked: services.iter().map(|service| (service.name.as_str().into(), Asked::all(service))).collect(),
         region: services
             .iter()
             .find_map(|service| service.levers.first())

@@ -117,7 +117,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
 
 /// What can be told of it, whoever is told.
 fn series(settings: &Settings) -> Cardinality {
-    cardinality(&settings.services.iter().map(|service| service.targets.len()))
+    let targets = settings.services.iter().map(|service| service.targets.len());
+    cardinality(&targets, &settings.process.publish.aliases)
 }
 
 fn words(_settings: &Settings, live: Option<&[app::Look]>) -> String {

@@ -172,6 +172,7 @@ pub const KEYS: &[Key] = &[
     key("evidence.dir", Text("serin-data"), "in the working directory"),
     key("evidence.stdout", Bool(true), "Fargate's disk dies with the task, its log stream doesn't"),
     key("evidence.max_disk", Text("256MiB"), "some releases with their samples"),
+    bare("publish.aliases", "none: the same figures under two names cost twice"),
     bare("publish.otlp.endpoint", "required in [publish.otlp]; without the section OTLP is off"),
     key("publish.otlp.protocol", Text("http/protobuf"), "what every collector takes at its port 4318"),
     key(

@@ -1,7 +1,7 @@
 //! One second of probing, as the publishers get it: counts and sparse distributions, never single samples.
 
 use crate::distribution::{bucket, bucket_middle};
-use crate::sample::Purpose;
+use crate::sample::{Outcome, Phases, Purpose};
 use crate::target::TargetId;
 use crate::time::{Mono, Span};
 use crate::urls::UrlFigures;
@@ -115,6 +115,19 @@ pub struct Delta {
     pub void: u32,
     /// Response time, from planned.
     pub response: Buckets,
+    /// The last one of production that isn't void.
+    pub last: Option<Last>,
+}
+
+/// One probe, as far as dashboards of probers that tell nothing but the last one want it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The HTTP status; 0 when no answer came.
+    pub status: u16,
+    /// Where its time went.
+    pub phases: Phases,
 }
 
 /// Where the time of one second's probes went, all targets together: what is compared over time, not over URLs.

@@ -1,6 +1,6 @@
 //! What one second of probing adds up to.
 
-use crate::delta::{Delta, Times};
+use crate::delta::{Delta, Last, Times};
 use crate::sample::{Ours, Outcome, Purpose, Sample, Taint};
 use crate::target::TargetId;
 use crate::time::Mono;
@@ -82,6 +82,10 @@ impl Tally {
             } else if delta.versions.len() < VERSIONS_MAX {
                 delta.versions.insert(version.into(), 1);
             }
+        }
+        if sample.purpose == Purpose::Production {
+            let Sample { outcome, status, phases, .. } = *sample;
+            delta.last = Some(Last { outcome, status, phases });
         }
         if sample.outcome == Outcome::Saturated {
             return;
@@ -197,6 +201,24 @@ mod tests {
             (8, Some(&3), None)
         );
         assert_eq!((delta.answers, delta.bad), (13, 1));
+    }
+
+    #[test]
+    fn the_last_probe_of_production_that_is_not_void_is_kept() {
+        let mut tally = Tally::new(None);
+        let [first, second] = [(Outcome::Ok, 1), (Outcome::Saturated, 2)]
+            .map(|(outcome, ms)| sample(outcome, Taint::Clean, ms));
+        let direct = Sample { purpose: Purpose::Direct, ..sample(Outcome::Ok, Taint::Clean, 3) };
+        let void = [Taint::Late, Taint::Stalled].map(|taint| sample(Outcome::Ok, taint, 4));
+        let ours = sample(Outcome::Failed(Ours::Library), Taint::Clean, 5);
+        for each in [&first, &second, &direct, &void[0], &void[1], &ours] {
+            tally.count(each, None, Mono(0));
+        }
+        let lasts: Vec<Option<Last>> = tally.take().0.into_iter().map(|delta| delta.last).collect();
+        let kept = Last { outcome: Outcome::Saturated, status: 200, phases: second.phases };
+        assert_eq!(lasts, [Some(kept), None], "of production, and of those asked directly");
+        tally.count(&void[0], None, Mono(0));
+        assert_eq!(tally.take().0[0].last, None, "that of another second is not told again");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) fn take(interval: &mut Interval, item: &Item) {
         Item::Status(service, status) => interval.armed(service, status.armed),
         Item::Note(service, record) => interval.note(service, record),
         Item::Gone(service) => interval.gone(service),
-        Item::Page(..) | Item::Budget(..) | Item::Probe(..) | Item::Reloaded { .. } => {}
+        Item::Page(..) | Item::Budget(..) | Item::Probe(..) | Item::Reloaded { .. } | Item::Asked(..) => {}
     }
 }
 

@@ -3,6 +3,7 @@
 //! A figure that nobody knows is absent, never zero. Counters exist at zero from the start, for every label of
 //! the closed sets, so that a first failure is an increase and not a new series.
 
+use super::aliases::Aliases;
 use super::labels::{Labels, key};
 use super::losses::Waiting;
 use super::names::{self, Metric, NAMES};
@@ -18,7 +19,8 @@ use crate::model::target::TargetId;
 use crate::model::time::{Mono, Wall};
 use crate::model::trace::Traced;
 use crate::model::verdict::{Verdict, WhyBlind};
-use std::collections::BTreeMap;
+use crate::settings::Peer;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,18 +102,20 @@ pub(super) struct Figures {
     /// When each service's engine was heard last, and its guard.
     heard: [BTreeMap<Arc<str>, Mono>; 2],
     versions: BTreeMap<Arc<str>, Versions>,
+    aliases: Aliases,
     /// Where the key of a series is written before it is looked for.
     scratch: String,
 }
 
 impl Figures {
     /// Every counter of the closed sets at zero.
-    pub(super) fn new(roster: &Roster, build: &str) -> Self {
+    pub(super) fn new(roster: &Roster, build: &str, peers: &BTreeSet<Peer>) -> Self {
         let mut figures = Self {
             series: std::array::from_fn(|_| BTreeMap::new()),
             targets: BTreeMap::new(),
             heard: [BTreeMap::new(), BTreeMap::new()],
             versions: BTreeMap::new(),
+            aliases: Aliases::new(peers, roster),
             scratch: String::new(),
         };
         figures.level(Metric::Build, &[build], 1.0);
@@ -136,6 +140,7 @@ impl Figures {
             Item::Note(service, record) => self.note(service, record),
             Item::Page(service, page) => self.count(Metric::Pages, &[service, page.kind.name()], 1),
             Item::Gone(service) => self.close(service),
+            Item::Asked(service, asked) => self.aliases.ask(service, asked),
             Item::Reloaded { at, taken } => self.reloaded(*at, *taken),
         }
     }
@@ -169,6 +174,7 @@ impl Figures {
                 self.forget(metric, service);
             }
         }
+        self.aliases.expire(now, STALE);
         let names: Vec<Arc<str>> = self.versions.keys().cloned().collect();
         for service in names {
             self.rates(now, &service);
@@ -178,6 +184,11 @@ impl Figures {
     /// Every series of `metric`.
     pub(super) fn of(&self, metric: Metric) -> &BTreeMap<Labels, Value> {
         &self.series[metric as usize]
+    }
+
+    /// The same under other names.
+    pub(super) const fn aliases(&self) -> &Aliases {
+        &self.aliases
     }
 
     /// Sets what `destination` has lost for `reason` so far.
@@ -195,6 +206,7 @@ impl Figures {
     }
 
     fn second(&mut self, now: Mono, second: &Second) {
+        self.aliases.second(now, second);
         let service = &second.service;
         self.retarget(service, &second.targets);
         for delta in &second.deltas {

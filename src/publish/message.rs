@@ -69,6 +69,7 @@ impl Desk {
             | Item::Status(..)
             | Item::Budget(..)
             | Item::Gone(_)
+            | Item::Asked(..)
             | Item::Reloaded { .. } => None,
         }
     }

@@ -1,7 +1,9 @@
 //! Every figure that leaves the process: what it is called where, its unit, its attributes and what it means.
 //!
-//! Prometheus and OTLP are built from [`NAMES`], `CloudWatch` from [`CLOUDWATCH`], and a test holds the dashboards to them.
+//! Prometheus and OTLP are built from [`NAMES`], `CloudWatch` from [`CLOUDWATCH`], and a test holds the dashboards to them. What other
+//! probers call some of them stands in [`aliases::ALIASES`].
 
+pub mod aliases;
 mod cardinality;
 mod cloudwatch;
 mod sets;

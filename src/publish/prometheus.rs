@@ -6,6 +6,7 @@ mod text;
 
 pub use format::Format;
 
+use super::aliases::Said;
 use super::figures::{BOUNDS, Figures, NATIVE_SCHEMA, Spread, Value};
 use super::labels::Labels;
 use super::names::{Kind, Label, NAMES, Name};
@@ -62,6 +63,16 @@ impl Collector for Catalogue {
                 self.1.gather(figures.of(name.metric).values());
             }
         }
+        for name in figures.aliases().names() {
+            let (stem, unit) = without_seconds(name.prometheus);
+            let help = format!("{}.", name.meaning);
+            let mut metric = encoder.encode_descriptor(stem, &help, unit.as_ref(), MetricType::Gauge)?;
+            for point in figures.aliases().points(name) {
+                let pairs: Vec<(&str, String)> =
+                    point.labels.iter().map(|(label, said)| (label.prometheus, text_of(*said))).collect();
+                metric.encode_family(&pairs)?.encode_gauge(&point.value)?;
+            }
+        }
         Ok(())
     }
 }
@@ -73,9 +84,20 @@ fn stem(name: &Name) -> (&'static str, Option<Unit>) {
         Kind::Info => name.prometheus.trim_end_matches("_info"),
         Kind::Gauge | Kind::Histogram => name.prometheus,
     };
-    match stem.strip_suffix("_seconds") {
+    without_seconds(stem)
+}
+
+fn without_seconds(name: &'static str) -> (&'static str, Option<Unit>) {
+    match name.strip_suffix("_seconds") {
         Some(stem) => (stem, Some(Unit::Seconds)),
-        None => (stem, None),
+        None => (name, None),
+    }
+}
+
+fn text_of(said: Said<'_>) -> String {
+    match said {
+        Said::Text(text) => text.to_owned(),
+        Said::Code(code) => code.to_string(),
     }
 }
 

@@ -12,6 +12,8 @@ const SPOOL_MIN: u64 = 1 << 20;
 /// `[publish]`: a missing section is off.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Publish {
+    /// Names of other probers that `/metrics` and OTLP carry beside ours.
+    pub aliases: BTreeSet<Peer>,
     /// OTLP metrics, log records and spans.
     pub otlp: Option<Otlp>,
     /// `CloudWatch` metrics.
@@ -26,6 +28,29 @@ pub struct Publish {
     pub sns: Option<Sns>,
     /// Messages to one event bus.
     pub eventbridge: Option<EventBridge>,
+}
+
+/// A prober whose dashboards are to go on working.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// Prometheus' `blackbox_exporter`: `probe_*`.
+    Blackbox,
+    /// The receiver of the OpenTelemetry collector: `httpcheck.*`.
+    HttpCheck,
+}
+
+impl Peer {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Blackbox, Self::HttpCheck];
+
+    /// As in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blackbox => "blackbox",
+            Self::HttpCheck => "httpcheck",
+        }
+    }
 }
 
 /// `[publish.otlp]`.
@@ -102,6 +127,7 @@ impl Otlp {
 
 /// All of it.
 pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
+    let aliases = section.maybe("aliases", aliases);
     let named = |name: &str| section.has(name).then(|| section.section(name));
     let otlp = named("otlp").map(|section| otlp(&section)).transpose();
     let cloudwatch = named("cloudwatch").map(|section| cloudwatch(&section)).transpose();
@@ -111,6 +137,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
     let sns = named("sns").map(|section| notify::sns(&section)).transpose();
     let eventbridge = named("eventbridge").map(|section| notify::eventbridge(&section)).transpose();
     Ok(Publish {
+        aliases: aliases?.unwrap_or_default(),
         otlp: otlp?,
         cloudwatch: cloudwatch?,
         emf: emf?,
@@ -119,6 +146,18 @@ pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
         sns: sns?,
         eventbridge: eventbridge?,
     })
+}
+
+fn aliases(leaf: &Leaf<'_>) -> Result<BTreeSet<Peer>, Fault> {
+    let (names, _) = leaf.texts()?;
+    let peer = |name: &str| {
+        let found = Peer::ALL.into_iter().find(|peer| peer.name() == name);
+        found.ok_or_else(|| {
+            let known = Peer::ALL.map(Peer::name).join(" and ");
+            Fault::new(format!("nobody's dashboards are called {name:?} here"), format!("there are {known}"))
+        })
+    };
+    names.into_iter().map(peer).collect()
 }
 
 fn otlp(section: &Section<'_>) -> Result<Otlp, Noted> {

@@ -1,6 +1,7 @@
 //! The table of all figures in `dashboards/README.md` is the catalogue's.
 
 use super::boards::arrived;
+use serin::publish::names::aliases::{ALIASES, instance};
 use serin::publish::names::{CLOUDWATCH, Kind, NAMES, Name};
 use std::fmt::Write;
 use std::path::Path;
@@ -18,7 +19,7 @@ const fn kind(name: &Name) -> &'static str {
     }
 }
 
-/// Both tables.
+/// All tables.
 fn tables() -> String {
     let mut text = String::from(
         "| Prometheus | OTLP | in Prometheus, through OTLP | kind, unit | labels (OTLP attributes) | meaning |\n|---|---|---|---|---|---|\n",
@@ -31,6 +32,16 @@ fn tables() -> String {
         let (prometheus, otlp, meaning) = (name.prometheus, name.otlp, name.meaning);
         let (kind, labels, arrived) = (kind.join(", "), labels.join(", "), arrived(name));
         let _ = writeln!(text, "| `{prometheus}` | `{otlp}` | `{arrived}` | {kind} | {labels} | {meaning} |");
+    }
+    text.push_str("\n| alias on `/metrics` | over OTLP | unit | labels beside `service` and `target` | series a URL | meaning |\n|---|---|---|---|---|---|\n");
+    for name in &ALIASES {
+        let all = [instance(name.peer)].into_iter().chain(name.labels.iter().copied());
+        let labels = all.map(|label| format!("`{}`", label.prometheus));
+        let labels = labels.collect::<Vec<_>>().join(", ");
+        let otlp = name.otlp.map_or_else(String::new, |otlp| format!("`{otlp}`"));
+        let unit = if name.unit == "1" { "" } else { name.unit };
+        let (prometheus, series, meaning) = (name.prometheus, name.series, name.meaning);
+        let _ = writeln!(text, "| `{prometheus}` | {otlp} | {unit} | {labels} | {series} | {meaning} |");
     }
     text.push_str("\n| CloudWatch | unit | dimensions | meaning |\n|---|---|---|---|\n");
     for name in &CLOUDWATCH {

@@ -3,6 +3,7 @@
 //! What depends on variables of the environment runs in a child of its own: a test named `in_child_*`, ignored unless
 //! its parent starts it.
 
+mod aliases;
 mod aws;
 mod boards;
 mod catalogue;

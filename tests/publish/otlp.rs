@@ -19,7 +19,7 @@ use serin::publish::{Item, Publisher, Roster};
 use serin::settings::{Otlp, OtlpProtocol, Publish, Signal};
 use std::time::Duration;
 
-fn otlp(base: &str, interval: Duration) -> Publish {
+pub(crate) fn otlp(base: &str, interval: Duration) -> Publish {
     let mut token = HeaderValue::from_static(CANARY);
     token.set_sensitive(true);
     let headers = HeaderMap::from_iter([("x-token".parse().expect("a header"), token)]);
@@ -35,11 +35,11 @@ fn otlp(base: &str, interval: Duration) -> Publish {
     Publish { otlp: Some(otlp), ..Publish::default() }
 }
 
-fn decode(got: &Got) -> ExportMetricsServiceRequest {
+pub(crate) fn decode(got: &Got) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest::decode(got.body.as_ref()).expect("protobuf")
 }
 
-fn metrics(request: &ExportMetricsServiceRequest) -> Vec<&Metric> {
+pub(crate) fn metrics(request: &ExportMetricsServiceRequest) -> Vec<&Metric> {
     request
         .resource_metrics
         .iter()

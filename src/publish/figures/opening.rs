@@ -83,6 +83,7 @@ impl Figures {
         }
         self.targets.remove(service);
         self.versions.remove(service);
+        self.aliases.close(service);
         for heard in &mut self.heard {
             heard.remove(service);
         }

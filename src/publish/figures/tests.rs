@@ -4,13 +4,12 @@ use super::*;
 use crate::model::delta::{Own, Rolling};
 use crate::model::guard::Outcome;
 use crate::model::time::Span;
-use std::collections::BTreeSet;
 
 #[test]
 fn a_service_that_falls_silent_has_no_rolling_figures_any_more() {
     let start = Mono(1_000_000_000_000);
     let service: Arc<str> = "shop".into();
-    let mut figures = Figures::new(&Roster::default(), "1");
+    let mut figures = Figures::new(&Roster::default(), "1", &BTreeSet::new());
     let rolling =
         Some(Rolling { answers: 10, bad: 1, p95: Some(Span(5)), attained: Some(0.5), verdict: "bad" });
     let second = Second {
@@ -38,7 +37,7 @@ fn a_service_that_falls_silent_has_no_rolling_figures_any_more() {
 fn a_guard_that_falls_silent_is_not_armed_any_more() {
     let start = Mono(1_000_000_000_000);
     let service: Arc<str> = "shop".into();
-    let mut figures = Figures::new(&Roster::default(), "1");
+    let mut figures = Figures::new(&Roster::default(), "1", &BTreeSet::new());
     let status = Status {
         state: "idle",
         armed: true,
@@ -109,7 +108,7 @@ fn native_buckets_hold_every_time_where_its_limits_say() {
 fn no_figure_has_more_series_than_are_told_beforehand() {
     let targets: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
     let roster = Roster { services: vec![("shop".into(), targets, Mode::Act)], ..Roster::default() };
-    let mut figures = Figures::new(&roster, "1");
+    let mut figures = Figures::new(&roster, "1", &BTreeSet::new());
     let start = Mono(1_000_000_000_000);
     // Every version answers once, and every target, known or not, fails in every way.
     for number in 0..50_u16 {

@@ -1,5 +1,6 @@
 //! How many series there can be: every label comes from the configuration, from a closed set, or from a capped one.
 
+use super::aliases::ALIASES;
 use super::{
     CLASSES, CLOUDWATCH, CONDITIONS, Kind, LATCHES, Label, Metric, NAMES, Name, REFUSALS, REVERTS, WRITES,
 };
@@ -7,6 +8,8 @@ use crate::model::budget::WINDOW_NAMES;
 use crate::model::guard::PageKind;
 use crate::model::sample::Phases;
 use crate::model::verdict::{Verdict, WhyBlind};
+use crate::settings::Peer;
+use std::collections::BTreeSet;
 
 /// Buckets of a classic histogram, its sum and its count.
 const SAMPLES_OF_HISTOGRAM: u64 = crate::publish::BUCKETS + 2;
@@ -28,8 +31,8 @@ pub struct Cardinality {
     pub cloudwatch: u64,
 }
 
-/// Of services with so many targets each.
-pub fn cardinality(targets: &(impl Iterator<Item = usize> + Clone)) -> Cardinality {
+/// Of services with so many targets each, with the names of `peers` beside ours.
+pub fn cardinality(targets: &(impl Iterator<Item = usize> + Clone), peers: &BTreeSet<Peer>) -> Cardinality {
     let mut all = Cardinality::default();
     for name in &NAMES {
         let many = |targets: u64| series(name, targets);
@@ -40,6 +43,12 @@ pub fn cardinality(targets: &(impl Iterator<Item = usize> + Clone)) -> Cardinali
         all.series += count;
         all.of_target += many(1) - many(0);
         all.samples += count * if name.kind == Kind::Histogram { SAMPLES_OF_HISTOGRAM } else { 1 };
+    }
+    for alias in ALIASES.iter().filter(|alias| peers.contains(&alias.peer)) {
+        let count: u64 = targets.clone().map(|each| each as u64 * alias.series).sum();
+        all.series += count;
+        all.of_target += alias.series;
+        all.samples += count;
     }
     for name in &CLOUDWATCH {
         let by_target = |each: usize| if name.by_target { each as u64 } else { 0 };
@@ -86,7 +95,7 @@ mod tests {
     #[test]
     fn a_url_more_brings_the_same_wherever_it_is() {
         let [one, two, both] =
-            [vec![1], vec![2], vec![1, 1]].map(|targets| cardinality(&targets.into_iter()));
+            [vec![1], vec![2], vec![1, 1]].map(|targets| cardinality(&targets.into_iter(), &BTreeSet::new()));
         assert_eq!(two.series - one.series, one.of_target);
         // What isn't of a service: the version, the losses and the spool of each destination, and two figures of the configuration.
         let of_destinations = crate::publish::DESTINATIONS * (crate::publish::LOSSES + 2);
@@ -97,5 +106,18 @@ mod tests {
         let histograms = NAMES.iter().filter(|name| name.kind == Kind::Histogram);
         let more: u64 = histograms.map(|name| series(name, 1) * (SAMPLES_OF_HISTOGRAM - 1)).sum();
         assert_eq!(one.samples - one.series, more);
+    }
+
+    #[test]
+    fn names_of_peers_bring_a_few_series_a_url() {
+        let of = |peers: &[Peer]| cardinality(&[2, 3].into_iter(), &peers.iter().copied().collect());
+        let none = of(&[]);
+        for (peers, each) in [(&[Peer::Blackbox][..], 11), (&[Peer::HttpCheck], 12), (&Peer::ALL, 23)] {
+            let with = of(peers);
+            assert_eq!(with.of_target - none.of_target, each, "{peers:?}");
+            let more = [with.series - none.series, with.samples - none.samples];
+            assert_eq!(more, [5 * each; 2], "{peers:?}, of five URLs");
+            assert_eq!(with.cloudwatch, none.cloudwatch);
+        }
     }
 }

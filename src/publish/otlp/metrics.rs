@@ -9,11 +9,13 @@ use super::feed::Feed;
 use super::outgoing::{Count, Outgoing};
 use crate::model::delta::{Buckets, Second};
 use crate::model::sample::{Phases, Purpose};
+use crate::publish::aliases::{Point, Said};
 use crate::publish::figures::{Figures, Value};
-use crate::publish::names::{self, Kind, Metric, NAMES, Name};
+use crate::publish::names::aliases::{ALIASES, AliasName};
+use crate::publish::names::{self, Kind, Label, Metric, NAMES, Name};
 use crate::publish::{Dated, Item, Roster, lock};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Histogram, Meter, MeterProvider};
+use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter, MeterProvider};
 use opentelemetry_otlp::{ExporterBuildError, MetricExporter, Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -63,6 +65,10 @@ pub(super) async fn run(
     for name in &NAMES {
         observe(&meter, name, &figures);
     }
+    let aliases: Vec<&AliasName> = lock(&figures).aliases().names().collect();
+    for name in aliases {
+        observe_alias(&meter, name, &figures);
+    }
     replay(Replay::new(&meter), provider, items).await;
 }
 
@@ -89,8 +95,11 @@ fn series_max(roster: &Roster) -> usize {
 }
 
 fn view(instrument: &Instrument, series_max: usize) -> Option<Stream> {
-    let name = NAMES.iter().find(|name| name.otlp == instrument.name())?;
     let stream = Stream::builder().with_cardinality_limit(series_max);
+    if ALIASES.iter().any(|name| name.otlp == Some(instrument.name())) {
+        return stream.build().ok();
+    }
+    let name = NAMES.iter().find(|name| name.otlp == instrument.name())?;
     let stream = match name.kind {
         Kind::Histogram => stream.with_aggregation(Aggregation::Base2ExponentialHistogram {
             max_size: BUCKETS_MAX,
@@ -136,6 +145,36 @@ fn observe(meter: &Meter, name: &'static Name, figures: &Arc<Mutex<Figures>>) {
                 .build();
         }
     }
+}
+
+/// The receiver has what it counts in ones as sums that can fall, and times as levels.
+fn observe_alias(meter: &Meter, name: &'static AliasName, figures: &Arc<Mutex<Figures>>) {
+    let (Some(otlp), figures) = (name.otlp, Arc::clone(figures)) else { return };
+    if name.unit == "ms" {
+        let levels = meter.f64_observable_gauge(otlp).with_unit(name.unit).with_description(name.meaning);
+        let told = move |observer: &dyn AsyncInstrument<f64>| {
+            for point in lock(&figures).aliases().points(name) {
+                observer.observe(point.value, &said(&point));
+            }
+        };
+        levels.with_callback(told).build();
+    } else {
+        let sums = meter.i64_observable_up_down_counter(otlp);
+        let told = move |observer: &dyn AsyncInstrument<i64>| {
+            for point in lock(&figures).aliases().points(name) {
+                observer.observe(i64::from(point.value > 0.0), &said(&point));
+            }
+        };
+        sums.with_unit(name.unit).with_description(name.meaning).with_callback(told).build();
+    }
+}
+
+fn said(point: &Point<'_>) -> Vec<KeyValue> {
+    let pair = |(label, said): &(Label, Said<'_>)| match said {
+        Said::Text(text) => KeyValue::new(label.otlp, (*text).to_owned()),
+        Said::Code(code) => KeyValue::new(label.otlp, i64::from(*code)),
+    };
+    point.labels.iter().map(pair).collect()
 }
 
 fn attributes<'a>(name: &Name, values: impl IntoIterator<Item = &'a str>) -> Vec<KeyValue> {
