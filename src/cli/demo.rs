@@ -8,9 +8,13 @@
 //! |---|---|
 //! | `demo.rs` | the arguments, the play, the outcome |
 //! | `demo/story.rs` | ledger lines to a story |
+//! | `demo/panel.rs` | on a terminal: a panel beneath it, redrawn in place |
+//! | `demo/view.rs` | what that shows |
 //! | `stage` | the pipeline, the `serin run` beside it and its configuration: shared with `serin drill` |
 
+mod panel;
 mod story;
+mod view;
 
 use super::stage::{self, Daemon, narrate};
 use super::{Failure, say};
@@ -19,9 +23,10 @@ use crate::lab::{Fault, Lab, LabOptions, UserCounts, UserOptions};
 use crate::model::time::Mono;
 use anyhow::{Context, anyhow};
 use clap::Args;
+use panel::Panel;
 use serde_json::json;
 use std::time::Duration;
-use story::{Outcome, Story};
+use story::{Outcome, Story, Teller};
 
 /// The users are watched for so long after the end, because the last of them may still be waiting.
 const AFTERMATH: Duration = Duration::from_millis(700);
@@ -56,6 +61,9 @@ pub(super) struct DemoArgs {
     /// Print one JSON object instead of the story.
     #[arg(long)]
     json: bool,
+    /// Print the story's lines only, without the panel that a terminal gets; as it is where standard output is none.
+    #[arg(long)]
+    plain: bool,
 }
 
 /// What is wrong with green.
@@ -149,13 +157,34 @@ struct Played {
 async fn play(args: &DemoArgs) -> Result<Played, anyhow::Error> {
     let options = LabOptions { propagation: args.propagation, ..LabOptions::default() };
     let lab = Lab::start(options).await.context("the lab can't start")?;
+    let panel = if args.json || args.plain { None } else { Panel::start(lab.balancer_addresses().len()) };
+    let Some(panel) = panel else { return act(args, lab, None).await };
+    // Without a panel the signal itself ends us.
+    tokio::select! {
+        played = act(args, lab, Some(&panel)) => played,
+        () = panel.interrupted() => Err(anyhow!("interrupted")),
+    }
+}
+
+/// Where the story goes.
+fn teller(args: &DemoArgs, panel: Option<&Panel>) -> Teller {
+    match panel {
+        Some(panel) => Box::new(panel.teller()),
+        None if args.json => Box::new(|_: &str| {}),
+        None => Box::new(narrate),
+    }
+}
+
+async fn act(args: &DemoArgs, lab: Lab, panel: Option<&Panel>) -> Result<Played, anyhow::Error> {
     let mut daemon = Daemon::start(&lab, args.propagation, "demo")?;
+    let _looks = panel.map(|panel| panel.follow(daemon.socket.clone()));
+    let tell = teller(args, panel);
     if !args.json {
-        narrate(&format!(
+        tell(&format!(
             "lab      blue and green, 3 targets each, behind a load balancer at {}\n",
             lab.url("/")
         ));
-        narrate(&format!(
+        tell(&format!(
             "config   {} (edit it, and pass it to `serin run` against your own listener;\n         settle and grace are short here so that the demo is)\n",
             daemon.config.display()
         ));
@@ -167,7 +196,7 @@ async fn play(args: &DemoArgs) -> Result<Played, anyhow::Error> {
         slow_after: Duration::from_millis(250),
         ..UserOptions::default()
     });
-    let mut story = Story::new(!args.json);
+    let mut story = Story::new(tell);
     let cutover = cut_over(&lab, args, &mut story).await?;
     let end = watch(&mut daemon, &mut story, args, cutover, &lab).await;
     tokio::time::sleep(AFTERMATH).await;

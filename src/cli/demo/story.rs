@@ -1,6 +1,6 @@
 //! Ledger lines to a story: one line a step, in milliseconds since the cutover.
 
-use crate::cli::stage::{Step, narrate};
+use crate::cli::stage::Step;
 use crate::model::record::Record;
 use crate::model::time::Mono;
 use serde_json::{Map, Value, json};
@@ -24,9 +24,12 @@ impl Outcome {
     }
 }
 
+/// Takes whole lines, as they happen.
+pub(super) type Teller = Box<dyn Fn(&str) + Send>;
+
 /// What has happened so far.
 pub(super) struct Story {
-    aloud: bool,
+    tell: Teller,
     cutover: Mono,
     steps: BTreeMap<&'static str, f64>,
     outcome: Option<Outcome>,
@@ -35,9 +38,9 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn new(aloud: bool) -> Self {
+    pub(super) fn new(tell: Teller) -> Self {
         Self {
-            aloud,
+            tell,
             cutover: Mono(0),
             steps: BTreeMap::new(),
             outcome: None,
@@ -76,9 +79,7 @@ impl Story {
             -self.cutover.since(at).as_secs_f64()
         };
         self.steps.insert(step, (seconds * 1e6).round() / 1e3);
-        if self.aloud {
-            narrate(&format!("{seconds:+.3} s  {title:<17} {detail}\n"));
-        }
+        (self.tell)(&format!("{seconds:+.3} s  {title:<17} {detail}\n"));
     }
 
     /// One line of Serin's ledger.
