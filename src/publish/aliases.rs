@@ -130,7 +130,9 @@ impl Aliases {
         for Service { heard, urls, .. } in self.services.values_mut() {
             if heard.is_some_and(|heard| now.since(heard) > stale) {
                 *heard = None;
-                urls.iter_mut().for_each(|url| url.last = None);
+                for url in urls {
+                    url.last = None;
+                }
             }
         }
     }
@@ -202,7 +204,7 @@ fn told<'a>(alias: Alias, asked: &'a Asked, last: &Last) -> Vec<(More<'a>, f64)>
 }
 
 fn of_class<'a>(class: &'static str, asked: &'a Asked, last: &Last) -> (More<'a>, f64) {
-    let mut labels = vec![(METHOD, Said::Text(&*asked.method)), (STATUS_CLASS, Said::Text(class))];
+    let mut labels = vec![(METHOD, Said::Text(&asked.method)), (STATUS_CLASS, Said::Text(class))];
     let is = last.status != 0 && names::class(last.status) == class;
     if is {
         labels.push((STATUS_CODE, Said::Code(last.status)));
