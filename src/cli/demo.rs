@@ -2,7 +2,8 @@
 //!
 //! The demo plays everybody but Serin: it starts the lab, writes a configuration, starts `serin run` on it as a process
 //! of its own, cuts the listener over through the API as a pipeline would, makes green go bad, and counts what
-//! users get. What it tells of Serin it reads from Serin's own ledger lines; there is no other way between them.
+//! users get. What it tells of Serin it reads from Serin's own ledger lines, and what the panel shows over its API, as anybody
+//! could; there is no other way between them.
 //!
 //! | file | what |
 //! |---|---|
