@@ -298,7 +298,7 @@ async fn a_configuration_that_is_read_anew_ends_and_begins_them_too() {
         let all = others(text).into_iter().filter(|(series, _)| series.starts_with("probe_http_status_code"));
         all.map(|(series, code)| (series.split("target=").nth(1).unwrap().to_owned(), code)).collect()
     };
-    let both = [("\"cart\"}".to_owned(), 201.0), ("\"front\"}".to_owned(), 200.0)];
+    let both = [("\"front\"}".to_owned(), 200.0), ("\"cart\"}".to_owned(), 201.0)];
     let text = shown(&publisher, "probe_success{instance=\"https://shop.example/cart\"").await;
     assert_eq!(codes(&text), both);
     // The first is gone, the second stays and has its number, and one is new.
@@ -323,6 +323,6 @@ async fn a_configuration_that_is_read_anew_ends_and_begins_them_too() {
     assert_eq!(codes(&openmetrics(&publisher)), [("\"new\"}".to_owned(), 203.0)]);
     publisher.send(Item::Gone("shop".into()));
     publisher.send(Item::Reloaded { at: serin::model::time::Wall(1_000), taken: false });
-    let text = shown(&publisher, "serin_config_last_reload_successful 0").await;
+    let text = shown(&publisher, "serin_config_last_reload_successful{} 0").await;
     assert_eq!(others(&text), BTreeMap::new());
 }

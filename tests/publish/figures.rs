@@ -403,12 +403,12 @@ async fn a_url_that_is_gone_has_no_series_and_a_new_one_begins_at_zero() {
 
     publisher.send(Item::Gone("shop".into()));
     publisher.send(Item::Reloaded { at: serin::model::time::Wall(1_700_000_000_500), taken: true });
-    let text = shown(&publisher, "serin_config_last_reload_successful 1.0").await;
+    let text = shown(&publisher, "serin_config_last_reload_successful{} 1.0").await;
     assert!(!text.contains("shop"), "{text}");
-    assert!(text.contains("serin_config_last_reload_success_timestamp_seconds 1700000000.5"), "{text}");
+    assert!(text.contains("serin_config_last_reload_success_timestamp_seconds{} 1700000000.5"), "{text}");
     publisher.send(Item::Reloaded { at: serin::model::time::Wall(1_800_000_000_000), taken: false });
-    let text = shown(&publisher, "serin_config_last_reload_successful 0.0").await;
-    assert!(text.contains("serin_config_last_reload_success_timestamp_seconds 1700000000.5"), "{text}");
+    let text = shown(&publisher, "serin_config_last_reload_successful{} 0.0").await;
+    assert!(text.contains("serin_config_last_reload_success_timestamp_seconds{} 1700000000.5"), "{text}");
 }
 
 #[tokio::test]
