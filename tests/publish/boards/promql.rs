@@ -24,6 +24,7 @@ pub(crate) fn arrived(name: &Name) -> String {
     };
     match (name.unit, name.kind) {
         ("s", _) => end("seconds"),
+        ("By", _) => end("bytes"),
         ("1", Kind::Gauge | Kind::Info) => end("ratio"),
         (unit, _) if unit.ends_with("/s") => words.extend(["per", "second"]),
         _ => {}
