@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.parse
 from pathlib import Path
@@ -278,7 +279,8 @@ def _mapping(thing: dict) -> dict:
 class Prometheus:
     """The real Prometheus 3: it takes OTLP, scrapes who is named, and keeps the rules of `dashboards/`."""
 
-    def __init__(self, folder: Path, rules: Path) -> None:
+    def __init__(self, folder: Path, rules: Path, job: str = "") -> None:
+        """`job`: one more of its configuration, in YAML."""
         program = os.environ.get("SERIN_PROMETHEUS")
         if not program:
             pytest.skip("Prometheus is not built (tests/run builds it; it needs go)")
@@ -299,7 +301,7 @@ scrape_configs:
     file_sd_configs: [{{files: [{self._scraped}]}}]
   - job_name: {CLASSIC}
     file_sd_configs: [{{files: [{self._scraped}]}}]
-"""
+{textwrap.indent(job, "  ")}"""
         )
         arguments = [
             program,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 import http.server
 import os
+import re
 import subprocess
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from peers import release_binary
+from peers import Prometheus, ask, release_binary
 from processes import Process, environment, free_port, wait_until
 
 
@@ -39,8 +41,9 @@ def base() -> Iterator[str]:
     server.server_close()
 
 
-def metrics(folder: Path, base: str, aliases: str, until: str) -> str:
-    """The text at `/metrics` once it has `until`."""
+@contextlib.contextmanager
+def serin(folder: Path, base: str, aliases: str) -> Iterator[tuple[Process, int]]:
+    """One that probes three URLs, and the port of its `/metrics`."""
     port, nobody = free_port(), free_port()
     config = folder / "serin.toml"
     config.write_text(
@@ -67,21 +70,22 @@ aliases = {aliases}
 """
     )
     run = Process([release_binary(), "run", "--config", config], folder / "serin.log", environment())
-
-    def text() -> str:
-        run.alive()
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/metrics")
-            found = connection.getresponse().read().decode()
-        finally:
-            connection.close()
-        return found if found.count(until) >= 3 else ""
-
     try:
-        return wait_until(f"{until} of each URL", text, 30, every_s=0.2)
+        yield run, port
     finally:
         run.stop()
+
+
+def metrics(folder: Path, base: str, aliases: str, until: str) -> str:
+    """The text at `/metrics` once it has `until`."""
+    with serin(folder, base, aliases) as (run, port):
+
+        def text() -> str:
+            run.alive()
+            found = ask(port, "localhost", "/metrics")[2]
+            return found if found.count(until) >= 3 else ""
+
+        return wait_until(f"{until} of each URL", text, 30, every_s=0.2)
 
 
 def figures(text: str) -> dict[str, float]:
@@ -114,6 +118,42 @@ def test_blackbox_exporter_s_names_tell_what_is_known(tmp_path: Path, base: str)
             [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+# What the dashboards of blackbox_exporter's users ask, with their variable filled in.
+QUERIES = (
+    'probe_success{{instance=~"{url}"}} == 1',
+    'avg_over_time(probe_success{{instance=~"{url}"}}[10s])',
+    'probe_http_status_code{{instance=~"{url}"}} == 200',
+    'sum(probe_http_duration_seconds{{instance=~"{url}"}}) by (instance)',
+    'probe_http_duration_seconds{{instance=~"{url}",phase="processing"}}',
+    'avg(probe_duration_seconds{{instance=~"{url}"}})',
+    'probe_http_ssl{{instance=~"{url}"}} == 0',
+)
+
+
+def test_prometheus_has_the_url_as_the_instance_when_it_scrapes_as_the_readme_says(
+    tmp_path: Path, base: str
+) -> None:
+    dashboards = Path(__file__).resolve().parents[2] / "dashboards"
+    (advised,) = re.findall(r"```yaml\n( *- job_name: blackbox\n.*?)```", (dashboards / "README.md").read_text(), re.S)
+    with serin(tmp_path, base, '["blackbox"]') as (run, port):
+        job = textwrap.dedent(advised).replace(":9464", f":{port}")
+        prometheus = Prometheus(tmp_path / "prometheus", dashboards / "rules.yaml", job)
+        try:
+
+            def found(query: str) -> list[dict]:
+                run.alive()
+                return prometheus.get("query", query=query)["result"]
+
+            for query in QUERIES:
+                asked = query.format(url=f"{base}/well")
+                wait_until(asked, lambda asked=asked: found(asked), 30)
+            instances = {each["metric"].get("instance") for each in found('probe_success{job="blackbox"}')}
+            assert {f"{base}/well", f"{base}/bad"} < instances and len(instances) == 3
+            assert not found('{job="blackbox", exported_instance=~".+"}')
+        finally:
+            prometheus.stop()
 
 
 def test_the_receiver_s_names_tell_classes_and_errors(tmp_path: Path, base: str) -> None:
