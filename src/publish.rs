@@ -230,7 +230,7 @@ impl Publisher {
             lanes.push(cloudwatch::start(cloudwatch, roster, &depot, &mut tasks));
         }
         if let Some(emf) = &settings.emf {
-            lanes.push(emf::start(emf, roster, &losses, &mut tasks));
+            lanes.push(emf::start(emf, roster, instance, &depot, &mut tasks));
         }
         let tellers = tellers(settings, roster, &losses, &mut tasks)?;
         Ok(Self { figures, lanes, desk: Desk::new(roster, instance)?, tellers, losses, phase, tasks })

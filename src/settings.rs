@@ -33,7 +33,7 @@ pub use front::{Front, Via};
 pub use lever::{Lever, Whose, unasked_balancers};
 pub use notify::{EventBridge, Slack, Sns, Webhook};
 pub use openslo::{Unit, import as import_openslo};
-pub use publish::{CloudWatch, Otlp, OtlpProtocol, Peer, Publish, Signal};
+pub use publish::{CloudWatch, Emf, LogGroup, Otlp, OtlpProtocol, Peer, Publish, Signal};
 pub use revision::moved;
 pub use secret::{Secret, SigningKey};
 pub use template::Template;

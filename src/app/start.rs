@@ -145,7 +145,11 @@ pub(super) async fn build(settings: Settings, archive: Archive) -> Result<Parts,
     let Settings { process, services, .. } = &settings;
     let (tcp, socket) = bind(process).await?;
     let dialer = Dialer::of(services)?;
-    let keeping = Keeping::new(&process.evidence, services.len(), process.publish.emf.is_some());
+    let keeping = Keeping::new(
+        &process.evidence,
+        services.len(),
+        process.publish.emf.as_ref().is_some_and(|emf| emf.group.is_none()),
+    );
     let publisher = Arc::new(Publisher::start(
         &process.publish,
         &roster(services, keeping.echo(), &process.evidence.dir),

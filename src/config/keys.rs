@@ -199,6 +199,13 @@ pub const KEYS: &[Key] = &[
     key("publish.emf.namespace", Text("Serin"), "as of CloudWatch"),
     key("publish.emf.interval", Text("60s"), "as CloudWatch stores it"),
     key("publish.emf.resolution", Int(60), "points of 1 second are kept for three hours only"),
+    bare("publish.emf.log_group", "lines go to standard output"),
+    bare("publish.emf.log_stream", "serin/ and the machine's name, which in ECS is the container's"),
+    key(
+        "publish.emf.spool",
+        Text("16MiB"),
+        "hours of a service's lines, compressed, while the log group is away",
+    ),
     bare("publish.webhook.url", "required in [publish.webhook]; without the section nobody is called"),
     key("publish.webhook.timeout", Text("5s"), "a message that takes longer is sent again"),
     bare("publish.webhook.secret", "not signed: whoever knows the receiver's URL may write to it"),

@@ -1,11 +1,14 @@
 //! `CloudWatch` metrics as lines of logs, in the embedded metric format
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>):
-//! whoever ships standard output to `CloudWatch` Logs needs no permission and no request more.
+//! whoever ships standard output to `CloudWatch` Logs needs no permission and no request more. Or into a log group, by ourselves.
 //!
 //! The format takes a hundred numbers of a metric and no counts, so of more response times a hundred stand for all: each percentile
 //! is that of the interval, and `SampleCount` is not the number of answers, which is `Attempts`.
 
+mod group;
+
 use super::cloudwatch::interval::{Datum, Interval};
+use super::outbox::{self, Depot, Inlet, Terms};
 use super::{Dated, Destination, Lane, Lines, Losses, QUEUE, Reason, Roster};
 use crate::clock;
 use crate::model::time::Wall;
@@ -22,25 +25,42 @@ const NUMBERS_MAX: usize = 100;
 
 /// Starts the destination.
 pub(super) fn start(
-    settings: &settings::CloudWatch,
+    settings: &settings::Emf,
     roster: &Roster,
-    losses: &Arc<Losses>,
+    instance: &str,
+    depot: &Depot,
     tasks: &mut JoinSet<()>,
 ) -> Lane<Dated> {
     let (queue, items) = mpsc::channel(QUEUE);
-    let interval = Interval::default();
-    let sink = Sink { settings: settings.clone(), losses: Arc::clone(losses), lines: roster.lines.clone() };
-    tasks.spawn(run(sink, interval, items));
+    let settings::Emf { figures, group } = settings.clone();
+    let way = match group {
+        None => Way::Output(roster.lines.clone()),
+        Some(group) => {
+            let spool = figures.spool;
+            let terms = Terms { destination: Destination::Emf, within: group::OPERATION_MAX, spool };
+            let carrier = group::Sink::new(group, instance.to_owned(), roster.region.clone());
+            Way::Group(outbox::start(carrier, terms, depot, tasks))
+        }
+    };
+    let sink = Sink { settings: figures, losses: Arc::clone(&depot.losses), way };
+    tasks.spawn(run(sink, Interval::default(), items));
     Lane { destination: Destination::Emf, queue }
 }
 
 struct Sink {
     settings: settings::CloudWatch,
     losses: Arc<Losses>,
-    lines: Option<Lines>,
+    way: Way,
 }
 
-/// Cancel-safe: `recv` and `tick` are, and nothing else is awaited.
+/// Where lines go.
+enum Way {
+    /// Standard output, if there is one.
+    Output(Option<Lines>),
+    Group(Inlet),
+}
+
+/// Cancel-safe: `recv` and `tick` are, and a flush is awaited as a whole. It waits while there are more batches than are taken up.
 async fn run(sink: Sink, mut interval: Interval, mut items: mpsc::Receiver<Dated>) {
     let mut ticks = tokio::time::interval(sink.settings.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,19 +70,30 @@ async fn run(sink: Sink, mut interval: Interval, mut items: mpsc::Receiver<Dated
                 Some(Dated { item, .. }) => super::cloudwatch::take(&mut interval, &item),
                 None => break,
             },
-            _ = ticks.tick() => sink.flush(interval.take()),
+            _ = ticks.tick() => sink.flush(interval.take()).await,
         }
     }
-    sink.flush(interval.take());
+    sink.flush(interval.take()).await;
 }
 
 impl Sink {
-    fn flush(&self, data: Vec<Datum>) {
+    async fn flush(&self, data: Vec<Datum>) {
         let (whole, broken): (Vec<Datum>, Vec<Datum>) = data.into_iter().partition(Datum::is_finite);
         self.losses.add(Destination::Emf, Reason::Invalid, broken.len() as u64);
-        for line in lines(&self.settings, clock::wall(), &whole) {
-            if !self.lines.as_ref().is_some_and(|Lines(write)| write(line)) {
-                self.losses.add(Destination::Emf, Reason::QueueFull, 1);
+        let at = clock::wall();
+        let lines = lines(&self.settings, at, &whole);
+        match &self.way {
+            Way::Output(output) => {
+                for line in lines {
+                    if !output.as_ref().is_some_and(|Lines(write)| write(line)) {
+                        self.losses.add(Destination::Emf, Reason::QueueFull, 1);
+                    }
+                }
+            }
+            Way::Group(inlet) => {
+                for batch in group::batches(at, lines) {
+                    inlet.push(batch).await;
+                }
             }
         }
     }

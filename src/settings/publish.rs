@@ -19,7 +19,7 @@ pub struct Publish {
     /// `CloudWatch` metrics.
     pub cloudwatch: Option<CloudWatch>,
     /// The same as lines of logs.
-    pub emf: Option<CloudWatch>,
+    pub emf: Option<Emf>,
     /// Messages to one webhook.
     pub webhook: Option<Webhook>,
     /// Messages to one channel.
@@ -107,7 +107,26 @@ impl Signal {
     }
 }
 
-/// `[publish.cloudwatch]` and `[publish.emf]`.
+/// `[publish.emf]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emf {
+    /// What is in a line, and how often. Its spool is that of [`Self::group`].
+    pub figures: CloudWatch,
+    /// Where lines go by `PutLogEvents`; `None`: to standard output.
+    pub group: Option<LogGroup>,
+}
+
+/// A log group of `CloudWatch` Logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogGroup {
+    /// Its name; 1 to 512 of `[A-Za-z0-9._/#-]` (`CloudWatch` Logs API reference, `CreateLogGroup`). It is never made here: who makes
+    /// it says how long it keeps.
+    pub name: String,
+    /// The stream in it, 1 to 512 characters without `:` and `*` (`CreateLogStream`); `None`: `serin/` and the machine's name.
+    pub stream: Option<String>,
+}
+
+/// `[publish.cloudwatch]`, and what `[publish.emf]` has of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudWatch {
     /// The namespace; 1 to 255 of `[A-Za-z0-9._/#: -]`, not `AWS/…` (`CloudWatch` API reference, `PutMetricData`).
@@ -116,7 +135,7 @@ pub struct CloudWatch {
     pub interval: Duration,
     /// 1 or 60 seconds: the only storage resolutions there are.
     pub resolution_seconds: u8,
-    /// Bytes on disk for what can't be delivered yet; 0: it is lost, as lines always are.
+    /// Bytes on disk for what can't be delivered yet; 0: it is lost, as lines of standard output always are.
     pub spool: u64,
 }
 
@@ -130,8 +149,8 @@ pub(super) fn read(section: &Section<'_>) -> Result<Publish, Noted> {
     let aliases = section.maybe("aliases", aliases);
     let named = |name: &str| section.has(name).then(|| section.section(name));
     let otlp = named("otlp").map(|section| otlp(&section)).transpose();
-    let cloudwatch = named("cloudwatch").map(|section| cloudwatch(&section)).transpose();
-    let emf = named("emf").map(|section| figures(&section, Ok(0))).transpose();
+    let cloudwatch = named("cloudwatch").map(|section| figures(&section)).transpose();
+    let emf = named("emf").map(|section| emf(&section)).transpose();
     let webhook = named("webhook").map(|section| notify::webhook(&section)).transpose();
     let slack = named("slack").map(|section| notify::slack(&section)).transpose();
     let sns = named("sns").map(|section| notify::sns(&section)).transpose();
@@ -220,11 +239,37 @@ fn signals(leaf: &Leaf<'_>) -> Result<BTreeSet<Signal>, Fault> {
     Ok(signals)
 }
 
-fn cloudwatch(section: &Section<'_>) -> Result<CloudWatch, Noted> {
-    figures(section, section.get("spool", spool))
+fn emf(section: &Section<'_>) -> Result<Emf, Noted> {
+    let figures = figures(section);
+    let name = section.maybe("log_group", |leaf| named_by(leaf.text()?, "a log group", log_group_letter));
+    let of_a_group = section.has("log_group");
+    let stream = section.maybe("log_stream", |leaf| {
+        if !of_a_group {
+            return Err(Fault::new(
+                "a stream belongs to a log group",
+                "name log_group, or leave log_stream out",
+            ));
+        }
+        named_by(leaf.text()?, "a log stream", |letter| !":*".contains(letter) && !letter.is_control())
+    });
+    let (figures, name, stream) = (figures?, name?, stream?);
+    Ok(Emf { figures, group: name.map(|name| LogGroup { name, stream }) })
 }
 
-fn figures(section: &Section<'_>, spool: Result<u64, Noted>) -> Result<CloudWatch, Noted> {
+const fn log_group_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '/' | '#' | '-')
+}
+
+/// The name of something of `CloudWatch` Logs.
+fn named_by(text: &str, what: &str, takes: impl Fn(char) -> bool) -> Result<String, Fault> {
+    match text.chars().find(|letter| !takes(*letter)) {
+        Some(letter) => Err(Fault::new(format!("the name of {what} has no {letter:?}"), "")),
+        None if (1..=512).contains(&text.chars().count()) => Ok(text.to_owned()),
+        None => Err(Fault::new(format!("the name of {what} has 1 to 512 characters"), "")),
+    }
+}
+
+fn figures(section: &Section<'_>) -> Result<CloudWatch, Noted> {
     let namespace = section.get("namespace", namespace);
     let interval = section.get("interval", interval);
     let resolution = section.get("resolution", |leaf| match leaf.count(1..=60)? {
@@ -232,6 +277,7 @@ fn figures(section: &Section<'_>, spool: Result<u64, Noted>) -> Result<CloudWatc
         60 => Ok(60),
         _ => Err(Fault::new("CloudWatch stores by 1 second or by 60", "write 1 or 60")),
     });
+    let spool = section.get("spool", spool);
     Ok(CloudWatch {
         namespace: namespace?,
         interval: interval?,

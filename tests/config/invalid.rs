@@ -100,6 +100,16 @@ fn what_is_too_long_or_too_many_is_refused() {
             "is 108 bytes, and a Unix socket's path is 107 at most",
         ),
         (target(format!("[publish.cloudwatch]\nnamespace = \"{}\"", long(256))), "CloudWatch takes 1 to 255"),
+        (
+            target(format!("[publish.emf]\nlog_group = \"{}\"", long(513))),
+            "a log group has 1 to 512 characters",
+        ),
+        (target("[publish.emf]\nlog_group = \"a b\"".to_owned()), "the name of a log group has no ' '"),
+        (target("[publish.emf]\nlog_stream = \"a\"".to_owned()), "a stream belongs to a log group"),
+        (
+            target("[publish.emf]\nlog_group = \"a\"\nlog_stream = \"b:c\"".to_owned()),
+            "the name of a log stream has no ':'",
+        ),
         (document("", "").replace("\"a\"", &format!("\"{}\"", long(64))), "a service's name is 1 to 63"),
         (target("[[targets]]\nurl = \"http://h\"\n".repeat(1000)), "1001 targets, 1 to 1000 are possible"),
     ];

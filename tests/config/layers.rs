@@ -184,14 +184,14 @@ fn a_section_without_keys_turns_its_publisher_on_and_its_absence_leaves_it_off()
 fn what_can_not_be_delivered_has_a_place_on_disk_unless_the_file_says_none() {
     let sizes = |keys: &str| {
         let tables = format!(
-            "[publish.otlp]\nendpoint = \"http://127.0.0.1:4318\"\n{keys}\n[publish.cloudwatch]\n{keys}\n[publish.emf]"
+            "[publish.otlp]\nendpoint = \"http://127.0.0.1:4318\"\n{keys}\n[publish.cloudwatch]\n{keys}\n[publish.emf]\n{keys}"
         );
         let text = document("", &tables);
         let publish = load_with(&[Path::new("env:DOC")], &[("DOC", &text)], &[]).unwrap().process.publish;
-        [publish.otlp.unwrap().spool, publish.cloudwatch.unwrap().spool, publish.emf.unwrap().spool]
+        [publish.otlp.unwrap().spool, publish.cloudwatch.unwrap().spool, publish.emf.unwrap().figures.spool]
     };
-    assert_eq!(sizes(""), [Otlp::SPOOL, 16 << 20, 0]);
-    assert_eq!(sizes("spool = \"3MiB\""), [3 << 20, 3 << 20, 0]);
+    assert_eq!(sizes(""), [Otlp::SPOOL, 16 << 20, 16 << 20]);
+    assert_eq!(sizes("spool = \"3MiB\""), [3 << 20; 3]);
     assert_eq!(sizes("spool = \"0\""), [0; 3]);
 }
 

@@ -32,14 +32,21 @@ PREFIXES = {
     "lambda": "lambda",
     "sns": "sns",
     "events": "events",
+    "logs": "logs",
 }
 # botocore's name → the Rust SDK's, where they differ.
-SDKS = {"elbv2": "elasticloadbalancingv2", "events": "eventbridge"}
+SDKS = {"elbv2": "elasticloadbalancingv2", "events": "eventbridge", "logs": "cloudwatchlogs"}
 READS = ("Describe", "List", "Get", "BatchGet")
 # botocore's own list of resources has none for this call (IAM's table: `*` alone).
 UNBOUND = {"StopDeployment"}
 # What a sensor may beside reading: to tell.
-TELLS = {"cloudwatch:PutMetricData", "sns:Publish", "events:PutEvents"}
+TELLS = {
+    "cloudwatch:PutMetricData",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sns:Publish",
+    "events:PutEvents",
+}
 
 
 @pytest.mark.parametrize(
@@ -150,6 +157,11 @@ def test_policies_name_exact_resources(file: str) -> None:
                 one, its = resources
                 assert re.fullmatch(scope + r"service/prod/checkout", one)
                 assert its == one.replace(":service/", ":service-deployment/") + "/*"
+            elif service == "logs":
+                group = re.search(r'^# log_group = "(.+)"$', (ROOT / "config/serin.toml").read_text(), re.M)
+                arn = r"arn:aws:logs:[a-z0-9-]+:\d{12}:log-group:(.+):\*"
+                (resource,) = resources
+                assert re.fullmatch(arn, resource)[1] == group[1], "one exact group, and its streams"
             elif operation == "Publish":
                 assert resources == [reference()["publish"]["sns"]["topic"]], "one exact topic"
             elif operation == "PutEvents":

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from peers import Collector, Nginx, release_binary
+from peers import CREDENTIALS, REGION, Collector, Ministack, Nginx, release_binary
 from processes import Process, environment, free_port, wait_until
 
 _CONFIG = """service = "checkout"
@@ -192,33 +192,70 @@ def test_requests_are_signed_as_cloudwatch_reckons_it(tmp_path: Path) -> None:
         server.shutdown()
 
 
+_EMF = '[publish.emf]\nnamespace = "Ours"\ninterval = "1s"\nresolution = 1\n'
+
+
 def test_lines_for_cloudwatchs_logs_are_on_standard_output(tmp_path: Path) -> None:
     nginx = Nginx(tmp_path / "nginx", "blue-1")
     serin = None
     try:
-        more = '[publish.emf]\nnamespace = "Ours"\ninterval = "1s"\nresolution = 1\n'
-        serin = _start(tmp_path, nginx, {}, share="0%", more=more)
+        serin = _start(tmp_path, nginx, {}, share="0%", more=_EMF)
         wait_until("lines", lambda: len(_embedded(serin)) >= 6, 20)
         serin.stop()
-        lines = _embedded(serin)
-        names = set()
-        for line in lines:
-            (directive,) = line["_aws"]["CloudWatchMetrics"]
-            (dimensions,) = directive["Dimensions"]
-            assert directive["Namespace"] == "Ours" and 0 < len(directive["Metrics"]) <= 100
-            assert [line[name] for name in dimensions] == ["checkout", "home"][: len(dimensions)]
-            for metric in directive["Metrics"]:
-                values = line[metric["Name"]]
-                numbers = values if isinstance(values, list) else [values]
-                assert 0 < len(numbers) <= 100 and all(isinstance(each, (int, float)) for each in numbers)
-                names.add(metric["Name"])
-        assert {"Attempts", "Failures", "ErrorRate", "Latency"} <= names
-        attempts = sum(line.get("Attempts", 0) for line in lines if "Target" not in line)
-        assert attempts == sum(line["Attempts"] for line in lines if "Target" in line) > 20
+        _are_metrics(_embedded(serin))
     finally:
         for each in (serin, nginx):
             if each:
                 each.stop()
+
+
+def test_lines_for_cloudwatchs_logs_are_in_a_group_as_soon_as_there_is_one(tmp_path: Path) -> None:
+    nginx = Nginx(tmp_path / "nginx", "blue-1")
+    ministack = serin = None
+    try:
+        ministack = Ministack(tmp_path / "ministack", services="logs")
+        logs = ministack.client("logs")
+        variables = {"AWS_ENDPOINT_URL": ministack.url, "AWS_REGION": REGION, **CREDENTIALS}
+        serin = _start(tmp_path, nginx, variables, share="0%", more=f'{_EMF}log_group = "/serin/metrics"\n')
+        # Lines of the time before the group wait on disk.
+        wait_until("it is told", lambda: "there is no log group /serin/metrics" in serin.log.read_text(), 30)
+        logs.create_log_group(logGroupName="/serin/metrics")
+
+        def events() -> list[dict]:
+            return logs.filter_log_events(logGroupName="/serin/metrics", limit=10_000)["events"]
+
+        wait_until("lines, and those of before", lambda: len(events()) >= 20, 60)
+        serin.stop()
+        assert _embedded(serin) == [], "none of them is on standard output"
+        (stream,) = logs.describe_log_streams(logGroupName="/serin/metrics")["logStreams"]
+        assert stream["logStreamName"].startswith("serin/")
+        lines = [json.loads(event["message"]) for event in events()]
+        assert [event["timestamp"] for event in events()] == [line["_aws"]["Timestamp"] for line in lines]
+        _are_metrics(lines)
+        gone = [line for line in serin.log.read_text().splitlines() if "figures were lost" in line]
+        assert gone == []
+    finally:
+        for each in (serin, ministack, nginx):
+            if each:
+                each.stop()
+
+
+def _are_metrics(lines: list[dict]) -> None:
+    """Each line is what the format asks for, and together they tell of each probe once."""
+    names = set()
+    for line in lines:
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        (dimensions,) = directive["Dimensions"]
+        assert directive["Namespace"] == "Ours" and 0 < len(directive["Metrics"]) <= 100
+        assert [line[name] for name in dimensions] == ["checkout", "home"][: len(dimensions)]
+        for metric in directive["Metrics"]:
+            values = line[metric["Name"]]
+            numbers = values if isinstance(values, list) else [values]
+            assert 0 < len(numbers) <= 100 and all(isinstance(each, (int, float)) for each in numbers)
+            names.add(metric["Name"])
+    assert {"Attempts", "Failures", "ErrorRate", "Latency"} <= names
+    attempts = sum(line.get("Attempts", 0) for line in lines if "Target" not in line)
+    assert attempts == sum(line["Attempts"] for line in lines if "Target" in line) > 20
 
 
 def _embedded(serin: Process) -> list[dict]:

@@ -83,7 +83,7 @@ fn told<'a>(taken: impl IntoIterator<Item = &'a Taken>) -> Vec<usize> {
         .collect()
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..PATIENCE {
         if holds() {
             return;
@@ -94,7 +94,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// What waits for `destination`.
-fn waiting(publisher: &Publisher, destination: &str) -> u64 {
+pub(crate) fn waiting(publisher: &Publisher, destination: &str) -> u64 {
     level(publisher, &format!("serin_spool_batches{{destination=\"{destination}\"}} "))
 }
 
@@ -106,7 +106,7 @@ fn level(publisher: &Publisher, name: &str) -> u64 {
 }
 
 /// Every loss there is, by destination and reason.
-fn losses(publisher: &Publisher) -> BTreeMap<String, u64> {
+pub(crate) fn losses(publisher: &Publisher) -> BTreeMap<String, u64> {
     let text = openmetrics(publisher);
     let lines = text.lines().filter_map(|line| line.strip_prefix("serin_dropped_total"));
     let counts = lines.filter_map(|line| {

@@ -8,6 +8,7 @@ mod aws;
 mod boards;
 mod catalogue;
 mod cloudwatch;
+mod emf;
 mod faults;
 mod figures;
 mod otlp;

@@ -65,7 +65,7 @@ impl Bill {
             .filter(|interval| told.is_none_or(|told: &CloudWatch| told.interval != *interval));
         ways.extend(others.map(|interval| cloudwatch(&settings.services, interval, false)));
         let emf = settings.process.publish.emf.as_ref();
-        let interval = emf.map_or(INTERVALS[0], |emf| emf.interval);
+        let interval = emf.map_or(INTERVALS[0], |emf| emf.figures.interval);
         ways.push(lines_of_logs(&settings.services, interval, emf.is_some()));
         let probes =
             settings.services.iter().filter_map(|service| invocations(service, deployments)).collect();
