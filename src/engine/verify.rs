@@ -10,9 +10,12 @@ use super::marks::Marks;
 use super::origin::{Origin, Room};
 use crate::clock;
 use crate::model::guard::{Aim, Proof};
-use crate::model::sample::{Outcome, Phases};
+use crate::model::sample::{Outcome, Phases, Purpose};
+use crate::model::target::TargetId;
+use crate::model::trace::Tracing;
 use crate::settings::Target;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -116,7 +119,9 @@ impl Question {
     pub(super) fn new(target: Target, dialer: &Rc<Dialer>) -> Self {
         let room = Room { keep: 0, cap: 1.0 };
         let origin = Origin::new(&target, None, room, dialer, &Rc::default());
-        Self { ask: Ask::new(Rc::new(target)), origin }
+        // Nobody is asked to keep what is no span of ours. The run's own traces are made of samples, which these questions aren't.
+        let tracing = Tracing::new(RandomState::new().hash_one(clock::wall_nanos()), 0.0);
+        Self { ask: Ask::traced(Rc::new(target), tracing), origin }
     }
 
     /// The address behind the small number of a [`Reply`].
@@ -129,7 +134,8 @@ impl Question {
         let due = clock::now();
         marks.begin();
         let mut speaker = None;
-        let answer = carry(&mut speaker, (&self.ask, None), &self.origin, &marks);
+        let trace = self.ask.trace(Purpose::Production, TargetId(0), due);
+        let answer = carry(&mut speaker, (&self.ask, trace), &self.origin, &marks);
         let answer = tokio::time::timeout(self.ask.target.timeout, answer).await;
         let answer = answer.unwrap_or_else(|_late| Answer::none(marks.step().timed_out()));
         let passage = marks.passage(due, clock::now());

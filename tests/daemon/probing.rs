@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 /// What a keeper was given.
@@ -160,7 +160,10 @@ pub(crate) fn all_have(kept: &Kept, expected: &[(&str, Outcome)]) {
 #[test]
 fn each_fault_of_a_server_has_its_name_and_none_outlives_its_deadline() {
     bounded(async {
-        let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Bound, so that nobody else gets the port, and not listened at.
+        let held = TcpSocket::new_v4().unwrap();
+        held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let refused = held.local_addr().unwrap();
         let reset = Odd::start(async |mut stream: TcpStream, seen: Arc<Seen>| {
             request(&mut stream, &seen).await?;
             // What was not read is answered by a reset.
@@ -431,6 +434,38 @@ fn a_method_with_effects_is_sent_at_most_once_a_second_whoever_asks() {
                 .filter(|sample| sample.purpose == Purpose::Direct)
                 .all(|sample| sample.target.0 != 0)
         );
+    });
+}
+
+#[test]
+fn whoever_is_asked_for_whatever_reason_gets_a_trace_that_nobody_need_keep() {
+    bounded(async {
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let seen_heads = Arc::clone(&heads);
+        let good = Odd::start(move |mut stream: TcpStream, seen: Arc<Seen>| {
+            let heads = Arc::clone(&seen_heads);
+            async move {
+                loop {
+                    request(&mut stream, &seen).await?;
+                    let head = seen.last.lock().await.to_lowercase();
+                    heads.lock().unwrap().push(head);
+                    stream.write_all(OK.as_bytes()).await?;
+                }
+            }
+        })
+        .await;
+        let mut engine = Engine::start(&[plain("home", good.address, "")], 20, None);
+        engine.order(Order::Ask([format!("http://{}", good.address).into()].into())).await;
+        let aim = Aim { versions: BTreeSet::new(), answers: 20, within: Duration::from_secs(10) };
+        engine.order(Order::Verify(OpId(7), aim)).await;
+        while !matches!(engine.findings.recv().await, Some(Finding::Proof(..))) {}
+        engine.stop_after(Duration::from_secs(1)).await;
+        let heads = heads.lock().unwrap().clone();
+        let parents = heads.iter().filter_map(|head| head.split("\r\ntraceparent: ").nth(1)?.lines().next());
+        let parents: Vec<&str> = parents.collect();
+        assert_eq!(parents.len(), heads.len(), "production, the direct way, and the proof");
+        assert!(parents.len() > 40 && parents.iter().all(|parent| parent.ends_with("-00")), "{parents:?}");
+        assert_eq!(parents.iter().collect::<BTreeSet<_>>().len(), parents.len(), "each its own");
     });
 }
 
