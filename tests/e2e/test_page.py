@@ -38,6 +38,13 @@ token = {{ env = "ADMIN_TOKEN" }}
 dir = "{folder}/evidence"
 stdout = false
 """
+# A key's name, its number, and what it writes.
+_KEYS = {
+    "Tab": ("Tab", 9, ""),
+    "Enter": ("Enter", 13, "\r"),
+    "Space": (" ", 32, " "),
+    "Backspace": ("Backspace", 8, ""),
+}
 # A name that would run, were it ever taken for anything but text.
 _HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -90,6 +97,13 @@ class Chromium:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def press(self, key: str, shift: bool = False) -> None:
+        """As a keyboard does, so that the browser does with it what it does with a person's."""
+        name, code, text = _KEYS[key]
+        what = {"key": name, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **what)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **what)
 
     def picture(self) -> bytes:
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
@@ -164,6 +178,73 @@ def test_a_person_sees_how_a_service_stands_and_holds_it(tmp_path: Path) -> None
             (tmp_path / f"page-{width}-{scheme}.png").write_bytes(picture)
         serin.stop()
         chromium.until("that is told", "document.getElementById('link').className === 'lost'")
+    finally:
+        for each in (chromium, serin, nginx):
+            each.stop()
+
+
+def test_keys_alone_reach_and_work_everything(tmp_path: Path) -> None:
+    nginx = Nginx(tmp_path / "nginx", "blue-1")
+    admin = free_port()
+    documents = [
+        _SERVICE.format(service=name, rate=20)
+        + "".join(_TARGET.format(name=f"{name}-{n:02}", port=nginx.port, path=f"/{n}") for n in range(30))
+        for name in ("checkout", "search")
+    ]
+    serin = _serin(tmp_path, documents, admin)
+    chromium = Chromium(tmp_path / "profile")
+    try:
+        chromium.call("Emulation.setFocusEmulationEnabled", enabled=True)
+        chromium.sized(360, 900, "dark")
+        chromium.call("Page.navigate", url=f"http://127.0.0.1:{admin}/")
+        chromium.until("both services", "document.querySelectorAll('#services button').length === 2")
+        chromium.until("its URLs", "document.querySelectorAll('#urls tr').length === 25")
+
+        def tab_to(name: str, most: int = 12) -> list[str]:
+            """Everything that has the focus on the way to what is called so, which is seen to have it."""
+            passed = []
+            for _ in range(most):
+                chromium.press("Tab")
+                passed.append(chromium.look("(({id, dataset, value, tagName}) => id || dataset.name || value || tagName)(document.activeElement)"))
+                shown = "(({outlineStyle, outlineWidth}) => outlineStyle !== 'none' && parseFloat(outlineWidth) > 0)(getComputedStyle(document.activeElement))"
+                assert chromium.look(shown), f"nobody sees that {passed[-1]} has the focus"
+                if passed[-1] == name:
+                    return passed
+            raise AssertionError(f"{name} was not reached: {passed}")
+
+        # In the order in which they stand; a table that is wider than the page can be moved by the arrows, so it is one of them.
+        assert tab_to("search") == ["checkout", "search"]
+        chromium.press("Enter")
+        chromium.until("it is the other's page", "document.getElementById('name').textContent === 'search'")
+        way = [each for each in tab_to("token") if each != "DIV"]
+        chromium.call("Input.insertText", text=_TOKEN)
+        way += tab_to("reason")
+        chromium.call("Input.insertText", text="by keys")
+        way += tab_to("hold")
+        assert way == ["token", "reason", "hold"]
+        chromium.press("Enter")
+        told = "document.getElementById('told').textContent"
+        chromium.until("it is held", f"{told}.startsWith('held')")
+        assert tab_to("unhold") == ["unhold"]
+        chromium.press("Space")
+        chromium.until("it is resumed", f"{told} === 'resumed'")
+
+        assert tab_to("filter") == ["filter"]
+        chromium.call("Input.insertText", text="search-2")
+        chromium.until("its URLs", "document.querySelectorAll('#urls tr').length === 10")
+        chromium.look("document.getElementById('filter').select()")
+        chromium.press("Backspace")
+        chromium.until("all of them", "document.getElementById('place').textContent.startsWith('page 1 of 2')")
+        # On the first page there is none before.
+        assert tab_to("after") == ["sort", "after"]
+        chromium.press("Enter")
+        chromium.until("the second page", "document.querySelectorAll('#urls tr').length === 5")
+        # Whoever wants to go on from there needn't begin anew, though the last page has no next.
+        chromium.press("Tab", shift=True)
+        assert chromium.look("document.activeElement.id") == "before"
+        chromium.press("Space")
+        chromium.until("the first page", "document.getElementById('place').textContent.startsWith('page 1 of 2')")
+        assert chromium.complaints == []
     finally:
         for each in (chromium, serin, nginx):
             each.stop()

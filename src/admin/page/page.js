@@ -4,6 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const KEPT = 600;
+const GAP = 5000;
 const WORDS = { good: "good", bad: "bad", inconclusive: "warn", blind: "warn" };
 
 let standing = null;
@@ -49,8 +50,9 @@ function draw(id, key, scale, unit) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const top = Math.max(...known, unit === "%" ? 1 : 0.001) * 1.1;
   // A minute at least, so that the first seconds don't fill the chart.
-  const span = Math.max(values.length, 60);
-  const x = (index) => left + ((width - left) * (span - values.length + index)) / (span - 1);
+  const now = standing.at;
+  const span = Math.min(Math.max(points.length ? now - points[0].at : 0, 60_000), KEPT * 1000);
+  const x = (at) => width - ((width - left) * Math.max(now - at, 0)) / span;
   const y = (value) => height - low - ((height - low - 4) * value) / top;
   const parts = [];
   for (const share of [0, 0.5, 1]) {
@@ -63,11 +65,19 @@ function draw(id, key, scale, unit) {
     text.textContent = ((top / 1.1) * share).toPrecision(3);
     parts.push(line, text);
   }
-  // What is unknown is a gap, and no zero.
+  const since = span < 120_000 ? `${Math.round(span / 1000)} s ago` : `${Math.round(span / 60_000)} min ago`;
+  for (const [at, anchor, words] of [[left, "start", since], [width, "end", "now"]]) {
+    const text = document.createElementNS(SVG, "text");
+    for (const [name, value] of Object.entries({ x: at, y: height - 2, "text-anchor": anchor })) text.setAttribute(name, value);
+    text.textContent = words;
+    parts.push(text);
+  }
+  // What is unknown is a gap, and no zero; so is a time of which nothing was told.
   let path = "";
-  values.forEach((value, index) => {
-    if (value === null) return;
-    path += `${path && values[index - 1] !== null ? "L" : "M"}${x(index).toFixed(1)} ${y(value).toFixed(1)}`;
+  points.forEach(({ at }, index) => {
+    if (values[index] === null || now - at > span) return;
+    const joins = path && values[index - 1] !== null && at - points[index - 1].at < GAP;
+    path += `${joins ? "L" : "M"}${x(at).toFixed(1)} ${y(values[index]).toFixed(1)}`;
   });
   const line = document.createElementNS(SVG, "path");
   line.setAttribute("d", path);
