@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,10 +21,13 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A loopback port that nobody listens on now, and that no outgoing connection gets until somebody does."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(100):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", random.SystemRandom().randrange(max(first - 16_000, 1024), first)))
+            return sock.getsockname()[1]
+    raise OSError(f"no port below {first} is free")
 
 
 def wait_until(what: str, probe: Callable[[], T], within_s: float, every_s: float = 0.05) -> T:
