@@ -195,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_can_be_found_from_its_sample_by_any_program() {
+        // The generator's outputs from seed 0 and 1234567, as other implementations have them.
+        assert_eq!(mixed(0), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(mixed(1_234_567), 6_457_827_717_110_365_317);
+        assert_eq!(mixed(1_234_567 + 0x9e37_79b9_7f4a_7c15), 3_203_168_211_198_807_973);
+        // By the same formulas in another language.
+        let one = trace(0xfeed_5eed, 0.0, Purpose::Direct, 300, 1_700_000_123);
+        assert_eq!((one.id, one.span), (0xa248_18ee_6aaf_8875_c2ff_3085_6e6e_654c, 0x38_3cdd_25b8_feaf));
+        let random = 0xff_3085_6e6e_654c;
+        let sampled = |sampled_below| {
+            let tracing = Tracing { seed: 0xfeed_5eed, sampled_below };
+            tracing.trace(Purpose::Direct, TargetId(300), Mono(1_700_000_123)).sampled
+        };
+        assert!(!sampled(random) && sampled(random + 1));
+    }
+
+    #[test]
     fn the_share_that_is_asked_for_is_sampled() {
         let sampled = |share: f64| {
             let all = (0..100_000).map(|due| trace(7, share, Purpose::Production, 3, due));
